@@ -1,0 +1,36 @@
+"""The review table: what every dataset yields and every later stage takes."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # unique within the dataset, e.g. train/pos/0_9
+        ("text", pa.string()),
+        ("label", pa.int8()),  # 0 … C-1, null when unlabelled
+        ("split", pa.string()),  # train | validation | test | unsup
+        ("group", pa.string()),  # movie id where known, null otherwise
+        ("rating", pa.int8()),  # stars where known, null otherwise
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Reviews of one source as one Arrow table with SCHEMA's columns.
+
+    `labels[i]` names label i. `digest` (sha256, hex) identifies the source's content. `dropped` counts the
+    rows that loading left out, by reason.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    table: pa.Table
+    digest: str
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def split(self, name: str) -> pa.Table:
+        """Return the rows of one split; an empty table if there are none."""
+        return self.table.filter(pc.equal(self.table["split"], name))
