@@ -1,0 +1,1 @@
+"""Text in, ids out: cleaning and tokenizing, once, for every model of ours."""

@@ -1,0 +1,56 @@
+"""Encoded texts: one flat array of token ids plus offsets, so that nothing is per-sample Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Truncation = Literal["head", "tail", "head+tail"]
+
+PAD_ID = 0
+UNKNOWN_ID = 1
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Token ids of N texts: text i is ids[offsets[i]:offsets[i + 1]]. ids int32 [tokens], offsets int64 [N + 1]."""
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each text, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def truncated(self, max_tokens: int, keep: Truncation) -> "EncodedTexts":
+        """Return a copy in which no text is longer than `max_tokens`, keeping its head, its tail or half of each."""
+        lengths = np.minimum(self.lengths, max_tokens)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        position = np.arange(offsets[-1]) - offsets[row]
+        surplus = (self.lengths - lengths)[row]
+        if keep == "tail":
+            position += surplus
+        elif keep == "head+tail":
+            position += np.where(position >= (max_tokens + 1) // 2, surplus, 0)
+        return EncodedTexts(self.ids[self.offsets[row] + position], offsets)
+
+
+class Encoder(Protocol):
+    """Turns texts into ids; what a torch model holds beside its network."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of distinct ids, PAD_ID and UNKNOWN_ID included."""
+
+    def encode(self, texts: Sequence[str]) -> EncodedTexts:
+        """Return the ids of each text, untruncated; an empty text has no ids."""
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files (name → bytes) from which the encoder is rebuilt."""

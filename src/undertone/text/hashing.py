@@ -1,0 +1,25 @@
+"""The hash of a token and of an n-gram: 64 bits, the same in the kernel, in its reference and on every machine.
+
+A token's hash runs over its folded code points as in FNV-1a, with a multiplier whose high half is dense, because
+tables are indexed by the high bits of a product. An n-gram's hash is built from the hash of the n-gram that is one
+token shorter, so all orders cost one multiplication a token each. Vocabulary ids are looked up by the 64-bit hash
+alone: among a million words the chance of any collision is 3 in 10^8, and building a vocabulary checks for one.
+"""
+
+TOKEN_MULTIPLIER = 0x9E3779B97F4A7C15
+NGRAM_MULTIPLIER = 0xD6E8FEB86659FD93
+MASK = (1 << 64) - 1
+
+
+def hash_token(code_points: list[int]) -> int:
+    """Return the 64-bit hash of a token given as folded code points."""
+    value = 0
+    for code_point in code_points:
+        value = ((value ^ code_point) * TOKEN_MULTIPLIER) & MASK
+    return value ^ (value >> 32)
+
+
+def extend_ngram(ngram: int, token: int) -> int:
+    """Return the hash of an n-gram followed by one more token; the empty n-gram is 0."""
+    value = ((ngram + token) * NGRAM_MULTIPLIER) & MASK
+    return value ^ (value >> 29)

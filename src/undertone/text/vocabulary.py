@@ -1,0 +1,76 @@
+"""A vocabulary: the most frequent words of some texts, and the ids of the words of any text."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from undertone.errors import BundleError
+from undertone.text import kernel
+from undertone.text.cleaning import CleaningSettings
+from undertone.text.encoded import UNKNOWN_ID, EncodedTexts
+from undertone.text.reference import token_hash, tokenize
+
+FILE_NAME = "vocabulary.txt"
+_FIRST_WORD_ID = UNKNOWN_ID + 1
+
+
+class Vocabulary:
+    """Words with ids 2, 3, … by falling frequency; 0 is padding and 1 any other word."""
+
+    def __init__(self, words: Sequence[str], cleaning: CleaningSettings) -> None:
+        self.words = tuple(words)
+        self.cleaning = cleaning
+
+    @classmethod
+    def build(
+        cls, texts: Sequence[str], cleaning: CleaningSettings, *, max_words: int, min_count: int = 2
+    ) -> "Vocabulary":
+        """Take the `max_words` most frequent words that occur at least `min_count` times; ties go by first use."""
+        tables = kernel.cleaning_tables(cleaning)
+        stop_words = tables.stop_words
+        data, offsets = kernel.join_utf8(texts)
+        hashes, spans = kernel.token_spans(data, offsets, tables)
+        distinct, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+        wanted = (counts >= min_count) & ~np.isin(distinct, stop_words)
+        first, counts = first[wanted], counts[wanted]
+        best = np.lexsort((first, -counts))[:max_words]
+        spelling = cleaning.model_copy(update={"stop_words": ()})
+        return cls([tokenize(data[a:b].tobytes().decode(), spelling)[0] for a, b in spans[first[best]]], cleaning)
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of distinct ids, padding and unknown included."""
+        return _FIRST_WORD_ID + len(self.words)
+
+    @cached_property
+    def _tables(self) -> tuple[kernel.CleaningTables, np.ndarray, np.ndarray]:
+        hashes = np.fromiter(map(token_hash, self.words), np.uint64, len(self.words))
+        slots, positions = kernel.hash_table(hashes)
+        return kernel.cleaning_tables(self.cleaning), slots, positions + np.int32(_FIRST_WORD_ID)
+
+    def encode(self, texts: Sequence[str]) -> EncodedTexts:
+        """Return the ids of each text's words, untruncated; a text without words has no ids."""
+        cleaning, slots, ids_of_slots = self._tables
+        parts = [
+            kernel.token_ids(*kernel.join_utf8(chunk), cleaning, slots, ids_of_slots, UNKNOWN_ID)
+            for chunk in kernel.chunks(texts)
+        ]
+        if not parts:
+            return EncodedTexts(np.zeros(0, np.int32), np.zeros(1, np.int64))
+        lengths = np.concatenate([np.diff(ends) for _, ends in parts])
+        return EncodedTexts(np.concatenate([ids for ids, _ in parts]), np.concatenate([[0], np.cumsum(lengths)]))
+
+    def files(self) -> dict[str, bytes]:
+        """Return the vocabulary as one word a line, in order of id; words hold no white space."""
+        return {FILE_NAME: "".join(f"{word}\n" for word in self.words).encode()}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes], cleaning: CleaningSettings) -> "Vocabulary":
+        """Rebuild what `files` wrote; BundleError if the file is missing or not UTF-8."""
+        try:
+            return cls(files[FILE_NAME].decode().split("\n")[:-1], cleaning)
+        except KeyError:
+            raise BundleError(f"the bundle has no {FILE_NAME}") from None
+        except UnicodeDecodeError:
+            raise BundleError(f"{FILE_NAME} is not UTF-8 text") from None

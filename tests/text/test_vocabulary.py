@@ -1,0 +1,61 @@
+"""A vocabulary holds the most frequent words and encodes any text with them."""
+
+from itertools import pairwise
+
+import pytest
+
+from undertone.errors import BundleError
+from undertone.text.cleaning import CleaningSettings
+from undertone.text.encoded import UNKNOWN_ID
+from undertone.text.vocabulary import Vocabulary
+
+TEXTS = ["Good good film", "a bad FILM", "a film, good<br />film!", "Überraschung überraschung 😀"]
+
+
+def test_words_go_by_falling_frequency_then_first_use() -> None:
+    vocabulary = Vocabulary.build(TEXTS, CleaningSettings(), max_words=100)
+    assert vocabulary.words == ("film", "good", "a", "überraschung")
+    assert vocabulary.num_tokens == 6
+
+
+def test_stop_words_and_the_limit_leave_words_out() -> None:
+    vocabulary = Vocabulary.build(TEXTS, CleaningSettings(stop_words=("Film",)), max_words=2)
+    assert vocabulary.words == ("good", "a")
+
+
+def test_encoding_gives_ids_by_rank_and_one_to_unknown_words() -> None:
+    vocabulary = Vocabulary.build(TEXTS, CleaningSettings(), max_words=2)
+    encoded = vocabulary.encode(["good film", "", "what a film"])
+    assert encoded.ids.tolist() == [3, 2, UNKNOWN_ID, UNKNOWN_ID, 2]
+    assert encoded.offsets.tolist() == [0, 2, 2, 5]
+
+
+def test_encoding_many_texts_equals_encoding_each() -> None:
+    vocabulary = Vocabulary.build(TEXTS, CleaningSettings(), max_words=10)
+    texts = TEXTS * 700
+    together = vocabulary.encode(texts)
+    alone = [vocabulary.encode([text]).ids.tolist() for text in TEXTS] * 700
+    assert [together.ids[a:b].tolist() for a, b in pairwise(together.offsets)] == alone
+    assert len(vocabulary.encode([])) == 0
+
+
+def test_files_rebuild_the_same_vocabulary() -> None:
+    vocabulary = Vocabulary.build(TEXTS, CleaningSettings(punctuation="keep"), max_words=10, min_count=1)
+    rebuilt = Vocabulary.from_files(vocabulary.files(), vocabulary.cleaning)
+    assert rebuilt.words == vocabulary.words
+    with pytest.raises(BundleError, match=r"no vocabulary\.txt"):
+        Vocabulary.from_files({}, CleaningSettings())
+    with pytest.raises(BundleError, match="not UTF-8"):
+        Vocabulary.from_files({"vocabulary.txt": b"\xff"}, CleaningSettings())
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("head", [0, 1, 2]), ("tail", [4, 5, 6]), ("head+tail", [0, 1, 6])])
+def test_truncation_keeps_what_it_says(keep: str, expected: list[int]) -> None:
+    import numpy as np
+
+    from undertone.text.encoded import EncodedTexts
+
+    encoded = EncodedTexts(np.array([9, 8, *range(7)], np.int32), np.array([0, 2, 9], np.int64))
+    cut = encoded.truncated(3, keep)  # type: ignore[arg-type]
+    assert cut.ids.tolist() == [9, 8, *expected]
+    assert cut.offsets.tolist() == [0, 2, 5]
