@@ -1,0 +1,130 @@
+"""`results.json`: every figure this project quotes, with what it takes to make it again."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from undertone.data.atomic import replacing
+from undertone.errors import DataError
+
+FORMAT: Literal[1] = 1
+
+Share = Field(ge=0, le=1)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Latency(_Record):
+    """Milliseconds that one review alone takes: the median, and what 99 of 100 stay below."""
+
+    p50: float = Field(ge=0)
+    p99: float = Field(ge=0)
+
+
+class Hardware(_Record):
+    """The machine of the evaluation; `cores_used` is processor time over elapsed time while scoring."""
+
+    cpu: str
+    cores: int
+    cores_used: float
+    gpu: str | None
+
+
+class Result(_Record):
+    """One model on one split of one data set."""
+
+    model: str
+    kind: str
+    data: str
+    split: str
+    n: int = Field(gt=0)
+    accuracy: float = Share
+    accuracy_ci95: tuple[float, float]
+    f1: float = Share
+    """Macro average."""
+    auc: float | None = Field(ge=0, le=1)
+    """None where the data hold one class only."""
+    log_loss: float = Field(ge=0)
+    """Nats."""
+    ece: float = Share
+    reviews_per_second: float = Field(gt=0)
+    latency_ms: Latency
+    size_bytes: int
+    parameters: int
+    train_seconds: float | None
+    seed: int | None
+    recipe: dict[str, Any] | None
+    """The settings it was trained with; like `seed` and `train_seconds`, None if the model does not tell."""
+    hardware: Hardware
+    commit: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts; rows are true labels, columns predicted ones, both in the order of `labels`."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a result is of; a file holds one result for each."""
+        return self.data, self.split, self.model
+
+    @model_validator(mode="after")
+    def _confusion_counts_every_review(self) -> Self:
+        if {len(self.confusion), *map(len, self.confusion)} != {len(self.labels)}:
+            raise ValueError("confusion needs one row and one column per label")
+        if sum(map(sum, self.confusion)) != self.n:
+            raise ValueError("confusion does not add up to n")
+        return self
+
+
+class ResultsFile(_Record):
+    """The content of a `results.json`, sorted by data, split and model."""
+
+    format: Literal[1] = FORMAT
+    results: tuple[Result, ...]
+
+    def with_results(self, added: Iterable[Result]) -> "ResultsFile":
+        """Return a copy with `added`, each in place of an earlier result of the same model, data, split."""
+        by_key = {result.key: result for result in (*self.results, *added)}
+        return ResultsFile(results=tuple(by_key[key] for key in sorted(by_key)))
+
+
+def read_results(path: Path) -> ResultsFile:
+    """Read a results file; DataError if it is missing, damaged, foreign or of a newer format."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such results file; `undertone evaluate` writes one") from None
+    except OSError as error:
+        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a results file: it is not JSON ({error})") from None
+    if not isinstance(content, dict) or not {"format", "results"} <= content.keys():
+        raise DataError(f"{path}: not a results file: it needs format and results, as `undertone evaluate` writes them")
+    if isinstance(content["format"], int) and content["format"] > FORMAT:
+        raise DataError(
+            f"{path}: results of format {content['format']}; this undertone reads up to {FORMAT}: upgrade it"
+        )
+    try:
+        return ResultsFile.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise DataError(f"{path}: damaged results: {where}: {problem['msg']}") from None
+
+
+def write_results(path: Path, results: ResultsFile) -> None:
+    """Write a results file whole or not at all; OutputError if it cannot be written."""
+    with replacing(path, hint="name a folder with room to write to") as temporary:
+        temporary.write_text(results.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
+    """Add results to a file, or start it, and return what it now holds."""
+    before = read_results(path) if path.exists() else ResultsFile(results=())
+    results = before.with_results(added)
+    write_results(path, results)
+    return results

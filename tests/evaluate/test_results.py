@@ -1,0 +1,77 @@
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from undertone.errors import DataError, OutputError
+from undertone.evaluate.results import (
+    ResultsFile,
+    add_results,
+    read_results,
+    write_results,
+)
+
+
+def test_results_survive_the_file(tmp_path, make_result):
+    results = ResultsFile(results=(make_result(), make_result(model="lstm", auc=None, seed=None)))
+    write_results(tmp_path / "results.json", results)
+    assert read_results(tmp_path / "results.json") == results
+
+
+def test_results_are_sorted_and_the_same_evaluation_is_replaced(tmp_path, make_result):
+    path = tmp_path / "new" / "results.json"
+    add_results(path, [make_result(model="lstm")])
+    add_results(path, [make_result(), make_result(split="contrast")])
+    results = add_results(path, [make_result(model="lstm", accuracy=0.8)])
+    assert read_results(path) == results
+    assert [result.key for result in results.results] == [
+        ("imdb", "contrast", "bow"),
+        ("imdb", "test", "bow"),
+        ("imdb", "test", "lstm"),
+    ]
+    assert results.results[-1].accuracy == 0.8
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "not a results file"),
+        ("[1, 2]", "needs format and results"),
+        ('{"format": 2, "results": []}', "reads up to 1"),
+        ('{"format": 1, "results": [{"model": "bow"}]}', "results.0.kind"),
+        ('{"format": "x", "results": []}', "format"),
+        ("\xff\x00", "not a results file"),
+    ],
+)
+def test_foreign_damaged_or_newer_files_are_refused_in_one_line(tmp_path, content, complaint, make_result):
+    path = tmp_path / "results.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match=complaint) as refusal:
+        add_results(path, [make_result()])
+    assert str(refusal.value).startswith(str(path))
+    assert "\n" not in str(refusal.value)
+    assert path.read_bytes() == content.encode("latin-1")
+
+
+def test_missing_file_names_the_verb_that_writes_one(tmp_path, make_result):
+    with pytest.raises(DataError, match="undertone evaluate"):
+        read_results(tmp_path / "results.json")
+
+
+def test_unwritable_place_is_an_output_error(tmp_path, make_result):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_results(tmp_path / "file" / "results.json", ResultsFile(results=()))
+
+
+@pytest.mark.parametrize("confusion", [((4, 1),), ((4, 1), (0, 4)), ((4, 1, 0), (0, 5, 0))])
+def test_confusion_that_contradicts_labels_or_n_is_refused(confusion, make_result):
+    with pytest.raises(ValidationError, match="confusion"):
+        make_result(confusion=confusion)
+
+
+def test_file_is_plain_json_without_nan(tmp_path, make_result):
+    write_results(tmp_path / "results.json", ResultsFile(results=(make_result(auc=None),)))
+    entry = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)["results"][0]
+    assert entry["auc"] is None
+    assert entry["latency_ms"] == {"p50": 0.1, "p99": 0.3}
