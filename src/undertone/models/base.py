@@ -1,0 +1,63 @@
+"""What every model kind is: texts in, logits out, and a state that a bundle can hold.
+
+Shapes: N texts, C classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from undertone.settings import Settings
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class ModelSettings(Settings):
+    """Base of the settings of every model kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """All that a trained model needs besides its settings and label names.
+
+    `tensors` go into one safetensors file; `files` (name → bytes) hold what is not a tensor, such as a vocabulary.
+    """
+
+    tensors: dict[str, npt.NDArray[np.generic]]
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class Model(ABC):
+    """A text classifier of one kind; subclasses add how it is fitted."""
+
+    Settings: ClassVar[type[ModelSettings]]
+
+    def __init__(self, settings: ModelSettings, labels: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.labels = labels
+
+    @abstractmethod
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 [N, C]; their softmax is the model's probability of each label."""
+
+    @abstractmethod
+    def state(self) -> ModelState:
+        """Return the weights and files from which `from_state` rebuilds this model exactly."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
+        """Rebuild a model; BundleError if the state does not fit the settings."""
+
+    def predict_proba(self, texts: Sequence[str]) -> Float32Array:
+        """Return the probability of each label, float32 [N, C]; rows sum to 1."""
+        logits = self.logits(texts)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Float32Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
