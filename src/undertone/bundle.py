@@ -1,0 +1,166 @@
+"""A bundle is a trained model as a folder: bundle.json, one safetensors file, and what else the kind needs.
+
+    bundle.json           format, kind, labels, settings, provenance, and the size and sha256 of every other file
+    weights.safetensors   tensors
+    vocabulary.txt, …     files of the kind
+
+Loading executes nothing that the folder holds, and refuses one that is not exactly what was saved.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from undertone.errors import BundleError, OutputError, SettingsError
+from undertone.models import model_class
+from undertone.models.base import Model, ModelState
+from undertone.settings import Settings, parse
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+
+
+class FileDigest(Settings):
+    """What a file of the bundle must be."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(Settings):
+    """The content of bundle.json, less its own digest."""
+
+    format: int
+    kind: str
+    labels: tuple[str, ...]
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+    files: dict[str, FileDigest]
+
+    def render(self) -> bytes:
+        """Return the file's bytes: the one way this manifest can be written, its own sha256 included."""
+        content = self.model_dump(mode="json")
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return json.dumps({**content, "sha256": digest}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model and what is known about it."""
+
+    model: Model
+    manifest: Manifest
+    size_bytes: int
+    num_parameters: int
+
+
+def save_bundle(model: Model, folder: Path, *, provenance: Mapping[str, Any]) -> None:
+    """Write a model as a new folder, whole or not at all; OutputError if it exists or cannot be written."""
+    state = model.state()
+    files = {WEIGHTS: save_tensors(state.tensors), **state.files}
+    manifest = Manifest(
+        format=FORMAT,
+        kind=model.settings.kind,
+        labels=model.labels,
+        settings=model.settings.model_dump(mode="json"),
+        provenance=dict(provenance),
+        files={
+            name: FileDigest(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for name, content in files.items()
+        },
+    )
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        temporary.chmod(0o755)
+        for name, content in {**files, MANIFEST: manifest.render()}.items():
+            (temporary / name).write_bytes(content)
+        temporary.rename(folder)
+    except OSError as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise OutputError(
+            f"{folder}: the model cannot be written ({error.strerror}); name a new folder where there is room"
+        ) from None
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a model; BundleError if the folder is foreign, changed since it was saved, or of a newer format."""
+    manifest = _read_manifest(folder)
+    listed = {MANIFEST, *manifest.files}
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and not path.name.startswith("."):
+            raise BundleError(f"{path}: not part of this bundle; take it out of the folder")
+    files = {name: _read_file(folder / name, digest) for name, digest in manifest.files.items()}
+    if WEIGHTS not in files:
+        raise BundleError(f"{folder / MANIFEST}: lists no {WEIGHTS}; save the model again")
+    try:
+        tensors = load_tensors(files.pop(WEIGHTS))
+    except SafetensorError as error:
+        raise BundleError(f"{folder / WEIGHTS}: not a safetensors file ({error}); save the model again") from None
+    try:
+        cls = model_class(manifest.kind)
+        settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
+    except SettingsError as error:
+        raise BundleError(f"{error}; it takes a newer version of Undertone") from None
+    try:
+        model = cls.from_state(settings, manifest.labels, ModelState(tensors, files))
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from None
+    return Bundle(
+        model=model,
+        manifest=manifest,
+        size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
+        num_parameters=sum(tensor.size for tensor in tensors.values() if tensor.dtype.kind == "f"),
+    )
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        raise BundleError(f"{folder}: not a model folder, it has no readable {MANIFEST}") from None
+    try:
+        content = json.loads(raw)
+        found_format = content.pop("format")
+        del content["sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BundleError(f"{path}: not written by Undertone; save the model again") from None
+    if isinstance(found_format, int) and found_format > FORMAT:
+        raise BundleError(
+            f"{path}: format {found_format}, but this version of Undertone reads up to {FORMAT}; upgrade undertone"
+        )
+    try:
+        manifest = Manifest(format=found_format, **content)
+    except (ValidationError, TypeError):
+        raise BundleError(f"{path}: not written by Undertone; save the model again") from None
+    if manifest.render() != raw:
+        raise BundleError(f"{path}: changed since it was saved; save or copy the model again")
+    for name in manifest.files:
+        if Path(name).name != name or name in {MANIFEST, "..", "."}:
+            raise BundleError(f"{path}: {name} is not a file name inside the folder")
+    return manifest
+
+
+def _read_file(path: Path, expected: FileDigest) -> bytes:
+    try:
+        if path.stat().st_size == expected.size_bytes:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == expected.sha256:
+                return content
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the model again") from None
+    raise BundleError(f"{path}: changed since it was saved; save or copy the model again")

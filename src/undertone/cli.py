@@ -1,0 +1,348 @@
+"""The command `undertone`: one verb a function, each importing what it needs when it runs."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+import undertone
+from undertone.errors import SettingsError, UndertoneError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from undertone.data.table import Dataset
+    from undertone.predictor import Predictor
+
+app = typer.Typer(
+    help="Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at data sets: list, fetch, inspect.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a setting, for example seed=1.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds, if any.")]
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.")]
+
+
+def main() -> None:
+    """Run the command; an error that the user can fix is one line and exit status 2."""
+    try:
+        app()
+    except UndertoneError as error:
+        sys.exit(_fail(str(error)))
+    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(message: str) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    return 2
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"undertone {undertone.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it."""
+
+
+@app.command(
+    epilog="Examples:  undertone predict 'A film I would watch again.'   |   undertone predict < lines.txt   |   "
+    "undertone predict --input reviews.csv --output scored.parquet"
+)
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    model: ModelOption = "bow",
+    file: Annotated[
+        Path | None, typer.Option("--input", "-i", help="Score a CSV, TSV, JSON-lines or Parquet file.")
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", "-c", help="Its column of texts [default: the first usual name]."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet [default: stdout]."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge texts: the label and its probability for each, in order."""
+    from undertone.predictor import load
+
+    if file is None:
+        for option, given in (("--column", column), ("--output", output)):
+            if given is not None:
+                raise SettingsError(f"{option} has no effect without --input FILE")
+        _predict_texts(load(model), texts, as_json=as_json)
+        return
+    if texts:
+        raise SettingsError("give either texts or --input FILE, not both")
+    predictor = load(model)
+    if output is None:
+        _print_scored(predictor, file, column, as_json=as_json)
+        return
+    from undertone.scale.local import score_file
+
+    console = _progress_console()
+    num_rows, num_empty = score_file(predictor, file, output, column=column, console=console)
+    without = f", {num_empty:,} of them without a text" if num_empty else ""
+    if as_json:
+        typer.echo(json.dumps({"output": str(output), "rows": num_rows, "rows_without_text": num_empty}))
+    else:
+        console.print(f"{num_rows:,} rows{without} scored, {output}", highlight=False)
+
+
+def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: bool) -> None:
+    if texts:
+        _print_predictions(predictor, texts, as_json=as_json)
+        return
+    if sys.stdin.isatty():
+        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
+    for line in sys.stdin:
+        _print_predictions(predictor, [line.rstrip("\n")], as_json=as_json)
+
+
+def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
+    for text, row in zip(texts, predictor.predict_proba(texts), strict=True):
+        best = int(row.argmax())
+        if as_json:
+            probabilities = {label: round(float(p), 7) for label, p in zip(predictor.labels, row, strict=True)}
+            content = {"text": text, "label": predictor.labels[best], "probabilities": probabilities}
+            typer.echo(json.dumps(content, ensure_ascii=False))
+        else:
+            typer.echo(f"{predictor.labels[best]}\t{row[best]:.3f}\t{_excerpt(text)}")
+
+
+def _print_scored(predictor: "Predictor", file: Path, column: str | None, *, as_json: bool) -> None:
+    from undertone.data.own import required_column
+    from undertone.scale.local import scored_batches, write_json_lines
+
+    text_column = required_column(file, "text", column)
+    for batch in scored_batches(predictor, file, text_column):
+        if as_json:
+            write_json_lines(batch, sys.stdout)
+            continue
+        for text, label, probability in _verdicts(batch, text_column, predictor.labels):
+            shown = "-" if probability is None else f"{probability:.3f}"
+            typer.echo(f"{label or '-'}\t{shown}\t{_excerpt(text or '')}")
+
+
+def _verdicts(
+    batch: "pa.RecordBatch", text_column: str, labels: tuple[str, ...]
+) -> list[tuple[str | None, str | None, float | None]]:
+    rows = batch.select([text_column, "predicted", *(f"probability_{label}" for label in labels)]).to_pylist()
+    return [(row[text_column], row["predicted"], row.get(f"probability_{row['predicted']}")) for row in rows]
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+@app.command(epilog="Example:  undertone run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
+def run(
+    recipe: RecipeArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run [default: runs/RECIPE].")] = None,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do everything a recipe says: data, training, evaluation on the test split, report."""
+    from undertone import recipe as stages
+    from undertone.evaluate.results import read_results
+    from undertone.evaluate.terminal import render
+
+    settings = stages.read_recipe(recipe, assignments or ())
+    folder = out or Path("runs") / settings.name
+    console = _progress_console()
+    page = stages.run(settings, folder, resume=resume, console=console)
+    results = read_results(folder / "results.json")
+    if as_json:
+        typer.echo(results.model_dump_json(indent=1))
+    else:
+        render(results.results, Console())
+        console.print(f"report: {page}", highlight=False)
+
+
+@app.command(epilog="Example:  undertone train recipes/plan.toml --out runs/plan --resume")
+def train(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")],
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train a recipe's models; nothing looks at the test split."""
+    from undertone import recipe as stages
+
+    stages.train(stages.read_recipe(recipe, assignments or ()), out, resume=resume, console=_progress_console())
+
+
+@app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Shipped models or model folders.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    split: Annotated[
+        str | None, typer.Option(help="test, validation or train [default: test; all rows of an own file].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Results file to add to.")] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score finished models on labelled reviews: accuracy with its interval, calibration, speed.
+
+    --set text_column=NAME, label_column=NAME … say how to read an own file.
+    """
+    from undertone.data import DATASETS, DataSettings, load_dataset
+    from undertone.evaluate import evaluate as score
+    from undertone.evaluate.results import ResultsFile, add_results
+    from undertone.evaluate.terminal import render
+    from undertone.predictor import load
+    from undertone.settings import override, parse
+
+    console = _progress_console()
+    results = []
+    for model in models:
+        predictor = load(model)
+        values: dict[str, Any] = {"name": data}
+        if data in DATASETS:
+            trained_on = predictor.provenance.get("recipe", {}).get("data", {})
+            values = dict(trained_on) if trained_on.get("name") == data else values
+        else:
+            values["labels"] = predictor.labels
+        settings = parse(DataSettings, override(values, assignments or ()), source="--set")
+        dataset = load_dataset(settings, console=console)
+        where, table = _choose_split(dataset, settings, split)
+        evaluation = score(
+            predictor,
+            table,
+            label_names=dataset.labels,
+            model_name=Path(model).name,
+            data_name=dataset.name,
+            split=where,
+            console=console,
+        )
+        results.append(evaluation.result)
+    if out is not None:
+        add_results(out, results)
+    if as_json:
+        typer.echo(ResultsFile(results=tuple(results)).model_dump_json(indent=1))
+    else:
+        render(results, Console())
+
+
+def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tuple[str, pa.Table]":  # noqa: ANN401
+    from undertone.data import DATASETS
+    from undertone.data.split import prepare
+
+    if split is None and dataset.name not in DATASETS and not len(dataset.split("test")):
+        return "all", dataset.table
+    name = split or "test"
+    if name not in ("train", "validation", "test"):
+        raise SettingsError(f"--split {name}: give train, validation or test")
+    # Rows that the source itself calls by that name are taken as they are; else the training run's own split.
+    own = dataset.split(name)
+    table: pa.Table = own if len(own) and name == "test" else getattr(prepare(dataset, settings), name)
+    return name, table
+
+
+@app.command(epilog="Example:  undertone report runs/quick --out runs/quick/page")
+def report(
+    results: Annotated[Path, typer.Argument(help="A run's folder or a results.json.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html.")],
+    excerpt_characters: Annotated[
+        int, typer.Option(min=0, help="Length of the excerpts of wrongly judged reviews; 0 leaves them out.")
+    ] = 300,
+) -> None:
+    """Write one self-contained HTML page about a run."""
+    from undertone.report import write_report
+
+    page = write_report(results, out / "report.html", excerpt_characters=excerpt_characters)
+    _progress_console().print(f"report: {page}", highlight=False)
+
+
+@data_app.command("list")
+def data_list(as_json: JsonOption = False) -> None:
+    """List the data sets and where each would come from now."""
+    from rich.table import Table
+
+    from undertone.data import DATASETS, available
+
+    places = available()
+    if as_json:
+        rows = {
+            name: {"description": DATASETS[name].description, "local": place.local, "where": place.where}
+            for name, place in places.items()
+        }
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("name", "what", "here", "from")
+    for name, place in places.items():
+        table.add_row(name, DATASETS[name].description, "yes" if place.local else "no", place.where)
+    Console().print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="A name that `undertone data list` shows.")]) -> None:
+    """Get a data set onto this machine; an interrupted download goes on where it broke off."""
+    from undertone.data import DATASETS, DataSettings, load_dataset
+    from undertone.settings import unknown_name
+
+    if name not in DATASETS:
+        raise SettingsError(f"data set {name} {unknown_name(name, DATASETS)}")
+    console = _progress_console()
+    dataset = load_dataset(DataSettings(name=name), console=console)
+    console.print(f"{name}: {dataset.table.num_rows:,} reviews are here", highlight=False)
+
+
+@data_app.command("inspect", epilog="Example:  undertone data inspect reviews.csv --set label_column=stars --out look")
+def data_inspect(
+    name: Annotated[str, typer.Argument(help="A data set's name or an own file.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for quality.json and plots.")] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Report what is odd about a data set: gaps, duplicates, leaks, balance, lengths, HTML, broken encoding."""
+    from undertone.data import DataSettings, load_dataset
+    from undertone.data.quality import inspect
+    from undertone.data.quality_view import render, write
+    from undertone.settings import override, parse
+
+    settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
+    console = _progress_console()
+    report = inspect(load_dataset(settings, console=console))
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        render(report, Console())
+    if out is not None:
+        written = write(report, out)
+        console.print(f"{len(written)} files in {out}", highlight=False)
+
+
+def _progress_console() -> Console:
+    """Progress and remarks go to stderr, so that stdout holds nothing but results."""
+    return Console(stderr=True)
