@@ -1,17 +1,20 @@
-"""The command `undertone`: one verb a function, each importing what it needs when it runs."""
+"""The command `undertone`: one verb a function, each importing what it needs when it runs.
+
+Exit status: 0, or 2 after an error that the user can fix, or 130 after Ctrl-C.
+"""
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 import undertone
-from undertone.errors import SettingsError, UndertoneError
+from undertone.errors import DataError, SettingsError, TrainingInterruptedError, UndertoneError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it.",
+    epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone run recipes/quick.toml",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data sets: list, fetch, inspect.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Look at data sets: list, fetch, inspect.", epilog="Example:  undertone data list", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model folder.")]
@@ -39,19 +45,39 @@ RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/
 
 
 def main() -> None:
-    """Run the command; an error that the user can fix is one line and exit status 2."""
+    """Run the command; what stops it is one line on stderr and the exit status."""
+    # A text may hold what the terminal's encoding lacks, such as half of a surrogate pair.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
     try:
         app()
+    except TrainingInterruptedError as error:
+        _fail(str(error), _INTERRUPTED)
     except UndertoneError as error:
-        sys.exit(_fail(str(error)))
+        _fail(str(error), 2)
     except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unwritten_output()
         sys.exit(1)
+    except OSError as error:  # an unreadable recipe folder, a full disk behind stdout
+        _drop_unwritten_output()
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 2)
+    except SystemExit as stop:  # Typer's way to end, after Ctrl-C as well
+        if stop.code == _INTERRUPTED:
+            _fail("interrupted", _INTERRUPTED)
+        raise
 
 
-def _fail(message: str) -> int:
+_INTERRUPTED = 130
+
+
+def _fail(message: str, status: int) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
-    return 2
+    sys.exit(status)
+
+
+def _drop_unwritten_output() -> None:
+    """Keep Python from writing once more, and failing once more, when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(wanted: bool) -> None:
@@ -70,7 +96,7 @@ def options(
 
 
 @app.command(
-    epilog="Examples:  undertone predict 'A film I would watch again.'   |   undertone predict < lines.txt   |   "
+    epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone predict < lines.txt\n\n"
     "undertone predict --input reviews.csv --output scored.parquet"
 )
 def predict(
@@ -81,11 +107,11 @@ def predict(
     ] = None,
     column: Annotated[
         str | None,
-        typer.Option("--column", "-c", help="Its column of texts [default: the first usual name]."),
+        typer.Option("--column", "-c", help="Its column of texts; by default the first usual name."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet [default: stdout]."),
+        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet; by default, stdout."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,8 +148,11 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
     if sys.stdin.isatty():
         Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
+    line = None
     for line in sys.stdin:
         _print_predictions(predictor, [line.rstrip("\n")], as_json=as_json)
+    if line is None:
+        raise DataError("no texts: give some as arguments, as lines on stdin, or in a file by --input")
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
@@ -166,7 +195,7 @@ def _excerpt(text: str) -> str:
 @app.command(epilog="Example:  undertone run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
 def run(
     recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run [default: runs/RECIPE].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; by default runs/RECIPE.")] = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
     as_json: JsonOption = False,
@@ -203,10 +232,10 @@ def train(
 
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Shipped models or model folders.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")],
     data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
     split: Annotated[
-        str | None, typer.Option(help="test, validation or train [default: test; all rows of an own file].")
+        str | None, typer.Option(help="test, validation or train; by default test, or all rows of an own file.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Results file to add to.")] = None,
     assignments: SetOption = None,
@@ -284,7 +313,7 @@ def report(
     _progress_console().print(f"report: {page}", highlight=False)
 
 
-@data_app.command("list")
+@data_app.command("list", epilog="Example:  undertone data list --json")
 def data_list(as_json: JsonOption = False) -> None:
     """List the data sets and where each would come from now."""
     from rich.table import Table
@@ -305,7 +334,7 @@ def data_list(as_json: JsonOption = False) -> None:
     Console().print(table)
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", epilog="Example:  undertone data fetch imdb")
 def data_fetch(name: Annotated[str, typer.Argument(help="A name that `undertone data list` shows.")]) -> None:
     """Get a data set onto this machine; an interrupted download goes on where it broke off."""
     from undertone.data import DATASETS, DataSettings, load_dataset

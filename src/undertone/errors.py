@@ -27,3 +27,7 @@ class MissingExtraError(UndertoneError):
 
 class TrainingError(UndertoneError):
     """Training cannot go on, because its loss is no longer a number or because it was interrupted."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """Ctrl-C stopped training, whose state has been saved."""

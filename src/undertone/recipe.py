@@ -201,7 +201,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
 def _open_run(recipe: Recipe, out: Path, *, resume: bool) -> None:
     path = out / "recipe.json"
     if path.exists():
-        if not resume:
+        begun = any((out / name).exists() for name in ("models", "training"))
+        if begun and not resume:
             raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
         try:
             before = json.loads(path.read_bytes())

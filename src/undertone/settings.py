@@ -85,5 +85,7 @@ def _explain(cls: type[Settings], problem: ErrorDetails, prefix: str) -> str:
             field = getattr(owner, "model_fields", {}).get(part)
             owner = field.annotation if field else None
         return f"{path} {unknown_name(str(last), getattr(owner, 'model_fields', {}))}"
+    if problem["type"] == "missing":
+        return f"{path} is missing; give it a value"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -147,7 +147,7 @@ def _labels_of_model(
 def _score(predictor: Scorer, texts: Sequence[str], *, model_name: str, console: Console) -> npt.NDArray[np.float32]:
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     chunks = []
-    with Progress(*bar, console=console, transient=True) as progress:
+    with Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"Scoring {model_name}", total=len(texts))
         for start in range(0, len(texts), CHUNK):
             chunks.append(predictor.predict_proba(texts[start : start + CHUNK]))

@@ -85,7 +85,7 @@ class BowModel(Model):
             hashes = reference.ngram_hashes(text, self.settings.cleaning, self.settings.max_order)
             keys = np.unique(np.array([value >> 32 for value in hashes], np.uint32))
             places = np.searchsorted(self.keys, keys)
-            known = np.append(self.keys, 0)[places] == keys
+            known = np.append(self.keys, np.uint32(0))[places] == keys
             scores[i] = self.weights[places[known & (places < len(self.keys))]].astype(np.float32).sum(axis=0)
         return scores
 
@@ -120,14 +120,16 @@ class BowModel(Model):
         """Rebuild a model; BundleError if a tensor is missing or shapes do not agree."""
         assert isinstance(settings, BowSettings)
         num_problems = 1 if len(labels) == 2 else len(labels)
-        expected = {"keys": (None,), "weights": (None, num_problems), "bias": (num_problems,)}
-        for name, shape in expected.items():
-            found = state.tensors[name].shape if name in state.tensors else None
-            if found is None or len(found) != len(shape) or found[1:] != shape[1:]:
-                raise BundleError(f"a bow model of {len(labels)} labels needs a tensor {name} {shape}, found {found}")
         tensors: dict[str, Any] = state.tensors
-        if len(tensors["keys"]) != len(tensors["weights"]):
-            raise BundleError("a bow model needs as many weights as keys")
+        num_ngrams = tensors["keys"].size if "keys" in tensors else 0
+        expected = {
+            "keys": ("uint32", (num_ngrams,)),
+            "weights": ("float16", (num_ngrams, num_problems)),
+            "bias": ("float32", (num_problems,)),
+        }
+        found = {name: (str(tensor.dtype), tensor.shape) for name, tensor in tensors.items()}
+        if found != expected:
+            raise BundleError(f"a bow model of {len(labels)} labels holds tensors {expected}, not {found}")
         return cls(settings, labels, keys=tensors["keys"], weights=tensors["weights"], bias=tensors["bias"])
 
     @classmethod
@@ -183,11 +185,11 @@ def _frequent_ngrams(texts: Sequence[str], settings: BowSettings) -> tuple[npt.N
     data, offsets = kernel.join_utf8(texts)
     found, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(settings.cleaning), settings.max_order)
     # Sorted runs rather than np.unique, whose hash table took 39 of 50 s for the 21 million n-grams of IMDB train.
-    ordered = np.append(np.sort(found), 0)
+    ordered = np.append(np.sort(found), np.uint32(0))
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     keys = ordered[starts[:-1][np.diff(starts) >= settings.min_count]]
     columns = np.searchsorted(keys, found).astype(np.int32)
-    known = np.append(keys, 0)[columns] == found
+    known = np.append(keys, np.uint32(0))[columns] == found
     rows = np.append(0, np.cumsum(known))[ends]
     presence = sparse.csr_matrix((np.ones(rows[-1], np.float32), columns[known], rows), shape=(len(texts), len(keys)))
     presence.sum_duplicates()
@@ -212,7 +214,9 @@ def _one_ngram_a_slot(
     return keys[kept], presence[:, kept]
 
 
-def _log_count_ratio(presence: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], smoothing: float) -> npt.NDArray[np.float64]:
+def _log_count_ratio(
+    presence: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], smoothing: float
+) -> npt.NDArray[np.float64]:
     """Return for each n-gram the log of its share among positive over its share among other texts, float64 [F]."""
     positive = np.asarray(presence[is_positive].sum(axis=0)).ravel() + smoothing
     negative = np.asarray(presence[~is_positive].sum(axis=0)).ravel() + smoothing

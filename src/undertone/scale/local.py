@@ -53,17 +53,17 @@ def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | Non
     """
     if out.suffix.lower() not in _WRITERS:
         raise OutputError(f"{out}: write to one of {', '.join(_WRITERS)}")
+    batches = scored_batches(predictor, path, column)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{path}: has no rows to score")
     num_rows = num_empty = 0
     bar = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
         replacing(out, hint="name a folder with room to write to") as temporary,
-        Progress(*bar, console=console, transient=True) as progress,
+        Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task(f"Scoring {path}", total=None)
-        batches = scored_batches(predictor, path, column)
-        first = next(batches, None)
-        if first is None:
-            raise DataError(f"{path}: has no rows to score")
         with _WRITERS[out.suffix.lower()](temporary, first.schema) as write:
             batch: pa.RecordBatch | None = first
             while batch is not None:

@@ -3,7 +3,7 @@
 A token's hash runs over its folded code points as in FNV-1a, with a multiplier whose high half is dense, because
 tables are indexed by the high bits of a product. An n-gram's hash is built from the hash of the n-gram that is one
 token shorter, so all orders cost one multiplication a token each. Vocabulary ids are looked up by the 64-bit hash
-alone: among a million words the chance of any collision is 3 in 10^8, and building a vocabulary checks for one.
+alone: among a million words the chance of any collision is 3 in 10^8.
 """
 
 TOKEN_MULTIPLIER = 0x9E3779B97F4A7C15

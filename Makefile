@@ -1,0 +1,39 @@
+# make demo: set up and train on real reviews, ending in a report.   make test: set up and run every check.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+EXTRAS := train,transformer,report,track,demo,dev
+
+.PHONY: setup demo test check bench clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Undertone needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: setup
+	$(BIN)/undertone run recipes/quick.toml --out runs/quick --resume
+	@echo "open $(CURDIR)/runs/quick/report.html"
+
+# The fast checks: everything but the tests marked slow.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m 'not slow'
+
+# Every check, the README's commands included. The slow tests use both cores each, so they run one after another.
+test: check
+	$(BIN)/pytest -q -m slow
+
+bench: setup
+	$(BIN)/python bench/text_kernel.py
+	$(BIN)/python bench/train_lstm.py
+
+clean:
+	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

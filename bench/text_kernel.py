@@ -1,0 +1,72 @@
+"""Reviews a second on one core, from raw text: to vocabulary ids, and to a bag of n-grams' verdict.
+
+Beside each stands the plain alternative in Python, so that the ratio holds on other machines; every figure is the
+best of several passes, in processor time of this one thread. Writes docs/results/bench_text_kernel.json.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from undertone.data import DataSettings, load_dataset
+from undertone.evaluate.machine import code_version, cpu_name
+from undertone.predictor import load
+from undertone.text.cleaning import CleaningSettings
+from undertone.text.reference import tokenize
+from undertone.text.vocabulary import Vocabulary
+
+OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_text_kernel.json"
+
+
+def reviews_per_second(work: Callable[[Sequence[str]], object], texts: Sequence[str], passes: int) -> float:
+    work(texts[:100])  # compile and warm up
+    seconds = []
+    for _ in range(passes):
+        start = time.process_time()
+        work(texts)
+        seconds.append(time.process_time() - start)
+    return len(texts) / min(seconds)
+
+
+def count_vectorizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], object]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(vocabulary=list(vocabulary.words), token_pattern=r"[^\W_]+").transform
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="imdb-train", help="whose train split is read")
+    parser.add_argument("--passes", type=int, default=7)
+    arguments = parser.parse_args()
+    texts = load_dataset(DataSettings(name=arguments.data)).split("train")["text"].to_pylist()
+    few = texts[:: len(texts) // 2000]  # the plain ways take a hundred times as long
+
+    cleaning = CleaningSettings()
+    vocabulary = Vocabulary.build(texts, cleaning, max_words=30_000)
+    ids = {word: i + 2 for i, word in enumerate(vocabulary.words)}
+    bow = load("bow")
+    rates = {
+        "ids: this kernel": reviews_per_second(vocabulary.encode, texts, arguments.passes),
+        "ids: the plain reference": reviews_per_second(
+            lambda part: [np.array([ids.get(token, 1) for token in tokenize(text, cleaning)]) for text in part], few, 1
+        ),
+        "counts: scikit-learn's CountVectorizer": reviews_per_second(count_vectorizer(vocabulary), few, 3),
+        "bow: raw text to probabilities": reviews_per_second(bow.predict_proba, texts, arguments.passes),
+    }
+    for name, rate in rates.items():
+        print(f"{rate:12,.0f} reviews/s  {name}")
+    print(f"{rates['ids: this kernel'] / rates['ids: the plain reference']:12.0f} × the plain reference")
+    content = {"reviews_per_second_one_core": {name: round(rate) for name, rate in rates.items()}}
+    content |= {"n": len(texts), "data": arguments.data, "cpu": cpu_name(), "commit": code_version()}
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"written to {OUT}")
+
+
+if __name__ == "__main__":
+    main()
