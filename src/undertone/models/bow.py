@@ -144,8 +144,7 @@ class BowModel(Model):
     ) -> Self:
         """Train on texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: there is no seed to set."""
         try:
-            from scipy import sparse
-            from sklearn.linear_model import LogisticRegression
+            import sklearn.linear_model  # noqa: F401
         except ImportError:
             raise MissingExtraError("training needs: pip install 'undertone[train]'") from None
         settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
@@ -154,19 +153,10 @@ class BowModel(Model):
             keys, presence = _one_ngram_a_slot(keys, presence, label_ids, settings.slot_bits)
         weights, bias = [], []
         for positive in range(len(labels)) if len(labels) > 2 else [1]:
-            is_positive = label_ids == positive
-            ratio = _log_count_ratio(presence, is_positive, settings.smoothing)
-            regression = LogisticRegression(
-                C=settings.inverse_regularization,
-                solver="liblinear",
-                dual=True,
-                random_state=0,
-                max_iter=1000,
-            )
             with console.status(f"fitting {labels[positive]} against the rest on {len(keys):,} n-grams"):
-                regression.fit(presence @ sparse.diags(ratio), is_positive)
-            weights.append(ratio * regression.coef_[0])
-            bias.append(regression.intercept_[0])
+                weight, intercept = _fit_problem(presence, label_ids == positive, settings)
+            weights.append(weight)
+            bias.append(intercept)
         return cls(
             settings,
             labels,
@@ -212,6 +202,25 @@ def _one_ngram_a_slot(
     is_best = np.append(True, np.diff(slots[by_evidence]) > 0)[: len(keys)]
     kept = np.sort(by_evidence[is_best])
     return keys[kept], presence[:, kept]
+
+
+def _fit_problem(
+    presence: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the weight of each n-gram, float64 [F], and the bias of one binary problem."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
+    if presence.shape[1] == 0:  # no n-gram is frequent enough, which leaves how often the label occurs
+        num_positive = np.count_nonzero(is_positive)
+        smoothing = settings.smoothing
+        return np.zeros(0), float(np.log((num_positive + smoothing) / (len(is_positive) - num_positive + smoothing)))
+    ratio = _log_count_ratio(presence, is_positive, settings.smoothing)
+    regression = LogisticRegression(
+        C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
+    )
+    regression.fit(presence @ sparse.diags(ratio), is_positive)
+    return ratio * regression.coef_[0], float(regression.intercept_[0])
 
 
 def _log_count_ratio(

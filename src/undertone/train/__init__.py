@@ -1,0 +1,1 @@
+"""Training: labelled texts and settings in, a fitted model out; one loop for every torch model."""

@@ -1,0 +1,335 @@
+"""The training loop of every torch model: labelled corpora in, the model's best weights out.
+
+A step's randomness depends on seed and step number, the batches on seed and epoch, the learning rate on
+progress. So a checkpoint is weights, optimizer and counters, and a run that was killed and resumed ends
+with the same bits.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from undertone.errors import TrainingError, TrainingInterruptedError
+from undertone.models.corpus import Corpus
+from undertone.models.torch_model import TorchModel, batch_logits
+from undertone.train.batches import TrainBatch, plan_epoch
+from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from undertone.train.interrupt import Interruption
+from undertone.train.log import TrainingLog
+from undertone.train.optimizer import learning_rate, make_optimizer, update_average
+from undertone.train.peak import measure_peak_flops, peak_memory_bytes
+from undertone.train.settings import TrainSettings, choose_precision
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """Encoded texts and their labels, int64 [N], on one device."""
+
+    corpus: Corpus
+    labels: torch.Tensor
+
+
+@dataclass
+class Sums:
+    """What steps add up to."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    gradient_norm: float = 0.0
+    reviews: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: "Sums") -> None:
+        """Add another's to these."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@dataclass
+class Position:
+    """How far a run has come, and how well."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best_accuracy: float = -1.0
+    epochs_without_better: int = 0
+
+
+def train_step(
+    network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    settings: TrainSettings,
+    dtype: torch.dtype,
+    *,
+    usual_size: float,
+) -> torch.Tensor:
+    """Take one step on ids [B, T], mask [B, T] and labels [B]; return summed loss, correct ones and
+    gradient norm.
+
+    `usual_size` is the mean of B over all batches. The result stays on the device, float64 [3]: nothing in a
+    step waits for the device.
+    """
+    ids, mask, labels = batch
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
+        logits = network(ids, mask).float()
+    smoothing = settings.label_smoothing
+    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+    # Not the mean of this batch: a batch of short reviews holds many, and each would count for less than a long
+    # one, which cost almost a point of accuracy (docs/training.md).
+    (loss / usual_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    norm = nn.utils.clip_grad_norm_(_parameters(optimizer), settings.gradient_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    correct = (logits.argmax(1) == labels).sum()
+    return torch.stack([loss.detach().double(), correct.double(), norm.double()])
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def train_network(
+    model: TorchModel,
+    train: LabelledCorpus,
+    validation: LabelledCorpus,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    run_dir: Path,
+    identity: dict[str, Any],
+    resume: bool,
+    console: Console,
+    title: str,
+) -> Position:
+    """Train the model's network in place and leave it with the weights of its best epoch; return where it
+    ended.
+
+    `identity` holds whatever must not change between start and resumption (SettingsError if it does).
+    TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved.
+    """
+    run = _Run(model, train, validation, settings, seed=seed, run_dir=run_dir, identity=identity)
+    if not resume:
+        remove_checkpoint(run_dir)
+    content = load_checkpoint(run_dir)
+    keep_bytes = run.restore(content) if content is not None else 0
+    log = TrainingLog(
+        run_dir,
+        console,
+        title=title,
+        epochs=settings.epochs,
+        tensorboard=settings.tensorboard,
+        keep_bytes=keep_bytes,
+        step=run.position.step,
+    )
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
+        run.train(log, interruption)
+    model.network.load_state_dict(run.best_weights)
+    model.network.eval()
+    return run.position
+
+
+class _Run:
+    def __init__(
+        self,
+        model: TorchModel,
+        train: LabelledCorpus,
+        validation: LabelledCorpus,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        run_dir: Path,
+        identity: dict[str, Any],
+    ) -> None:
+        self.train_set, self.validation_set = train, validation
+        self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
+        self.device = train.corpus.device
+        self.dtype = choose_precision(settings, self.device)
+        self.network = model.network
+        self.forward = torch.compile(self.network, dynamic=True) if settings.compile else self.network
+        self.average = copy.deepcopy(self.network) if settings.ema_decay else None
+        self.optimizer = make_optimizer(self.network, settings)
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.position = Position()
+        self.epoch_sums = Sums()
+        self.recent = Sums()  # since the last step event; what the device knows of it is in device_sums
+        self.device_sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.flops_per_token = 6 * model.num_matmul_parameters
+        self.peak_flops = measure_peak_flops(self.device, self.dtype)
+        self.lap_start = time.perf_counter()
+
+    def train(self, log: TrainingLog, interruption: Interruption) -> None:
+        settings, position = self.settings, self.position
+        self.lap_start = time.perf_counter()
+        while position.epoch < settings.epochs and not self._ran_out_of_patience():
+            plan = plan_epoch(
+                self.train_set.corpus.lengths,
+                max_tokens=settings.batch_tokens,
+                seed=self.seed,
+                epoch=position.epoch,
+                device=self.device,
+            )
+            log.start_epoch(position.epoch, len(plan))
+            self.network.train()
+            while position.batch < len(plan):
+                self._step(
+                    plan[position.batch],
+                    usual_size=len(self.train_set.corpus) / len(plan),
+                    progress=(position.epoch + position.batch / len(plan)) / settings.epochs,
+                )
+                position.batch += 1
+                position.step += 1
+                if position.step % settings.log_every_steps == 0 or position.batch == len(plan):
+                    self._log_step(log)
+                if interruption.requested:
+                    self._stop(log)
+                if position.step % settings.checkpoint_every_steps == 0:
+                    self._save(log)
+            self._end_epoch(log, interruption)
+            self._save(log)
+
+    def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, progress)
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.position.step)).generate_state(1)[0]))
+        ids, mask = self.train_set.corpus.batch(batch.rows, batch.width)
+        labels = self.train_set.labels[batch.rows]
+        self.device_sums += train_step(
+            self.forward,
+            self.optimizer,
+            (ids, mask, labels),
+            self.settings,
+            self.dtype,
+            usual_size=usual_size,
+        )
+        if self.average is not None:
+            update_average(self.average, self.network, decay=self.settings.ema_decay, step=self.position.step)
+        self.recent.reviews += len(batch.rows)
+        self.recent.tokens += batch.num_tokens
+
+    def _read_sums(self) -> None:
+        """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for
+        the device."""
+        loss, correct, gradient_norm = self.device_sums.tolist()
+        self.device_sums.zero_()
+        now = time.perf_counter()
+        seconds = now - self.lap_start
+        self.lap_start = now
+        self.position.seconds += seconds
+        self.recent.add(Sums(loss, correct, gradient_norm, seconds=seconds))
+        if not math.isfinite(loss) or not math.isfinite(gradient_norm):
+            raise TrainingError(
+                f"{self.run_dir}: the loss stopped being a number near step {self.position.step}; lower "
+                f'max_learning_rate (now {self.settings.max_learning_rate:g}) or set precision = "fp32"'
+            )
+
+    def _log_step(self, log: TrainingLog) -> None:
+        self._read_sums()
+        log.step(self.position.batch, self._figures(self.recent, epoch=self.position.epoch + 1))
+        self.epoch_sums.add(self.recent)
+        self.recent = Sums()
+
+    def _figures(self, sums: Sums, *, epoch: int) -> dict[str, Any]:
+        tokens_per_second = sums.tokens / max(sums.seconds, 1e-9)
+        return {
+            "step": self.position.step,
+            "epoch": epoch,
+            "train_loss": sums.loss / sums.reviews,
+            "train_accuracy": sums.correct / sums.reviews,
+            "tokens_per_second": tokens_per_second,
+            "share_of_peak": tokens_per_second * self.flops_per_token / self.peak_flops,
+            "seconds": self.position.seconds,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+        }
+
+    def _end_epoch(self, log: TrainingLog, interruption: Interruption) -> None:
+        position = self.position
+        network = self.network if self.average is None else self.average
+        figures = self._figures(self.epoch_sums, epoch=position.epoch + 1)
+        validated = validate(network, self.validation_set, self.dtype, interruption)
+        if validated is None:
+            self._stop(log)
+            return
+        loss, accuracy = validated
+        self._read_sums()
+        position.epochs_without_better += 1
+        if accuracy > position.best_accuracy:
+            position.best_accuracy = accuracy
+            position.epochs_without_better = 0
+            self.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        log.epoch({**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds})
+        position.epoch += 1
+        position.batch = 0
+        self.epoch_sums, self.recent = Sums(), Sums()
+
+    def _ran_out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.position.epochs_without_better >= patience
+
+    def _stop(self, log: TrainingLog) -> None:
+        self._save(log)
+        raise TrainingInterruptedError(
+            f"interrupted in epoch {self.position.epoch + 1} after step {self.position.step}; "
+            f"{self.run_dir} holds all of it: go on with --resume"
+        )
+
+    def _save(self, log: TrainingLog) -> None:
+        self._read_sums()
+        save_checkpoint(
+            self.run_dir,
+            {
+                "identity": self.identity,
+                "position": asdict(self.position),
+                "epoch_sums": asdict(self.epoch_sums),
+                "recent": asdict(self.recent),
+                "metrics_bytes": log.size_bytes,
+                "network": self.network.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+                "best_weights": self.best_weights,
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
+
+    def restore(self, content: dict[str, Any]) -> int:
+        """Take up where a checkpoint left; return the bytes of metrics.jsonl that belong to it."""
+        refuse_changes(self.run_dir, content["identity"], self.identity)
+        self.position = Position(**content["position"])
+        self.epoch_sums = Sums(**content["epoch_sums"])
+        self.recent = Sums(**content["recent"])
+        self.network.load_state_dict(content["network"])
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
+        self.best_weights = content["best_weights"]
+        self.optimizer.load_state_dict(content["optimizer"])
+        metrics_bytes: int = content["metrics_bytes"]
+        return metrics_bytes
+
+
+def validate(
+    network: nn.Module, data: LabelledCorpus, dtype: torch.dtype, interruption: Interruption
+) -> tuple[float, float] | None:
+    """Return mean loss and accuracy on labelled texts, or None if it was interrupted on the way."""
+    sums = torch.zeros(2, dtype=torch.float64, device=data.corpus.device)
+    network.eval()
+    with torch.autocast(data.corpus.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
+        for rows, logits in batch_logits(network, data.corpus):
+            if interruption.requested:
+                return None
+            labels = data.labels[rows]
+            loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+            sums += torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
+    loss_sum, correct = sums.tolist()
+    return loss_sum / len(data.corpus), correct / len(data.corpus)

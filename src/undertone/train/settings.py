@@ -1,0 +1,63 @@
+"""How a torch model is trained: the `[models.NAME.train]` table of a recipe."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from undertone.errors import SettingsError
+from undertone.settings import Settings
+
+
+class TrainSettings(Settings):
+    """Settings of the training loop. Epochs and learning rate depend on the model, so a recipe must give
+    them."""
+
+    epochs: int = Field(ge=1)
+    max_learning_rate: float = Field(gt=0)
+    """Peak of the one-cycle schedule."""
+    warmup_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the run in which the learning rate rises; then it falls along a cosine to almost nothing."""
+    batch_tokens: int = Field(4_096, ge=1)
+    """Tokens of a batch, padding included; short texts so share a batch with more of their kind."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled (AdamW), on matrices and embeddings."""
+    gradient_clip: float = Field(1.0, gt=0)
+    """Greatest norm of a step's gradient."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Greatest decay per step of the moving average of the weights that is validated and kept; 0 means no
+    average. At step n the decay is (1 + n) / (10 + n) if that is less: the last ninth of n steps or so."""
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation accuracy after which to stop; without it all epochs are run. The
+    weights of the best epoch are kept in either case."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the processor has instructions
+    for it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+    """Run the network through torch.compile, which needs a C++ compiler and some minutes."""
+    log_every_steps: int = Field(20, ge=1)
+    checkpoint_every_steps: int = Field(500, ge=1)
+    """Steps between checkpoints; there is one at the end of every epoch too."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files beside metrics.jsonl (extra `track`)."""
+
+
+def choose_device(settings: TrainSettings) -> torch.device:
+    """Return the device to train on; SettingsError if the one asked for is not there."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError('train.device = "cuda": this torch sees no CUDA device; use "cpu" or "auto"')
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def choose_precision(settings: TrainSettings, device: torch.device) -> torch.dtype:
+    """Return the dtype of the forward pass."""
+    if settings.precision == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        # oneDNN emulates bf16 on other processors, which is slower than fp32.
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.precision]

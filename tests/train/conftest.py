@@ -1,0 +1,60 @@
+import random
+
+import pyarrow as pa
+import pytest
+import torch
+
+from undertone.data.split import Splits
+from undertone.data.table import SCHEMA
+
+WORDS = {
+    0: ["dull", "tedious", "awful", "boring", "weak", "mess", "waste"],
+    1: ["moving", "lovely", "superb", "funny", "gripping", "gem", "delight"],
+}
+NEUTRAL = ["the", "film", "was", "a", "story", "about", "people", "and", "their", "dog", "in", "town"]
+
+
+def table(num_reviews: int, split: str, seed: int) -> pa.Table:
+    generator = random.Random(seed)
+    rows = []
+    for number in range(num_reviews):
+        label = number % 2
+        words = generator.choices(NEUTRAL, k=generator.randint(1, 30)) + generator.choices(WORDS[label], k=2)
+        generator.shuffle(words)
+        row = {"id": f"{split}/{number}", "text": " ".join(words), "label": label, "split": split}
+        rows.append({"group": None, "rating": None, **row})
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def splits_of(num_train: int = 120, num_validation: int = 40) -> Splits:
+    empty = SCHEMA.empty_table()
+    return Splits(
+        train=table(num_train, "train", 1),
+        validation=table(num_validation, "validation", 2),
+        test=empty,
+        unlabelled=empty,
+        labels=("negative", "positive"),
+        dropped={},
+        name="tiny",
+        digest="",
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Keep tiny networks from waiting for each other's threads when several tests run at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_splits():
+    """Return a function that makes splits of so many train and validation reviews."""
+    return splits_of
+
+
+@pytest.fixture
+def splits():
+    return splits_of()
