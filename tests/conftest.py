@@ -1,8 +1,68 @@
 """Tiny real objects that several folders of tests need."""
 
-import pytest
+import csv
+import random
+from pathlib import Path
 
+import numpy as np
+import pytest
+from rich.console import Console
+
+from undertone.bundle import save_bundle
+from undertone.evaluate import evaluate
 from undertone.evaluate.results import Hardware, Latency, Result
+from undertone.models.bow import BowModel, BowSettings
+
+TELLING_WORDS = {"negative": "dull tedious awful boring weak", "positive": "moving lovely superb funny gripping"}
+NEUTRAL_WORDS = "the film was a story about people and their dog in town"
+
+
+def toy_reviews(num_reviews):
+    """Return (text, label) pairs: as many of each label, told apart by two of their words."""
+    generator = random.Random(0)
+    reviews = []
+    for number in range(num_reviews):
+        label = list(TELLING_WORDS)[number % 2]
+        words = generator.choices(NEUTRAL_WORDS.split(), k=8) + generator.choices(TELLING_WORDS[label].split(), k=2)
+        generator.shuffle(words)
+        reviews.append((f"{' '.join(words)}, number {number}", label))
+    return reviews
+
+
+def toy_csv(path, num_reviews=60):
+    """Write such reviews as a CSV file with the columns review and sentiment."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("review", "sentiment"), *toy_reviews(num_reviews)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_bow():
+    """A bow model that tells the toy reviews apart."""
+    texts, labels = zip(*toy_reviews(60), strict=True)
+    label_ids = np.array([list(TELLING_WORDS).index(label) for label in labels])
+    settings = BowSettings(min_count=2, slot_bits=16)
+    return BowModel.fit(settings, texts, label_ids, tuple(TELLING_WORDS), console=Console(quiet=True))
+
+
+@pytest.fixture(scope="session")
+def toy_bow_folder(toy_bow, tmp_path_factory) -> Path:
+    """The same as a bundle."""
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    save_bundle(toy_bow, folder, provenance={"seed": 0, "train_seconds": 0.1})
+    return folder
+
+
+@pytest.fixture
+def short_timing(monkeypatch):
+    """Let evaluations spend next to no time on measuring speed."""
+    monkeypatch.setitem(evaluate.__kwdefaults__, "speed_seconds", 0.01)
+
+
+@pytest.fixture
+def toy_file(tmp_path) -> Path:
+    """A CSV file of 60 toy reviews."""
+    return toy_csv(tmp_path / "reviews.csv")
 
 
 def result_with(**changes):

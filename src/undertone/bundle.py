@@ -9,6 +9,7 @@ Loading executes nothing that the folder holds, and refuses one that is not exac
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -137,7 +138,7 @@ def _read_manifest(folder: Path) -> Manifest:
         content = json.loads(raw)
         found_format = content.pop("format")
         del content["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError(f"{path}: not written by Undertone; save the model again") from None
     if isinstance(found_format, int) and found_format > FORMAT:
         raise BundleError(
@@ -150,7 +151,7 @@ def _read_manifest(folder: Path) -> Manifest:
     if manifest.render() != raw:
         raise BundleError(f"{path}: changed since it was saved; save or copy the model again")
     for name in manifest.files:
-        if Path(name).name != name or name in {MANIFEST, "..", "."}:
+        if name == MANIFEST or not re.fullmatch(r"\w[\w.-]*", name):
             raise BundleError(f"{path}: {name} is not a file name inside the folder")
     return manifest
 

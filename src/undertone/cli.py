@@ -41,7 +41,8 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a setting, for example seed=1.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds, if any.")]
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.")]
+# An unreadable path is left to whoever reads it, who says so in one line where Typer would draw a box.
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.", readable=False)]
 
 
 def main() -> None:
@@ -103,7 +104,8 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
     model: ModelOption = "bow",
     file: Annotated[
-        Path | None, typer.Option("--input", "-i", help="Score a CSV, TSV, JSON-lines or Parquet file.")
+        Path | None,
+        typer.Option("--input", "-i", help="Score a CSV, TSV, JSON-lines or Parquet file.", readable=False),
     ] = None,
     column: Annotated[
         str | None,
@@ -150,7 +152,7 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
     line = None
     for line in sys.stdin:
-        _print_predictions(predictor, [line.rstrip("\n")], as_json=as_json)
+        _print_predictions(predictor, [line.rstrip("\r\n")], as_json=as_json)
     if line is None:
         raise DataError("no texts: give some as arguments, as lines on stdin, or in a file by --input")
 
@@ -247,12 +249,14 @@ def evaluate(
     """
     from undertone.data import DATASETS, DataSettings, load_dataset
     from undertone.evaluate import evaluate as score
-    from undertone.evaluate.results import ResultsFile, add_results
+    from undertone.evaluate.results import ResultsFile, add_results, read_results
     from undertone.evaluate.terminal import render
     from undertone.predictor import load
     from undertone.settings import override, parse
 
     console = _progress_console()
+    if out is not None and out.exists():
+        read_results(out)  # what cannot be added to is refused now rather than after minutes of scoring
     results = []
     for model in models:
         predictor = load(model)
@@ -300,7 +304,7 @@ def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tupl
 
 @app.command(epilog="Example:  undertone report runs/quick --out runs/quick/page")
 def report(
-    results: Annotated[Path, typer.Argument(help="A run's folder or a results.json.")],
+    results: Annotated[Path, typer.Argument(help="A run's folder or a results.json.", readable=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html.")],
     excerpt_characters: Annotated[
         int, typer.Option(min=0, help="Length of the excerpts of wrongly judged reviews; 0 leaves them out.")
@@ -363,13 +367,13 @@ def data_inspect(
     settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
     console = _progress_console()
     report = inspect(load_dataset(settings, console=console))
+    if out is not None:
+        written = write(report, out)
+        console.print(f"{len(written)} files in {out}", highlight=False)
     if as_json:
         typer.echo(report.to_json())
     else:
         render(report, Console())
-    if out is not None:
-        written = write(report, out)
-        console.print(f"{len(written)} files in {out}", highlight=False)
 
 
 def _progress_console() -> Console:

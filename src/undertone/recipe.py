@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
 from rich.console import Console
 
 from undertone.bundle import save_bundle
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class ReportSettings(Settings):
     """Settings of the report page."""
 
-    excerpt_characters: int = 300
+    excerpt_characters: int = Field(default=300, ge=0)
     """How much of a wrongly judged review the page shows; 0 leaves the texts out."""
 
 
@@ -101,8 +102,8 @@ def _model_recipe(name: str, values: dict[str, Any], *, source: str) -> ModelRec
     prefix = f"models.{name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise SettingsError(f"{source}: {prefix}: a model's name takes letters, digits, '.', '-' and '_'")
-    if "kind" not in values:
-        raise SettingsError(f'{source}: {prefix}.kind is missing; for example kind = "bow"')
+    if not isinstance(values.get("kind"), str):
+        raise SettingsError(f'{source}: {prefix}.kind is missing or no name; for example kind = "bow"')
     values = dict(values)
     train_values = values.pop("train", None)
     try:
@@ -111,14 +112,20 @@ def _model_recipe(name: str, values: dict[str, Any], *, source: str) -> ModelRec
         raise SettingsError(f"{source}: {prefix}.kind: {error}") from None
     except ModuleNotFoundError as error:
         raise _missing_extra(error) from None
+    model = parse(cls.Settings, values, source=source, prefix=prefix)
+    try:
+        from undertone.train.fit import check_train_table
+        from undertone.train.settings import TrainSettings
+    except ModuleNotFoundError as error:
+        raise _missing_extra(error) from None
     train = None
     if train_values is not None:
-        try:
-            from undertone.train.settings import TrainSettings
-        except ModuleNotFoundError as error:
-            raise _missing_extra(error) from None
         train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
-    return ModelRecipe(parse(cls.Settings, values, source=source, prefix=prefix), train)
+    try:
+        check_train_table(model, train)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {prefix}: {error}") from None
+    return ModelRecipe(model, train)
 
 
 def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError:
@@ -128,12 +135,13 @@ def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError:
 
 def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Splits:
     """Train every model of a recipe into `out`; SettingsError if `out` holds another run, or one to resume."""
-    _open_run(recipe, out, resume=resume)
+    has_begun = _has_begun(recipe, out, resume=resume)
     console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
     dataset = load_dataset(recipe.data, console=console)
-    if not (out / "data.json").exists():
-        _write(out / "data.json", inspect(dataset).to_json())
     splits = prepare(dataset, recipe.data)
+    if not has_begun:
+        _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+        _write(out / "data.json", inspect(dataset).to_json())
     sizes = ", ".join(
         f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
     )
@@ -155,6 +163,10 @@ def _train_model(
 ) -> None:
     folder = out / "models" / name
     if folder.exists():
+        if load(folder).provenance.get("data_digest") != splits.digest:
+            raise SettingsError(
+                f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
+            )
         console.print(f"{name}: trained already, {folder}")
         return
     try:
@@ -198,23 +210,27 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
 
 
-def _open_run(recipe: Recipe, out: Path, *, resume: bool) -> None:
+def _has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
+    """Say whether `out` holds models of this very recipe; SettingsError if of another, or if it holds something else.
+
+    Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
+    """
     path = out / "recipe.json"
-    if path.exists():
-        begun = any((out / name).exists() for name in ("models", "training"))
-        if begun and not resume:
-            raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
-        try:
-            before = json.loads(path.read_bytes())
-        except ValueError:
-            raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
-        changed = _first_difference(before, recipe.resolved())
-        if changed is not None:
-            raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
-    elif out.is_dir() and any(out.iterdir()):
+    found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
+    if found <= {"recipe.json", "data.json"}:
+        return False
+    if not path.exists():
         raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")
-    else:
-        _write(path, json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+    if not resume:
+        raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError:
+        raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
+    changed = _first_difference(before, recipe.resolved())
+    if changed is not None:
+        raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
+    return True
 
 
 def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401

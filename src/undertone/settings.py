@@ -87,5 +87,7 @@ def _explain(cls: type[Settings], problem: ErrorDetails, prefix: str) -> str:
         return f"{path} {unknown_name(str(last), getattr(owner, 'model_fields', {}))}"
     if problem["type"] == "missing":
         return f"{path} is missing; give it a value"
+    if problem["type"] in ("model_type", "dict_type"):
+        return f"{path} = {problem['input']!r}: this is the name of a table of settings, not a value"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,443 @@
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import undertone
+from undertone.cli import main
+
+RECIPE = """
+[data]
+name = "reviews.csv"
+
+[models.bow]
+kind = "bow"
+min_count = 2
+slot_bits = 16
+"""
+LSTM = """
+[models.lstm]
+kind = "lstm"
+embedding_size = 8
+hidden_size = 8
+
+[models.lstm.train]
+epochs = 10_000
+max_learning_rate = 0.01
+log_every_steps = 1
+"""
+VERBS = ["predict", "run", "train", "evaluate", "report", "data list", "data fetch", "data inspect"]
+
+
+@pytest.fixture(autouse=True)
+def folder(toy_file, toy_bow_folder, tmp_path, monkeypatch):
+    """The folder to work in: toy reviews, the model `toy`, a recipe, and files of the wrong kind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "toy").symlink_to(toy_bow_folder)
+    (tmp_path / "toy.toml").write_text(RECIPE)
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "header.csv").write_text("review,sentiment\n")
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    (tmp_path / "latin.csv").write_bytes("review\nÄrger\n".encode("latin-1"))
+    (tmp_path / "ragged.csv").write_text("review,sentiment\na,b,c\n")
+    (tmp_path / "one.csv").write_text("review,sentiment\nlovely,positive\nsuperb,positive\n")
+    (tmp_path / "odd.csv").write_text("review,sentiment\nlovely,positive\nso-so,neutral\ndull,negative\n")
+    (tmp_path / "broken.toml").write_text("[data\n")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def undertone_command(monkeypatch, capsys):
+    """Return a function that runs the command in this process: (status, stdout, stderr)."""
+
+    def call(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["undertone", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-m", "undertone", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# What goes well.
+
+
+def test_texts_are_judged_in_order(undertone_command):
+    status, out, err = undertone_command("predict", "-m", "toy", "a lovely film", "a dull film")
+    assert (status, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [(label, text) for label, _, text in rows] == [("positive", "a lovely film"), ("negative", "a dull film")]
+    assert all(0.5 <= float(probability) <= 1 for _, probability, _ in rows)
+
+
+def test_lines_of_stdin_are_judged(undertone_command):
+    status, out, _ = undertone_command("predict", "-m", "toy", stdin=b"a lovely film\r\n\na dull film")
+    assert status == 0
+    assert [line.split("\t")[2] for line in out.splitlines()] == ["a lovely film", "", "a dull film"]
+    _, out, _ = undertone_command("predict", "-m", "toy", "--json", stdin=b"a lovely film\r\n")
+    assert json.loads(out)["text"] == "a lovely film"
+
+
+def test_json_is_one_object_a_line(undertone_command):
+    status, out, err = undertone_command("predict", "-m", "toy", "--json", "ein lovely Ärger", 'a "dull"\nfilm')
+    assert (status, err) == (0, "")
+    first, second = map(json.loads, out.splitlines())
+    assert first["text"] == "ein lovely Ärger"
+    assert second["label"] == "negative"
+    assert list(first["probabilities"]) == ["negative", "positive"]
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+
+
+def test_bytes_that_are_no_text_are_judged_all_the_same(undertone_command):
+    status, out, err = undertone_command("predict", "-m", "toy", stdin=bytes(range(256)) + b"\nlovely\n")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].startswith("positive")
+
+
+def test_an_argument_that_is_no_utf8_is_judged_all_the_same():
+    command = [sys.executable.encode(), b"-m", b"undertone", b"predict", b"-m", b"toy", b"lovely \xff film"]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"positive")
+
+
+def test_a_review_of_ten_million_characters_is_judged(undertone_command, folder):
+    text = "a lovely film " * 720_000
+    status, out, _ = undertone_command("predict", "-m", "toy", stdin=text.encode())
+    assert status == 0
+    assert out.startswith("positive\t")
+    assert len(out) < 120
+    (folder / "long.csv").write_text(f'review\n"{text}"\n')
+    status, _, err = undertone_command("predict", "-m", "toy", "-i", "long.csv", "-o", "scored.parquet")
+    assert (status, err) == (0, "1 rows scored, scored.parquet\n")
+
+
+def test_a_file_is_shown_without_output(undertone_command):
+    status, out, err = undertone_command("predict", "-m", "toy", "--input", "reviews.csv")
+    assert (status, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert len(rows) == 60
+    assert {label for label, _, _ in rows} == {"negative", "positive"}
+
+
+def test_a_file_is_shown_as_json(undertone_command):
+    status, out, _ = undertone_command("predict", "-m", "toy", "--input", "reviews.csv", "--json")
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert list(rows[0]) == ["review", "sentiment", "predicted", "probability_negative", "probability_positive"]
+    assert all(row["predicted"] == row["sentiment"] for row in rows)
+
+
+def test_scores_go_to_the_output_and_what_was_done_to_stderr(undertone_command, folder):
+    (folder / "gaps.csv").write_text('id,body\n1,lovely\n2,""\n')
+    status, out, err = undertone_command("predict", "-m", "toy", "-i", "gaps.csv", "-c", "body", "-o", "new/s.csv")
+    assert (status, out) == (0, "")
+    assert err == "2 rows, 1 of them without a text scored, new/s.csv\n"
+    with (folder / "new" / "s.csv").open(newline="") as file:
+        assert [row["predicted"] for row in csv.DictReader(file)] == ["positive", ""]
+
+
+@pytest.mark.usefixtures("short_timing")
+def test_evaluate_adds_to_a_results_file(undertone_command, folder):
+    status, out, _ = undertone_command("evaluate", "toy", "--data", "reviews.csv", "--out", "new/results.json")
+    assert status == 0
+    assert "reviews.csv, all: 60 reviews" in out
+    assert max(map(len, out.splitlines())) <= 80
+    status, out, _ = undertone_command("evaluate", "toy", "-d", "reviews.csv", "--split", "test", "--json")
+    assert json.loads(out)["results"][0]["split"] == "test"
+    status, _, err = undertone_command("report", "new/results.json", "--out", "page")
+    assert (status, err) == (0, "report: page/report.html\n")
+    assert (folder / "page" / "report.html").stat().st_size > 1_000
+
+
+@pytest.mark.usefixtures("short_timing")
+def test_run_ends_in_results_and_a_report(undertone_command, folder):
+    status, out, err = undertone_command("run", "toy.toml", "--set", "seed=1", "--json")
+    assert status == 0
+    assert json.loads(out)["results"][0]["model"] == "bow"
+    assert "runs/toy/models/bow" in err
+    assert (folder / "runs" / "toy" / "report.html").exists()
+    status, out, _ = undertone_command("predict", "-m", "runs/toy/models/bow", "lovely")
+    assert out.startswith("positive")
+
+
+def test_train_leaves_a_model(undertone_command, folder):
+    status, out, _ = undertone_command("train", "toy.toml", "--out", "trained")
+    assert (status, out) == (0, "")
+    assert (folder / "trained" / "models" / "bow" / "bundle.json").exists()
+
+
+def test_data_list_says_where_each_data_set_is(undertone_command):
+    status, out, _ = undertone_command("data", "list", "--json")
+    assert status == 0
+    assert {"imdb", "imdb-train"} <= json.loads(out).keys()
+    status, out, _ = undertone_command("data", "list")
+    assert "imdb-train" in out
+
+
+def test_data_inspect_reports_on_an_own_file(undertone_command, folder):
+    status, out, _ = undertone_command("data", "inspect", "reviews.csv", "--json")
+    assert status == 0
+    assert isinstance(json.loads(out), dict)
+    status, out, err = undertone_command("data", "inspect", "reviews.csv", "--out", "look")
+    assert status == 0
+    assert err.endswith("files in look\n")
+    assert (folder / "look" / "quality.json").exists()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_helps_with_an_example(undertone_command, verb):
+    status, out, _ = undertone_command(*verb.split(), "--help")
+    assert status == 0
+    assert "Example" in out
+    assert f"undertone {verb} " in out or verb == "data list"
+    assert not re.search(r" \.\s", out), "Rich took [brackets] for markup"
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",)])
+def test_the_command_without_a_verb_shows_its_help(undertone_command, arguments):
+    _, out, err = undertone_command(*arguments)
+    assert "Usage" in out + err
+    assert "Example" in out + err
+
+
+def test_the_version_is_told(undertone_command):
+    assert undertone_command("--version") == (0, f"undertone {undertone.__version__}\n", "")
+
+
+def test_a_shell_can_be_taught_to_complete(undertone_command):
+    status, out, _ = undertone_command("--show-completion", "bash")
+    assert (status, "complete_bash" in out) == (0, True)
+    words = {"_UNDERTONE_COMPLETE": "complete_bash", "COMP_WORDS": "undertone pr", "COMP_CWORD": "1"}
+    program = "import sys; from undertone.cli import main; sys.argv = ['undertone']; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **words})
+    assert done.stdout.split() == ["predict"]
+
+
+# What goes wrong: one line on stderr, status 2, and no file left or changed.
+
+PREDICT = ("predict", "-m", "toy")
+EVALUATE = ("evaluate", "toy", "-d")
+SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (PREDICT, "no texts: give some as arguments, as lines on stdin, or in a file by --input"),
+        ((*PREDICT, "--column", "review", "hello"), "--column has no effect without --input FILE"),
+        ((*PREDICT, "--output", "out.csv", "hello"), "--output has no effect without --input FILE"),
+        ((*PREDICT, "--input", "reviews.csv", "hello"), "give either texts or --input FILE, not both"),
+        ((*PREDICT, "-i", "reviews.csv", "-o", "out.xlsx"), "out.xlsx: write to one of .csv"),
+        ((*PREDICT, "-i", "reviews.csv", "-o", "reviews.csv/out.csv"), "reviews.csv/out.csv: cannot be written"),
+        ((*PREDICT, "-i", "reviews.csv", "-o", "/proc/out.csv"), "/proc/out.csv: cannot be written"),
+        ((*SCORE, "missing.csv"), "missing.csv: no such file"),
+        ((*SCORE, "folder"), "folder: not a known kind of file"),
+        ((*SCORE, "empty.csv"), "empty.csv: the file is empty"),
+        ((*SCORE, "header.csv"), "header.csv: has no rows to score"),
+        ((*SCORE, "binary.csv"), "binary.csv: this is a binary or UTF-16 file"),
+        ((*SCORE, "latin.csv"), "latin.csv: row 1, column 'review' is not UTF-8; save it as UTF-8"),
+        ((*SCORE, "ragged.csv"), "ragged.csv: row 1 has 3 cells where the header has 2"),
+        ((*SCORE, "reviews.csv", "-c", "revew"), "reviews.csv: no column 'revew'; columns: 'review', 'sentiment'; did"),
+        ((*PREDICT, "-i", "reviews.csv", "-c", "revew"), "reviews.csv: no column 'revew'"),
+        (("predict", "-m", "bwo", "hello"), "model bwo is unknown"),
+        (("predict", "-m", "folder", "hello"), "folder: not a model folder"),
+        (("predict", "-m", "reviews.csv", "hello"), "model reviews.csv is unknown"),
+        ((*EVALUATE, "imbd"), "imbd: no dataset of this name and no such file; did you mean imdb?"),
+        ((*EVALUATE, "missing.csv"), "missing.csv: no dataset of this name and no such file"),
+        (
+            (*EVALUATE, "odd.csv"),
+            "odd.csv: row 2, column 'sentiment' is 'neutral', not one of the labels negative, pos",
+        ),
+        ((*EVALUATE, "empty.csv"), "empty.csv: the file is empty"),
+        ((*EVALUATE, "binary.csv"), "binary.csv: this is a binary"),
+        ((*EVALUATE, "reviews.csv", "--split", "tset"), "--split tset: give train, validation or test"),
+        ((*EVALUATE, "reviews.csv", "--set", "label_colum=x"), "--set: label_colum is unknown; did you mean label_col"),
+        ((*EVALUATE, "reviews.csv", "--set", "limit"), "--set limit: write it as name=value"),
+        ((*EVALUATE, "imdb-train", "--set", "text_column=x"), "data.text_column has no effect on imdb-train"),
+        ((*EVALUATE, "reviews.csv", "--out", "folder"), "folder: not readable: Is a directory"),
+        ((*EVALUATE, "reviews.csv", "--out", "toy.toml"), "toy.toml: not a results file"),
+        (("data", "fetch", "imbd"), "data set imbd is unknown; did you mean imdb?"),
+        (("data", "inspect", "missing.csv"), "missing.csv: no dataset of this name"),
+        (("data", "inspect", "one.csv"), "one.csv: column 'sentiment' has only the label 'positive'"),
+        (("data", "inspect", "reviews.csv", "--out", "empty.csv"), "cannot be written"),
+        (("report", "missing", "--out", "page"), "missing: no such results file"),
+        (("report", "folder", "--out", "page"), "folder/results.json: no such results file"),
+        (("report", "reviews.csv", "--out", "page"), "reviews.csv: not a results file"),
+        (("run", "missing.toml"), "missing.toml: no such recipe"),
+        (("run", "folder"), "folder: not readable as TOML"),
+        (("run", "broken.toml"), "broken.toml: not readable as TOML"),
+        (("run", "toy.toml", "--set", "models.bow.min_cout=3"), "toy.toml: models.bow.min_cout is unknown; did you me"),
+        (("run", "toy.toml", "--set", "models.bow.min_count=x"), "toy.toml: models.bow.min_count = 'x': input should"),
+        (("run", "toy.toml", "--set", "models.bow.kind=bwo"), "toy.toml: models.bow.kind: model kind bwo is unknown; "),
+        (("run", "toy.toml", "--set", "data.name=one.csv"), "one.csv: column 'sentiment' has only the label"),
+        (("run", "toy.toml", "--set", "data.label_column=stars"), "reviews.csv: no column 'stars'"),
+        (("run", "toy.toml", "--out", "folder/../reviews.csv"), "reviews.csv/recipe.json: cannot be written"),
+        (("run", "toy.toml", "--out", "."), ".: is not empty and holds no run"),
+        (("train", "toy.toml", "--out", "/proc/run"), "/proc/run/recipe.json: cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(undertone_command, folder, arguments, message):
+    before = files_below(folder)
+    status, out, err = undertone_command(*arguments)
+    lines = [line for line in err.splitlines() if ": reading " not in line]
+    assert status == 2
+    assert out == ""
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert files_below(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prdict",), "Did you mean 'predict'?"),
+        (("predict", "--jsn"), "--json"),
+        (("evaluate", "toy"), "--data"),
+        (("run",), "recipe"),
+    ],
+)
+def test_a_misspelt_command_line_is_told_what_it_may_mean(undertone_command, arguments, message):
+    status, out, err = undertone_command(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_an_unreadable_file_is_one_line(undertone_command, folder):
+    (folder / "reviews.csv").chmod(0)
+    (folder / "toy.toml").chmod(0)
+    for arguments in (("predict", "-m", "toy", "-i", "reviews.csv"), ("data", "inspect", "reviews.csv")):
+        assert undertone_command(*arguments)[::2] == (2, "error: reviews.csv: cannot be read (Permission denied)\n")
+    assert undertone_command("run", "toy.toml")[0] == 2
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch):
+    program = (
+        "import undertone.predictor\n"
+        "def load(model): raise PermissionError(13, 'Permission denied', 'models/secret')\n"
+        "undertone.predictor.load = load\n"
+        "from undertone.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "predict", "hi"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: models/secret: Permission denied\n")
+
+
+# What only a process of its own can show.
+
+
+def test_a_short_text_needs_no_compiler_and_no_training_library():
+    program = (
+        "import sys; from undertone.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('torch', 'numba', 'sklearn', 'scipy', 'pyarrow', 'pandas', 'altair')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *PREDICT, "lovely"], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1:] == ["[]"]
+
+
+def test_the_shipped_model_answers():
+    done = process("predict", "A film I would watch again.")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("positive\t")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m undertone predict -m toy -i reviews.csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+def test_a_full_disk_behind_stdout_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "undertone", *PREDICT, "lovely"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_no_half_written_run(folder):
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom undertone.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "run", "toy.toml"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == [
+        "error: runs/toy/recipe.json: cannot be written (File too large); give a folder with room as --out"
+    ]
+    assert files_below(folder / "runs") == ["toy"]
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "undertone", *arguments]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def test_interrupting_predict_is_one_line():
+    with start(*PREDICT) as running:
+        running.stdin.write("lovely\n")
+        running.stdin.flush()
+        assert running.stdout.readline().startswith("positive")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=120) == 130
+        assert running.stderr.read() == "error: interrupted\n"
+
+
+@pytest.mark.slow
+def test_interrupting_a_run_is_one_line_and_it_goes_on_later(folder):
+    with start("run", "toy.toml", "--out", "run") as running:
+        while not (line := running.stderr.readline()).startswith("bow: "):
+            assert line
+        running.send_signal(signal.SIGINT)  # now it takes some seconds to measure how fast the model is
+        assert running.wait(timeout=120) == 130
+        assert running.stderr.read().endswith("error: interrupted\n")
+    assert not (folder / "run" / "results.json").exists()
+    assert not list(folder.rglob("*.tmp"))
+    done = process("run", "toy.toml", "--out", "run", "--resume")
+    assert done.returncode == 0
+    assert "bow: trained already" in done.stderr
+
+
+@pytest.mark.slow
+def test_interrupting_training_saves_it_in_one_line(folder, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the threads of a tiny network wait for each other on a busy machine
+    (folder / "lstm.toml").write_text(RECIPE.split("[models.bow]")[0] + LSTM)
+    with start("train", "lstm.toml", "--out", "run") as running:
+        metrics = folder / "run" / "training" / "lstm" / "metrics.jsonl"
+        while running.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=120) == 130
+        assert "go on with --resume\n" in running.stderr.read()
+    assert not (folder / "run" / "models").exists()

@@ -1,0 +1,81 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import undertone
+from undertone.errors import BundleError, DataError
+from undertone.predictor import DEFAULT_MODEL, Predictor, load, shipped_models
+
+
+@pytest.fixture(scope="module")
+def toy(toy_bow_folder):
+    return load(toy_bow_folder)
+
+
+def test_texts_become_label_names(toy):
+    assert toy.predict(["a lovely film", "a dull film"]) == ["positive", "negative"]
+    assert toy.predict([]) == []
+
+
+def test_probabilities_are_float32_and_sum_to_one(toy):
+    probabilities = toy.predict_proba(["a lovely film", ""])
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (2, 2)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+
+
+def test_a_predictor_says_what_it_is(toy, toy_bow_folder):
+    assert (toy.kind, toy.labels) == ("bow", ("negative", "positive"))
+    assert toy.provenance["seed"] == 0
+    assert toy.size_bytes == sum(path.stat().st_size for path in toy_bow_folder.iterdir())
+    assert toy.num_parameters > 100
+
+
+def test_a_folder_may_be_given_as_a_string(toy_bow_folder):
+    assert load(str(toy_bow_folder)).kind == "bow"
+
+
+def test_a_single_string_is_refused(toy):
+    with pytest.raises(DataError, match="texts is a single str"):
+        toy.predict("a lovely film")
+
+
+@pytest.mark.parametrize(("element", "name"), [(None, "NoneType"), (3, "int"), (b"film", "bytes")])
+def test_what_is_no_text_is_refused_with_its_place(toy, element, name):
+    with pytest.raises(DataError, match=rf"texts\[1\] is {name}, not str"):
+        toy.predict_proba(["fine", element])
+
+
+def test_a_text_of_ten_million_characters_is_judged(toy):
+    assert toy.predict(["a lovely film " * 720_000]) == ["positive"]
+
+
+def test_an_unknown_model_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"^model bwo is unknown; .*or give a model folder$"):
+        load("bwo")
+
+
+def test_the_default_model_ships_and_judges():
+    assert DEFAULT_MODEL in shipped_models()
+    predictor = undertone.load()
+    assert isinstance(predictor, Predictor)
+    assert predictor.labels == ("negative", "positive")
+    assert predictor.predict(["A film I would watch again.", "A dull mess, the worst."]) == ["positive", "negative"]
+    assert predictor.size_bytes <= 3_000_000
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    program = (
+        "import sys, undertone\n"
+        "print([name for name in ('numpy', 'torch', 'numba', 'pyarrow', 'pydantic', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = undertone.lod

@@ -1,0 +1,273 @@
+import csv
+import io
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from rich.console import Console
+
+from undertone import recipe as stages
+from undertone.data.quality import inspect
+from undertone.errors import BundleError, DataError, OutputError, SettingsError
+from undertone.evaluate.results import read_results
+from undertone.predictor import load
+from undertone.recipe import read_recipe
+
+QUIET = Console(quiet=True)
+BOW = """
+[models.bow]
+kind = "bow"
+min_count = 2
+slot_bits = 16
+"""
+LSTM = """
+[models.lstm]
+kind = "lstm"
+embedding_size = 8
+hidden_size = 8
+
+[models.lstm.train]
+epochs = 1
+max_learning_rate = 0.01
+"""
+
+
+pytestmark = pytest.mark.usefixtures("short_timing")
+
+
+@pytest.fixture
+def write_recipe(toy_file, tmp_path):
+    """Return a function that writes a recipe for the toy reviews."""
+
+    def write(models=BOW, *, data=None, head=""):
+        path = tmp_path / "toy.toml"
+        path.write_text(f"{head}\n[data]\nname = {json.dumps(str(data or toy_file))}\n{models}")
+        return path
+
+    return write
+
+
+def run(path, out, *assignments, resume=False, console=QUIET):
+    return stages.run(read_recipe(path, assignments), out, resume=resume, console=console)
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
+    out = tmp_path / "run"
+    page = run(write_recipe(), out)
+    assert files_of(out) == {
+        "recipe.json",
+        "data.json",
+        "models/bow/bundle.json",
+        "models/bow/weights.safetensors",
+        "results.json",
+        "predictions/bow.parquet",
+        "report.html",
+    }
+    assert page == out / "report.html"
+    assert "<html" in page.read_text()
+    (result,) = read_results(out / "results.json").results
+    assert (result.model, result.kind, result.data, result.split) == ("bow", "bow", "reviews.csv", "test")
+    assert result.accuracy == 1
+    assert pq.read_table(out / "predictions/bow.parquet").num_rows == result.n
+    predictor = load(out / "models" / "bow")
+    assert predictor.predict(["a lovely film"]) == ["positive"]
+    assert predictor.provenance["recipe"]["models"]["bow"]["min_count"] == 2
+    assert predictor.provenance["recipe"]["data"]["seed"] == 0
+    assert result.recipe == predictor.provenance["recipe"]
+
+
+def test_recipe_json_holds_every_setting(write_recipe, tmp_path):
+    run(write_recipe(head="seed = 3"), tmp_path / "run", "models.bow.max_order=2")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_bytes())
+    assert recipe["name"] == "toy"
+    assert recipe["seed"] == 3
+    assert recipe["models"]["bow"]["max_order"] == 2
+    assert recipe["models"]["bow"]["cleaning"]["strip_html"] is True
+    assert recipe["report"] == {"excerpt_characters": 300}
+
+
+def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):
+    stages.train(read_recipe(write_recipe()), tmp_path / "run", resume=False, console=QUIET)
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert (tmp_path / "run" / "models" / "bow").is_dir()
+
+
+def test_the_same_recipe_makes_the_same_model(write_recipe, tmp_path):
+    for name in ("first", "second"):
+        run(write_recipe(), tmp_path / name)
+    first, second = (tmp_path / name / "models/bow/weights.safetensors" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_run_that_was_cut_short_goes_on_and_repeats_no_finished_step(write_recipe, tmp_path, monkeypatch):
+    path, out = write_recipe(BOW + BOW.replace("models.bow", "models.again")), tmp_path / "run"
+    really = stages.evaluate
+    scored = []
+
+    def evaluate(*arguments, model_name, **options):
+        if model_name == "again" and len(scored) == 1:
+            raise KeyboardInterrupt
+        scored.append(model_name)
+        return really(*arguments, model_name=model_name, **options)
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, out)
+    assert not (out / "report.html").exists()
+    before = {name: (out / name).stat().st_mtime_ns for name in files_of(out)}
+    scored.append("a second try")
+    run(path, out, resume=True)
+    assert scored == ["bow", "a second try", "again"]
+    assert {result.model for result in read_results(out / "results.json").results} == {"bow", "again"}
+    unchanged = {name for name, time in before.items() if (out / name).stat().st_mtime_ns == time}
+    assert unchanged >= {"models/bow/weights.safetensors", "models/again/weights.safetensors", "data.json"}
+    assert unchanged >= {"recipe.json", "predictions/bow.parquet"}
+
+
+def test_a_finished_run_goes_on_without_training(write_recipe, tmp_path):
+    run(write_recipe(), tmp_path / "run")
+    told = io.StringIO()
+    run(write_recipe(), tmp_path / "run", resume=True, console=Console(file=told))
+    assert "bow: trained already" in told.getvalue()
+
+
+def test_a_folder_that_holds_a_run_needs_resume(write_recipe, tmp_path):
+    run(write_recipe(), tmp_path / "run")
+    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+        run(write_recipe(), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "named"),
+    [
+        ("seed=1", r"seed \(0, now 1\)"),
+        ("models.bow.min_count=3", r"models\.bow\.min_count \(2, now 3\)"),
+        ("models.more.kind=bow", r"models\.more \(None, now "),
+    ],
+)
+def test_another_recipe_in_the_same_folder_is_refused_with_the_setting(write_recipe, tmp_path, assignment, named):
+    run(write_recipe(), tmp_path / "run")
+    with pytest.raises(SettingsError, match=f"its run began with another {named}"):
+        run(write_recipe(), tmp_path / "run", assignment, resume=True)
+
+
+def test_other_reviews_under_the_same_name_are_refused(write_recipe, toy_file, tmp_path):
+    run(write_recipe(), tmp_path / "run")
+    toy_file.write_text(toy_file.read_text() + "one more superb film,positive\n")
+    with pytest.raises(SettingsError, match=r"was trained on other reviews than reviews\.csv holds now"):
+        run(write_recipe(), tmp_path / "run", resume=True)
+
+
+def test_a_damaged_model_of_the_run_is_refused(write_recipe, tmp_path):
+    run(write_recipe(), tmp_path / "run")
+    (tmp_path / "run/models/bow/weights.safetensors").write_bytes(b"")
+    with pytest.raises(BundleError, match="changed since it was saved"):
+        run(write_recipe(), tmp_path / "run", resume=True)
+
+
+def test_a_folder_of_something_else_is_refused(write_recipe, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("")
+    with pytest.raises(SettingsError, match="is not empty and holds no run"):
+        run(write_recipe(), tmp_path / "mine")
+    assert files_of(tmp_path / "mine") == {"notes"}
+
+
+def test_a_damaged_recipe_json_is_refused(write_recipe, tmp_path):
+    run(write_recipe(), tmp_path / "run")
+    (tmp_path / "run/recipe.json").write_text("{")
+    with pytest.raises(SettingsError, match=r"recipe\.json: damaged"):
+        run(write_recipe(), tmp_path / "run", resume=True)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(write_recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(write_recipe(), tmp_path / "file")
+
+
+def test_bad_reviews_leave_nothing_so_that_the_recipe_can_be_mended(write_recipe, tmp_path):
+    with pytest.raises(DataError, match="no column 'stars'"):
+        run(write_recipe(), tmp_path / "run", "data.label_column=stars")
+    assert not (tmp_path / "run").exists()
+    run(write_recipe(), tmp_path / "run")
+
+
+def test_settings_that_fail_before_anything_is_trained_can_be_mended(write_recipe, tmp_path):
+    with pytest.raises(SettingsError, match="no list for that language"):
+        run(write_recipe(), tmp_path / "run", "models.bow.cleaning.stop_words=xx")
+    run(write_recipe(), tmp_path / "run", "seed=3")
+    assert json.loads((tmp_path / "run" / "recipe.json").read_bytes())["seed"] == 3
+
+
+def test_a_label_that_only_test_reviews_have_is_refused(write_recipe, toy_file, tmp_path):
+    with toy_file.open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows = [[*rows[0], "split"], *([*row, "train"] for row in rows[1:]), ["a so-so film", "neutral", "test"]]
+    with toy_file.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    with pytest.raises(DataError, match="neutral"):
+        run(write_recipe(), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("", r"toy\.toml: models is missing"),
+        ("[models]", r"toy\.toml: has no model; add a table such as \[models\.bow\]"),
+        ("[models.bow]", r"toy\.toml: models\.bow\.kind is missing"),
+        ("[models.bow]\nkind = 3", r"toy\.toml: models\.bow\.kind is missing or no name"),
+        ('[models.bow]\nkind = "bwo"', r"toy\.toml: models\.bow\.kind: model kind bwo is unknown; did you mean bow\?"),
+        ('[models."a/b"]\nkind = "bow"', r"models\.a/b: a model's name takes letters"),
+        ('[models.".."]\nkind = "bow"', r"a model's name takes letters"),
+        (BOW + "min_cuont = 3", r"models\.bow\.min_cuont is unknown; did you mean min_count\?"),
+        (BOW + "max_order = 0", r"models\.bow\.max_order = 0: input should be greater than or equal to 1"),
+        (BOW + "cleaning.lowercas = true", r"models\.bow\.cleaning\.lowercas is unknown; did you mean lowercase\?"),
+        (BOW + "[models.bow.train]\nepochs = 3\nmax_learning_rate = 0.1", r"models\.bow: .* no use for a train table"),
+        (LSTM.split("[models.lstm.train]")[0], r"models\.lstm: .* needs a train table"),
+        (LSTM + "epoch = 3", r"models\.lstm\.train\.epoch is unknown; did you mean epochs\?"),
+        (LSTM.replace("epochs = 1", ""), r"models\.lstm\.train\.epochs is missing"),
+        (BOW + "[reports]", r"toy\.toml: reports is unknown; did you mean report\?"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_before_anything_is_done(write_recipe, models, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        read_recipe(write_recipe(models))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("table", ["models", "data", "models.bow", "report", "models.bow.cleaning"])
+def test_a_value_in_the_place_of_a_table_is_refused(write_recipe, table):
+    with pytest.raises(SettingsError, match=f"{table} = 3: this is the name of a table of settings, not a value"):
+        read_recipe(write_recipe(), [f"{table}=3"])
+
+
+def test_the_recipe_must_say_which_data(tmp_path):
+    (tmp_path / "toy.toml").write_text(BOW)
+    with pytest.raises(SettingsError, match=r"toy\.toml: data is missing"):
+        read_recipe(tmp_path / "toy.toml")
+
+
+def test_data_json_is_what_inspect_finds(write_recipe, tmp_path):
+    recipe = read_recipe(write_recipe())
+    run(write_recipe(), tmp_path / "run")
+    assert (tmp_path / "run/data.json").read_text() == inspect(stages.load_dataset(recipe.data)).to_json()
+
+
+@pytest.mark.slow
+def test_an_lstm_runs_beside_the_bag_of_ngrams(write_recipe, tmp_path):
+    out = tmp_path / "run"
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the threads of a tiny network wait for each other on a busy machine
+    try:
+        run(write_recipe(BOW + LSTM), out)
+    finally:
+        torch.set_num_threads(num_threads)
+    assert {"models/lstm/vocabulary.txt", "training/lstm/metrics.jsonl"} <= files_of(out)
+    assert {result.model for result in read_results(out / "results.json").results} == {"bow", "lstm"}
+    assert "lstm" in (out / "report.html").read_text()
