@@ -24,7 +24,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m 'not slow'
 
 # Every check, the README's commands included. The slow tests use both cores each, so they run one after another.
 test: check

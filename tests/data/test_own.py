@@ -132,7 +132,7 @@ def test_unknown_chosen_column_lists_the_columns(tmp_path):
 
 def test_file_without_usual_names_asks_for_the_column(tmp_path):
     path = write(tmp_path, ["a", "b"], ["a", "x"])
-    assert "no column is named like a text; set text_column to one of 'a', 'b'" in error_of(path)
+    assert "no column is named like a text; name one of 'a', 'b'" in error_of(path)
     assert "no column is named like a label" in error_of(path, Columns(text="a"))
 
 

@@ -80,7 +80,17 @@ def test_spans_hold_the_bytes_of_their_tokens(texts: list[str], cleaning: Cleani
         assert [reference.token_hash(token) for token in tokens] == [value]
 
 
-@pytest.mark.parametrize("text", ["", " ", "a" * 10_000_000, "<" * 100_000, "&" * 100_000, "é" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        pytest.param("a" * 10_000_000, marks=pytest.mark.slow, id="10 MB without a space"),
+        "<" * 100_000,
+        "&" * 100_000,
+        "é" * 100_000,
+    ],
+)
 def test_extreme_texts_equal_the_reference(text: str) -> None:
     cleaning = CleaningSettings(punctuation="keep")
     data, offsets = kernel.join_utf8([text])
