@@ -4,6 +4,7 @@ import csv
 import random
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from rich.console import Console
@@ -12,6 +13,10 @@ from undertone.bundle import save_bundle
 from undertone.evaluate import evaluate
 from undertone.evaluate.results import Hardware, Latency, Result
 from undertone.models.bow import BowModel, BowSettings
+
+# The first call of a compiled function takes seconds, and timed tests fail on a busy machine.
+hypothesis.settings.register_profile("undertone", deadline=None)
+hypothesis.settings.load_profile("undertone")
 
 TELLING_WORDS = {"negative": "dull tedious awful boring weak", "positive": "moving lovely superb funny gripping"}
 NEUTRAL_WORDS = "the film was a story about people and their dog in town"

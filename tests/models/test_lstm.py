@@ -45,7 +45,9 @@ def test_a_bidirectional_network_is_a_forward_one_and_a_backward_one():
     mask = torch.ones(1, 3, dtype=torch.bool)
     forward, backward = net.directions
     with torch.inference_mode():
-        pooled = torch.cat([forward(net.embedding(ids), mask), backward(net.embedding(ids.flip(1)), mask)], dim=1)
+        pooled = torch.cat(
+            [forward(net.embedding(ids.t()), mask.t()), backward(net.embedding(ids.flip(1).t()), mask.t())], dim=1
+        )
         torch.testing.assert_close(net(ids, mask), net.classifier(pooled))
 
 

@@ -52,14 +52,14 @@ def encode_with_kernel(texts: list[str], cleaning: CleaningSettings) -> list[lis
     return [[distinct[i] if i >= 0 else -1 for i in found[a:b]] for a, b in pairwise(ends)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(any_text, max_size=4), any_cleaning)
 def test_tokens_equal_those_of_the_reference(texts: list[str], cleaning: CleaningSettings) -> None:
     expected = [[reference.token_hash(t) for t in reference.tokenize(text, cleaning)] for text in texts]
     assert encode_with_kernel(texts, cleaning) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(any_text, max_size=4), any_cleaning, st.integers(1, 4))
 def test_ngram_keys_equal_those_of_the_reference(texts: list[str], cleaning: CleaningSettings, max_order: int) -> None:
     data, offsets = kernel.join_utf8(texts)
@@ -69,7 +69,7 @@ def test_ngram_keys_equal_those_of_the_reference(texts: list[str], cleaning: Cle
         assert sorted(keys[ends[i] : ends[i + 1]].tolist()) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(any_text, max_size=4), any_cleaning)
 def test_spans_hold_the_bytes_of_their_tokens(texts: list[str], cleaning: CleaningSettings) -> None:
     cleaning = cleaning.model_copy(update={"stop_words": ()})

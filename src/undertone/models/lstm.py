@@ -70,15 +70,14 @@ class Direction(nn.Module):
         hidden = settings.hidden_size
         # One module per layer: dropout inside nn.LSTM would leave oneDNN's path.
         self.layers = nn.ModuleList(
-            nn.LSTM(settings.embedding_size if layer == 0 else hidden, hidden, batch_first=True)
-            for layer in range(settings.num_layers)
+            nn.LSTM(settings.embedding_size if layer == 0 else hidden, hidden) for layer in range(settings.num_layers)
         )
         self.pooling = settings.pooling
         self.hidden_dropout = settings.hidden_dropout
         self.attention = nn.Linear(hidden, 1) if "attention" in settings.pooling else None
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return pooled states, [B, H · poolings], of embedded texts, [B, T, E]."""
+        """Return pooled states, [B, H · poolings], of embedded texts, [T, B, E], with mask [T, B]."""
         for depth, layer in enumerate(self.layers):
             if depth:
                 states = drop_units(states, self.hidden_dropout, training=self.training)
@@ -86,19 +85,18 @@ class Direction(nn.Module):
         return torch.cat([self._pool(how, states, mask) for how in self.pooling], dim=1)
 
     def _pool(self, how: Pooling, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        lengths = mask.sum(1, keepdim=True)
+        lengths = mask.sum(0, keepdim=True)
         if how == "last":
             index = (lengths - 1)[:, :, None].expand(-1, -1, states.shape[2])
-            return states.gather(1, index).squeeze(1)
+            return states.gather(0, index).squeeze(0)
         if how == "max":
-            return states.masked_fill(~mask[:, :, None], float("-inf")).max(1).values
+            return states.masked_fill(~mask[:, :, None], float("-inf")).max(0).values
         if how == "mean":
-            weights = (mask / lengths).to(states.dtype)
+            weights = mask / lengths
         else:
             assert self.attention is not None
-            scores = self.attention(states).squeeze(2).masked_fill(~mask, float("-inf"))
-            weights = scores.softmax(1).to(states.dtype)
-        return torch.bmm(weights[:, None, :], states).squeeze(1)
+            weights = self.attention(states).squeeze(2).masked_fill(~mask, float("-inf")).softmax(0)
+        return (weights.to(states.dtype)[:, :, None] * states).sum(0)
 
 
 class LSTMNetwork(nn.Module):
@@ -123,20 +121,22 @@ class LSTMNetwork(nn.Module):
         orders = [ids] if len(self.directions) == 1 else [ids, reverse(ids, mask)]
         pooled = []
         for direction, ids_in_order in zip(self.directions, orders, strict=True):
-            embedded = self.embedding(ids_in_order)
-            pooled.append(direction(drop_units(embedded, self.embedding_dropout, training=self.training), mask))
+            # Tokens first, as oneDNN wants them: texts first would have it copy its input, output and gradients.
+            embedded = self.embedding(ids_in_order.t())
+            embedded = drop_units(embedded, self.embedding_dropout, training=self.training)
+            pooled.append(direction(embedded, mask.t()))
         logits: torch.Tensor = self.classifier(self.output_dropout(torch.cat(pooled, dim=1)))
         return logits
 
 
 def drop_units(states: torch.Tensor, probability: float, *, training: bool) -> torch.Tensor:
-    """Drop units of [B, T, H]: the same ones at every token of a text (Gal and Ghahramani 2016).
+    """Drop units of [T, B, H]: the same ones at every token of a text (Gal and Ghahramani 2016).
 
     Besides, drawing a mask for every token took a ninth of a training step.
     """
     if not training or not probability:
         return states
-    kept = states.new_ones(states.shape[0], 1, states.shape[2])
+    kept = states.new_ones(1, states.shape[1], states.shape[2])
     return states * nn.functional.dropout(kept, probability)
 
 

@@ -298,7 +298,7 @@ def ngram_scores(data, offsets, cleaning, max_order, tags, weights):
 
     The high bits of an n-gram's key choose one of S slots, a power of two; it is known if `tags`, uint16 [S], holds
     the key's other bits there, and `weights`, float32 [S, K], its weights. No branch depends on what a table holds, so
-    the processor loads many entries at a time: three times as fast as a table with probing.
+    the processor loads many entries at a time.
     """
     tokens = _scratch(offsets)
     ngrams, longer = np.zeros_like(tokens), np.zeros_like(tokens)
