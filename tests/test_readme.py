@@ -85,7 +85,8 @@ def test_results_table_quotes_the_committed_results() -> None:
     rows = [
         f"| `{r.model}` | {100 * r.accuracy:.2f} ({100 * r.accuracy_ci95[0]:.2f}–{100 * r.accuracy_ci95[1]:.2f}) "
         f"| {r.reviews_per_second:,.0f} | {r.latency_ms.p50:.2f} | {r.size_bytes / 1e6:.1f} | {r.train_seconds:,.0f} |"
-        for r in read_results(ROOT / "docs" / "results" / "imdb" / "results.json").results
+        for run in ("imdb", "plan")
+        for r in read_results(ROOT / "docs" / "results" / run / "results.json").results
     ]
     table = README.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
     assert [line for line in table.splitlines() if line.startswith("| `")] == rows

@@ -1,0 +1,200 @@
+"""Training speed of one LSTM: the loop as people write it against Undertone's, at equal accuracy.
+
+    python bench/train_lstm.py [--data imdb] [--seeds 3] [--epochs 2] [--limit N] [--out FILE]
+
+Both loops train the same model (two directions, max pooling) on the same word ids for the same number of
+epochs, one after the other on the same threads. The plain loop pads every review to 400 tokens, takes batches
+of 64 and steps Adam in fp32 on nn.Embedding, nn.LSTM(bidirectional=True), max, nn.Linear. Ours is what
+`undertone train` runs: token-budget batches of near-equal length, bf16 where the processor has it, fused
+AdamW, one-cycle schedule; its time includes validation and checkpoints, the plain loop's does not. Each has
+its own learning rate, fixed beforehand. Accuracy is that of each run's best epoch on the validation reviews
+(split from train by movie).
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from undertone.data import DataSettings, load_dataset
+from undertone.data.split import prepare
+from undertone.evaluate.machine import cpu_name
+from undertone.models.corpus import Corpus
+from undertone.models.lstm import LSTMModel, LSTMSettings
+from undertone.text.encoded import PAD_ID
+from undertone.train.loop import LabelledCorpus, train_network
+from undertone.train.settings import TrainSettings
+
+MAX_TOKENS = 400
+PLAIN_BATCH = 64
+PLAIN_LEARNING_RATE = 1e-3
+MODEL = LSTMSettings(
+    vocabulary_size=30_000,
+    max_tokens=MAX_TOKENS,
+    truncation="tail",
+    embedding_size=128,
+    hidden_size=128,
+    bidirectional=True,
+    pooling=("max",),
+    embedding_dropout=0.0,
+    output_dropout=0.5,
+)
+CPU = torch.device("cpu")
+
+
+def main():
+    """Run both loops with every seed, print and write what came out."""
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    console = Console()
+    data = DataSettings(name=arguments.data, limit=arguments.limit)
+    splits = prepare(load_dataset(data, console=console), data)
+    texts = {name: getattr(splits, name)["text"].to_pylist() for name in ("train", "validation")}
+    labels = {name: getattr(splits, name)["label"].to_numpy().astype(np.int64) for name in texts}
+    train = TrainSettings(
+        epochs=arguments.epochs, max_learning_rate=3e-3, batch_tokens=20_480, checkpoint_every_steps=10**9
+    )
+    runs = []
+    for seed in range(arguments.seeds):
+        for loop in ("plain", "ours"):
+            model = LSTMModel.create(MODEL, splits.labels, texts["train"], seed=seed)
+            seconds, accuracy = LOOPS[loop](model, texts, labels, train, seed=seed, console=console)
+            run = {
+                "loop": loop,
+                "seed": seed,
+                "reviews_per_second": arguments.epochs * len(texts["train"]) / seconds,
+                "validation_accuracy": accuracy,
+            }
+            runs.append(run)
+            console.print(run)
+    result = summary(runs)
+    console.print(result)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "command": shlex.join(["python", "bench/train_lstm.py", *sys.argv[1:]]),
+        "data": splits.name,
+        "num_train": len(texts["train"]),
+        "num_validation": len(texts["validation"]),
+        "epochs": arguments.epochs,
+        "threads": arguments.threads,
+        "plain_learning_rate": PLAIN_LEARNING_RATE,
+        "plain_batch": PLAIN_BATCH,
+        "model": MODEL.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
+        "cpu": cpu_name(),
+        "torch": torch.__version__,
+        "runs": runs,
+        **result,
+    }
+    arguments.out.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def parse_arguments():
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="imdb")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=None, help="train on so many reviews only")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("docs/results/bench_train_lstm.json"))
+    return parser.parse_args()
+
+
+class PlainNetwork(nn.Module):
+    """The same layers as MODEL's, put together as in the tutorials."""
+
+    def __init__(self, num_tokens):
+        super().__init__()
+        self.embedding = nn.Embedding(num_tokens, MODEL.embedding_size, padding_idx=PAD_ID)
+        self.lstm = nn.LSTM(MODEL.embedding_size, MODEL.hidden_size, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(MODEL.output_dropout)
+        self.classifier = nn.Linear(2 * MODEL.hidden_size, 2)
+
+    def forward(self, ids):
+        """Return logits [B, C] of padded ids [B, T]."""
+        states, _ = self.lstm(self.embedding(ids))
+        return self.classifier(self.dropout(states.max(1).values))
+
+
+def train_plain(model, texts, labels, train, *, seed, console):
+    """Train as in the tutorials: everything padded to one length, shuffled, fixed batches, Adam."""
+    padded = {}
+    for name in texts:
+        encoded = model.encode(texts[name])
+        ids, _ = Corpus(encoded, CPU).batch(torch.arange(len(encoded)), MAX_TOKENS)
+        padded[name] = TensorDataset(ids, torch.from_numpy(labels[name]))
+    torch.manual_seed(seed)
+    network = PlainNetwork(model.encoder.num_tokens)
+    loader = DataLoader(padded["train"], batch_size=PLAIN_BATCH, shuffle=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=PLAIN_LEARNING_RATE)
+    seconds, best_accuracy = 0.0, 0.0
+    for _ in range(train.epochs):
+        network.train()
+        start = time.perf_counter()
+        for batch, batch_labels in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(batch), batch_labels)
+            loss.backward()
+            optimizer.step()
+        seconds += time.perf_counter() - start
+        network.eval()
+        with torch.inference_mode():
+            correct = sum(
+                int((network(batch).argmax(1) == batch_labels).sum())
+                for batch, batch_labels in DataLoader(padded["validation"], batch_size=PLAIN_BATCH)
+            )
+        best_accuracy = max(best_accuracy, correct / len(padded["validation"]))
+    return seconds, best_accuracy
+
+
+def train_ours(model, texts, labels, train, *, seed, console):
+    """Train with Undertone's loop."""
+    train_set, validation_set = (
+        LabelledCorpus(Corpus(model.encode(texts[name]), CPU), torch.from_numpy(labels[name])) for name in texts
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        position = train_network(
+            model,
+            train_set,
+            validation_set,
+            train,
+            seed=seed,
+            run_dir=Path(folder),
+            identity={},
+            resume=False,
+            console=console,
+            title=f"ours, seed {seed}",
+        )
+    return position.seconds, position.best_accuracy
+
+
+LOOPS = {"plain": train_plain, "ours": train_ours}
+
+
+def summary(runs):
+    """Return medians of speed, means of accuracy, and what follows from them."""
+    speed, accuracy = {}, {}
+    for loop in LOOPS:
+        speed[loop] = statistics.median(run["reviews_per_second"] for run in runs if run["loop"] == loop)
+        accuracy[loop] = statistics.mean(run["validation_accuracy"] for run in runs if run["loop"] == loop)
+    return {
+        "reviews_per_second": speed,
+        "validation_accuracy": accuracy,
+        "ratio": speed["ours"] / speed["plain"],
+        "accuracy_difference_points": 100 * (accuracy["ours"] - accuracy["plain"]),
+    }
+
+
+if __name__ == "__main__":
+    main()
