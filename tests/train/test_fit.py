@@ -307,7 +307,9 @@ def test_a_log_folder_that_cannot_be_made_is_named(tmp_path):
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, which change with its version
 def test_a_compiled_network_learns_the_same(splits, tmp_path):
     # Without dropout, whose random numbers a compiled network draws in its own way.
-    model = MODEL.model_copy(update={"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0})
+    # Without attention, whose bias its softmax cancels: the gradient is rounding noise, which Adam makes steps of.
+    changes = {"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0, "pooling": ("max", "mean")}
+    model = MODEL.model_copy(update=changes)
     plain = run(splits, tmp_path / "plain", model=model)
     compiled = run(splits, tmp_path / "compiled", model=model, train=changed(compile=True))
     for name, tensor in weights(plain).items():
