@@ -175,8 +175,9 @@ def _train_model(
         raise _missing_extra(error) from None
     run_dir = out / "training" / name
     fitted = fit(entry.model, entry.train, splits, seed=recipe.seed, run_dir=run_dir, resume=resume, console=console)
+    resolved = recipe.resolved()
     provenance = {
-        "recipe": {**recipe.resolved(), "models": {name: recipe.resolved()["models"][name]}},
+        "recipe": {**resolved, "models": {name: resolved["models"][name]}},
         "seed": recipe.seed,
         "train_seconds": round(fitted.train_seconds, 2),
         "validation_accuracy": round(fitted.validation_accuracy, 5),

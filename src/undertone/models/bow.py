@@ -85,8 +85,9 @@ class BowModel(Model):
             hashes = reference.ngram_hashes(text, self.settings.cleaning, self.settings.max_order)
             keys = np.unique(np.array([value >> 32 for value in hashes], np.uint32))
             places = np.searchsorted(self.keys, keys)
-            known = np.append(self.keys, np.uint32(0))[places] == keys
-            scores[i] = self.weights[places[known & (places < len(self.keys))]].astype(np.float32).sum(axis=0)
+            inside = places < len(self.keys)
+            places, keys = places[inside], keys[inside]
+            scores[i] = self.weights[places[self.keys[places] == keys]].astype(np.float32).sum(axis=0)
         return scores
 
     def _kernel_scores(self, texts: Sequence[str]) -> Float32Array:
