@@ -1,6 +1,6 @@
 """The compiled kernel says what the plain reference says, on any text and with any settings."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -108,14 +108,55 @@ def test_tokens_are_what_the_settings_say() -> None:
     assert reference.tokenize(text, everything)[:8] == ["I", "<", "b", ">", "DON", "'", "T", "<"]
 
 
-def test_scores_count_each_ngram_of_a_text_once_over_any_number_of_texts() -> None:
+def scores_by_reference(texts: list[str], cleaning: CleaningSettings, weights: dict[int, float]) -> list[float]:
+    distinct = [{h >> 32 for h in reference.ngram_hashes(text, cleaning, 3)} for text in texts]
+    return [sum(weights.get(key, 0) for key in keys) for keys in distinct]
+
+
+@settings(max_examples=200)
+@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(16, 20), st.data())
+def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bits, data) -> None:
+    keys = {h >> 32 for text in texts for h in reference.ngram_hashes(text, cleaning, 3)}
+    one_a_slot = {key >> (32 - slot_bits): key for key in sorted(keys)}
+    known = data.draw(st.lists(st.sampled_from(sorted(one_a_slot.values())), unique=True) if keys else st.just([]))
+    multiples_of_a_power_of_two = st.integers(-2047, 2047).map(lambda number: number / 512)  # sums are exact
+    columns = [{key: data.draw(multiples_of_a_power_of_two) for key in known} for _ in range(2)]
+    weights = np.array([[column[key] for column in columns] for key in known], np.float16).reshape(len(known), 2)
+    table = kernel.ngram_table(np.array(known, np.uint32), weights, slot_bits)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table)
+    assert scores.T.tolist() == [scores_by_reference(texts, cleaning, column) for column in columns]
+
+
+def test_scores_count_each_ngram_of_a_text_once_in_any_number_of_texts() -> None:
     cleaning = CleaningSettings()
-    tables = kernel.cleaning_tables(cleaning)
     key = reference.ngram_hashes("good", cleaning, 1)[0] >> 32
-    bits = 20
-    tags, weights = np.zeros(1 << bits, np.uint16), np.zeros((1 << bits, 2), np.float32)
-    tags[key >> (32 - bits)] = key & ((1 << (32 - bits)) - 1)
-    weights[key >> (32 - bits)] = (0.5, -2)
-    texts = ["good good", "bad", "Good, good"] * 300  # more texts than the stamp has values
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), tables, 1, tags, weights)
+    table = kernel.ngram_table(np.array([key], np.uint32), np.array([[0.5, -2]], np.float16), 20)
+    texts = ["good good", "bad", "Good, good"] * 300
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table)
     assert scores.tolist() == [[0.5, -2], [0, 0], [0.5, -2]] * 300
+
+
+def test_a_table_holds_every_float16_exactly() -> None:
+    cleaning = CleaningSettings()
+    key = np.array([reference.ngram_hashes("good", cleaning, 1)[0] >> 32], np.uint32)
+    for weight in np.array([2**-24, 3e-6, -6.1e-5, 1 / 3, -65504, 0], np.float16):  # subnormal ones included
+        table = kernel.ngram_table(key, weight.reshape(1, 1), 16)
+        scores = kernel.ngram_scores(*kernel.join_utf8(["good"]), kernel.cleaning_tables(cleaning), 1, table)
+        assert scores.tolist() == [[float(weight)]]
+
+
+def plainly_joined(texts: list[str]) -> tuple[list[int], list[int]]:
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    return list(b"".join(encoded)), [0, *accumulate(map(len, encoded))]
+
+
+@given(st.lists(any_text, max_size=4))
+def test_joined_texts_are_their_bytes_one_after_the_other(texts: list[str]) -> None:
+    data, offsets = kernel.join_utf8(texts)
+    assert (data.tolist(), offsets.tolist()) == plainly_joined(texts)
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["\ud83d"], ["é", "a\udc00b", ""]], ids=repr)
+def test_odd_texts_are_joined_too(texts: list[str]) -> None:
+    data, offsets = kernel.join_utf8(texts)
+    assert (data.tolist(), offsets.tolist()) == plainly_joined(texts)

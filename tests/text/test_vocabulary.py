@@ -3,6 +3,8 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from undertone.errors import BundleError
 from undertone.text.cleaning import CleaningSettings
@@ -10,6 +12,7 @@ from undertone.text.encoded import UNKNOWN_ID
 from undertone.text.vocabulary import Vocabulary
 
 TEXTS = ["Good good film", "a bad FILM", "a film, good<br />film!", "Überraschung überraschung 😀"]
+WORDS = ["good", "film", "a", "bad", "unheard", "FILM!", "<br />", "Überraschung", "😀", "&amp;"]
 
 
 def test_words_go_by_falling_frequency_then_first_use() -> None:
@@ -28,6 +31,16 @@ def test_encoding_gives_ids_by_rank_and_one_to_unknown_words() -> None:
     encoded = vocabulary.encode(["good film", "", "what a film"])
     assert encoded.ids.tolist() == [3, 2, UNKNOWN_ID, UNKNOWN_ID, 2]
     assert encoded.offsets.tolist() == [0, 2, 2, 5]
+
+
+@given(st.lists(st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join)), max_size=5))
+def test_plain_python_encodes_a_few_texts_as_the_kernel_does(texts: list[str]) -> None:
+    for cleaning in (CleaningSettings(stop_words=("a",)), CleaningSettings(punctuation="keep")):
+        vocabulary = Vocabulary.build(TEXTS, cleaning, max_words=100, min_count=1)
+        few, many = vocabulary.encode_few(texts), vocabulary.encode(texts)
+        assert few.ids.dtype == many.ids.dtype
+        assert few.ids.tolist() == many.ids.tolist()
+        assert few.offsets.tolist() == many.offsets.tolist()
 
 
 def test_encoding_many_texts_equals_encoding_each() -> None:

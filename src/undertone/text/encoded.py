@@ -11,6 +11,7 @@ Truncation = Literal["head", "tail", "head+tail"]
 
 PAD_ID = 0
 UNKNOWN_ID = 1
+FIRST_WORD_ID = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class EncodedTexts:
         elif keep == "head+tail":
             position += np.where(position >= (max_tokens + 1) // 2, surplus, 0)
         return EncodedTexts(self.ids[self.offsets[row] + position], offsets)
+
+
+def without_empty(encoded: EncodedTexts) -> EncodedTexts:
+    """Give every text without ids one UNKNOWN_ID, since a network needs something to read."""
+    empty = encoded.lengths == 0
+    if not empty.any():
+        return encoded
+    ids = np.insert(encoded.ids, encoded.offsets[:-1][empty], UNKNOWN_ID)
+    return EncodedTexts(ids, np.concatenate([[0], np.cumsum(np.maximum(encoded.lengths, 1))]))
 
 
 class Encoder(Protocol):

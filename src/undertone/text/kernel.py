@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from undertone.text.characters import PUNCTUATION, SEPARATOR, TABLE_SIZE, CharacterTable, character_table
+from undertone.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable, character_table
 from undertone.text.cleaning import CleaningSettings
 from undertone.text.hashing import NGRAM_MULTIPLIER, TOKEN_MULTIPLIER
 from undertone.text.reference import stop_word_tokens, token_hash
@@ -26,7 +27,12 @@ _MULTIPLIER = np.uint64(TOKEN_MULTIPLIER)
 _NGRAM_MULTIPLIER = np.uint64(NGRAM_MULTIPLIER)
 _U29, _U32, _ONE, _ZERO = np.uint64(29), np.uint64(32), np.uint64(1), np.uint64(0)
 
-_SPECIAL = np.uint32(0xFFFFFFFF)
+# The row of a byte: what to xor into a token's hash and to multiply it by, the hash of a punctuation mark, and a kind.
+_ROW_BITS, _FACTOR, _MARK, _KIND = np.uint64(2), np.uint64(1), np.uint64(2), np.uint64(3)
+_PART, _SPECIAL, _IS_MARK = np.uint64(1), np.uint64(2), np.uint64(1 << 32)
+
+# An entry of an n-gram table: tag below, weight above. Seen slots are bits of 32-bit words.
+_HALF, _WORD_SHIFT, _BIT_MASK = np.uint32(16), np.uint32(5), np.uint32(31)
 
 _CHUNK = 1024
 
@@ -37,22 +43,35 @@ class CleaningTables(NamedTuple):
     """Cleaning settings in the form that the kernel reads."""
 
     characters: CharacterTable
-    ascii_entries: npt.NDArray[np.uint32]
-    """The table's entry for each byte, [256]; _SPECIAL where the byte alone does not tell."""
+    rows: npt.NDArray[np.uint64]
+    """What each byte does to a token, flat [256 × 4]: its letter, a factor, a mark and a kind."""
     stop_words: npt.NDArray[np.uint64]
     """A hash table of token hashes as `hash_table` makes it; of length 0 if there are none."""
 
 
 def cleaning_tables(cleaning: CleaningSettings) -> CleaningTables:
     """Return the kernel's form of (resolved) settings."""
-    hashes = np.array(sorted(map(token_hash, stop_word_tokens(cleaning))), np.uint64)
-    stop_words = hash_table(hashes)[0] if len(hashes) else hashes
-    characters = character_table(cleaning)
-    ascii_entries = characters[:256].copy()
-    ascii_entries[128:] = _SPECIAL
-    if cleaning.strip_html:
-        ascii_entries[[ord("<"), ord("&")]] = _SPECIAL
-    return CleaningTables(characters, ascii_entries, stop_words)
+    stop_words = np.array(sorted(map(token_hash, stop_word_tokens(cleaning))), np.uint64)
+    return build_tables(character_table(cleaning), stop_words, strip_html=cleaning.strip_html)
+
+
+def build_tables(characters: CharacterTable, stop_words: npt.NDArray[np.uint64], *, strip_html: bool) -> CleaningTables:
+    """Return the kernel's tables, given the hashes of stop words.
+
+    The kind of a byte is _PART of a token, _IS_MARK for a token of its own, 0 for a separator, or _SPECIAL where the
+    byte alone does not tell. Rows are one array, because more base addresses than registers cost a fifth of the speed.
+    """
+    entries = characters[:256].astype(np.uint64)
+    is_part, is_mark = entries > PUNCTUATION, entries == PUNCTUATION
+    rows = np.zeros((256, 4), np.uint64)
+    rows[:, 0] = entries * is_part
+    rows[:, _FACTOR] = _MULTIPLIER * is_part
+    rows[:, _MARK] = np.arange(256, dtype=np.uint64) * _MULTIPLIER * is_mark
+    rows[:, _KIND] = _PART * is_part + _IS_MARK * is_mark
+    rows[128:, _KIND] = _SPECIAL
+    if strip_html:
+        rows[[ord("<"), ord("&")], _KIND] = _SPECIAL
+    return CleaningTables(characters, rows.ravel(), hash_table(stop_words)[0] if len(stop_words) else stop_words)
 
 
 def chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -63,10 +82,12 @@ def chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def join_utf8(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Return all texts as one UTF-8 buffer, uint8 [bytes], and int64 [N + 1] offsets; lone surrogates become `?`."""
-    encoded = [text.encode("utf-8", "replace") for text in texts]
-    offsets = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+    try:
+        array = pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        array = pa.array([text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
+    _, offsets, data = array.buffers()
+    return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)
 
 
 def hash_table(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
@@ -135,44 +156,32 @@ def _tokenize(data, start, end, cleaning, tokens, spans):
     """Write the hashes of the tokens of data[start:end] to `tokens` and return how many there are.
 
     `spans`, if not None, gets the first and last + 1 byte of each token. Where a token ends in English text is as good
-    as random, so the loop does not branch on it: each byte writes a hash, and only a token's last one advances the
-    count. Masks instead of conditions and unsigned positions, which numba does not check for being negative, make it
-    2.2 times as fast as a loop over the letters of a token.
+    as random, so the loop does not branch on it: each byte writes the hash of the token so far, and the count advances
+    where one ended. That leaves the hash's own chain of xor and multiplication, four cycles a byte, as what takes the
+    time: a factor of 0 starts the next hash. Positions are unsigned, which numba does not check for being negative.
     """
-    ascii_entries = cleaning.ascii_entries
-    count = _ZERO
-    value = _ZERO
-    inside = _ZERO
-    token_start = np.uint64(start)
-    position = np.uint64(start)
+    rows = cleaning.rows
+    count = value = inside = _ZERO
+    position = token_start = np.uint64(start)
     while position < np.uint64(end):
-        entry = ascii_entries[data[position]]
+        row = np.uint64(data[position]) << _ROW_BITS
+        letter, factor, mark, kind = rows[row], rows[row | _FACTOR], rows[row | _MARK], rows[row | _KIND]
         after = position + _ONE
-        if entry == _SPECIAL:
-            entry, after = _special(data, position, np.uint64(end), cleaning)
-        tokens[count] = value ^ (value >> _U32)
+        if kind == _SPECIAL:
+            letter, factor, mark, kind, after = _special(data, position, np.uint64(end), cleaning)
+        value = (value ^ letter) * factor
+        count += inside & ~kind
+        tokens[count] = value | mark
         if spans is not None:
-            token_start = token_start if inside else position
+            token_start = token_start if inside & kind else position
             spans[count, 0] = token_start
-            spans[count, 1] = position
-        is_part = np.uint64(entry > PUNCTUATION)
-        count += inside & ~is_part
-        value = ((value ^ np.uint64(entry)) * _MULTIPLIER) & (_ZERO - is_part)
-        inside = is_part
-        if entry == PUNCTUATION:
-            mark = np.uint64(_code_point(data, position)) * _MULTIPLIER
-            tokens[count] = mark ^ (mark >> _U32)
-            if spans is not None:
-                spans[count, 0] = position
-                spans[count, 1] = after
-            count += _ONE
+            spans[count, 1] = after
+        count += kind >> _U32
+        inside = kind & _PART
         position = after
-    if inside:
-        tokens[count] = value ^ (value >> _U32)
-        if spans is not None:
-            spans[count, 0] = token_start
-            spans[count, 1] = position
-        count += _ONE
+    count += inside
+    for t in range(count):
+        tokens[t] ^= tokens[t] >> _U32
     return np.int64(count)
 
 
@@ -192,15 +201,21 @@ def _wanted_tokens(data, start, end, cleaning, tokens):
 
 @_compiled
 def _special(data, position, end, cleaning):
-    """Return the entry of a multi-byte character or of what may be markup, and the position after it."""
-    if data[position] < 128:
+    """Return the row of a multi-byte character or of what may be markup, and the position after it."""
+    code_point = np.uint64(_code_point(data, position))
+    if code_point < np.uint64(128):
         after = _after_markup(data, position, end)
         if after > position:
-            return np.uint32(SEPARATOR), after
-        return cleaning.characters[data[position]], position + _ONE
-    code_point = _code_point(data, position)
-    after = position + np.uint64(2 if data[position] < 0xE0 else 3 if data[position] < 0xF0 else 4)
-    return cleaning.characters[code_point] if code_point < TABLE_SIZE else np.uint32(code_point), after
+            return _ZERO, _ZERO, _ZERO, _ZERO, after
+        after = position + _ONE
+    else:
+        after = position + np.uint64(2 if data[position] < 0xE0 else 3 if data[position] < 0xF0 else 4)
+    entry = np.uint64(cleaning.characters[code_point]) if code_point < np.uint64(TABLE_SIZE) else code_point
+    if entry > np.uint64(PUNCTUATION):
+        return entry, _MULTIPLIER, _ZERO, _PART, after
+    if entry == np.uint64(PUNCTUATION):
+        return _ZERO, _ZERO, code_point * _MULTIPLIER, _IS_MARK, after
+    return _ZERO, _ZERO, _ZERO, _ZERO, after
 
 
 @_compiled
@@ -253,80 +268,101 @@ def token_spans(data, offsets, cleaning):
 
 
 @_compiled
-def _extend_all(order, tokens, count, shorter, ngrams):
-    """Set ngrams[t] to the n-gram of this order that ends at token t, given those that are one token shorter."""
-    if order == 1:
-        for t in range(np.uint64(count)):
-            ngrams[t] = _extend(_ZERO, tokens[t])
-    else:
-        for t in range(np.uint64(order - 1), np.uint64(count)):
-            ngrams[t] = _extend(shorter[t - _ONE], tokens[t])
+def _write_keys(tokens, count, max_order, ngrams, keys):
+    """Write the high 32 bits of the hash of each n-gram of order 1 … max_order and return how many there are."""
+    count = np.uint64(count)
+    ngrams[:count] = _ZERO  # by their first token
+    total = _ZERO
+    for order in range(min(np.uint64(max_order), count)):
+        for t in range(count - order):
+            ngrams[t] = _extend(ngrams[t], tokens[t + order])
+            keys[total + t] = ngrams[t] >> _U32
+        total += count - order
+    return total
 
 
 @_compiled
 def ngram_keys(data, offsets, cleaning, max_order):
     """Return the high 32 bits of the hash of each n-gram of order 1 … max_order, and int64 [N + 1] offsets."""
     tokens = _scratch(offsets)
-    ngrams, longer = np.zeros_like(tokens), np.zeros_like(tokens)
+    ngrams = np.empty_like(tokens)
     keys = np.empty(len(data) * max_order, np.uint32)
     ends = np.zeros(len(offsets), np.int64)
-    total = 0
     for i in range(len(offsets) - 1):
         count = _wanted_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
-        for order in range(1, max_order + 1):
-            _extend_all(order, tokens, count, ngrams, longer)
-            ngrams, longer = longer, ngrams
-            for t in range(order - 1, count):
-                keys[total] = ngrams[t] >> _U32
-                total += 1
-        ends[i + 1] = total
-    return keys[:total], ends
+        ends[i + 1] = ends[i] + np.int64(_write_keys(tokens, count, max_order, ngrams, keys[ends[i] :]))
+    return keys[: ends[-1]], ends
+
+
+def ngram_table(
+    keys: npt.NDArray[np.uint32], weights: npt.NDArray[np.float16], slot_bits: int
+) -> npt.NDArray[np.uint32]:
+    """Return the table that `ngram_scores` reads, uint32 [K, S], of keys that want different slots.
+
+    The high bits of a key choose one of S = 2 ** slot_bits slots, at least 2 ** 16. An entry is a weight, float16 in
+    its high half, above the key's other bits: finding a known n-gram and its weight costs one access to memory.
+    """
+    table = np.zeros((weights.shape[1], 1 << slot_bits), np.uint32)
+    tags = keys & np.uint32((1 << (32 - slot_bits)) - 1)
+    table[:, keys >> np.uint32(32 - slot_bits)] = weights.T.copy().view(np.uint16).astype(np.uint32) << _HALF | tags
+    return table
+
+
+@_compiled
+def _distinct_entries(keys, num_keys, entries, seen, found):
+    """Write the entries of the distinct known n-grams to `found` and return how many there are.
+
+    `seen`, a bit for each slot, is all 0 before and after. No branch depends on what a table holds, so the processor
+    loads many entries at a time; an empty slot may pass for known, with a weight of 0.
+    """
+    slot_bits = np.uint64(round(np.log2(len(entries))))
+    shift, tag_mask = np.uint32(_U32 - slot_bits), np.uint32((_ONE << (_U32 - slot_bits)) - _ONE)
+    num_known = _ZERO
+    for j in range(num_keys):
+        slot = keys[j] >> shift
+        found[num_known] = slot
+        num_known += np.uint64((entries[slot] ^ keys[j]) & tag_mask == np.uint32(0))
+    num_distinct = _ZERO
+    for j in range(num_known):
+        slot = found[j]
+        word, bit = seen[slot >> _WORD_SHIFT], slot & _BIT_MASK
+        seen[slot >> _WORD_SHIFT] = word | np.uint32(1) << bit
+        found[num_distinct] = slot
+        num_distinct += np.uint64(~(word >> bit) & np.uint32(1))
+    for j in range(num_distinct):
+        slot = found[j]
+        seen[slot >> _WORD_SHIFT] = np.uint32(0)
+        found[j] = entries[slot]
+    return num_distinct
 
 
 # Sums may be taken in any order, which lets them run in parallel.
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
-def _sum_weights(weights, k, slots, count):
+def _sum_weights(found, floats, count):
+    """Return the sum of the weights in the first entries of `found`; `floats` is its memory, which is overwritten."""
+    for j in range(count):
+        half = found[j] >> _HALF
+        found[j] = (half & np.uint32(0x8000)) << _HALF | (half & np.uint32(0x7FFF)) << np.uint32(13)
     total = np.float32(0)
     for j in range(count):
-        total += weights[slots[j], k]
-    return total
+        total += floats[j]
+    return total * np.float32(2.0**112)  # the bias of a float32's exponent less that of a float16
 
 
 @_compiled
-def ngram_scores(data, offsets, cleaning, max_order, tags, weights):
-    """Return the summed weights of each text's distinct n-grams, float32 [N, K].
-
-    The high bits of an n-gram's key choose one of S slots, a power of two; it is known if `tags`, uint16 [S], holds
-    the key's other bits there, and `weights`, float32 [S, K], its weights. No branch depends on what a table holds, so
-    the processor loads many entries at a time.
-    """
+def ngram_scores(data, offsets, cleaning, max_order, table):
+    """Return the summed weights of each text's distinct n-grams, float32 [N, K]; `table` as of `ngram_table`."""
     tokens = _scratch(offsets)
-    ngrams, longer = np.zeros_like(tokens), np.zeros_like(tokens)
-    known = np.empty(len(tokens) * max_order + 1, np.uint32)
-    last_text = np.zeros(len(tags), np.uint8)  # in which text a slot was last counted, modulo 255
-    scores = np.zeros((len(offsets) - 1, weights.shape[1]), np.float32)
-    slot_bits = np.uint64(round(np.log2(len(tags))))
-    slot_shift = np.uint64(64) - slot_bits
-    tag_mask = np.uint32((_ONE << (_U32 - slot_bits)) - _ONE)
+    ngrams = np.empty_like(tokens)
+    keys = np.empty(len(tokens) * max_order, np.uint32)
+    found = np.empty(len(keys) + 1, np.uint32)
+    floats = found.view(np.float32)
+    seen = np.zeros(table.shape[1] >> 5, np.uint32)
+    scores = np.empty((len(offsets) - 1, len(table)), np.float32)
     for i in range(len(offsets) - 1):
-        stamp = np.uint8(i % 255 + 1)
-        if stamp == 1:
-            last_text[:] = 0
         count = _wanted_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
-        num_known = _ZERO
-        for order in range(1, max_order + 1):
-            _extend_all(order, tokens, count, ngrams, longer)
-            ngrams, longer = longer, ngrams
-            for t in range(np.uint64(order - 1), np.uint64(count)):
-                slot = ngrams[t] >> slot_shift
-                known[num_known] = slot
-                num_known += np.uint64(tags[slot] == np.uint32(ngrams[t] >> _U32) & tag_mask)
-        num_distinct = _ZERO
-        for j in range(num_known):
-            slot = known[j]
-            known[num_distinct] = slot
-            num_distinct += np.uint64(last_text[slot] != stamp)
-            last_text[slot] = stamp
-        for k in range(weights.shape[1]):
-            scores[i, k] = _sum_weights(weights, k, known, num_distinct)
+        num_keys = _write_keys(tokens, count, max_order, ngrams, keys)
+        for k in range(len(table)):
+            num_distinct = _distinct_entries(keys, num_keys, table[k], seen, found)
+            scores[i, k] = _sum_weights(found, floats, num_distinct)
     return scores

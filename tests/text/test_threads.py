@@ -1,0 +1,84 @@
+"""One function over many items: in order, on as many threads as there are cores, wherever it is called from."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from undertone.errors import SettingsError
+from undertone.text.threads import VARIABLE, map_threads, num_threads
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "2")
+
+
+def thread_names(_):
+    return threading.current_thread().name
+
+
+def test_results_are_in_order():
+    assert map_threads(lambda number: number**2, range(100)) == [number**2 for number in range(100)]
+    assert map_threads(str, []) == []
+
+
+def test_two_threads_work_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=10)
+    map_threads(lambda _: meeting.wait(), range(2))
+    assert threading.current_thread().name not in map_threads(thread_names, range(10))
+
+
+def test_one_item_or_one_thread_stays_on_this_thread(monkeypatch):
+    here = threading.current_thread().name
+    assert map_threads(thread_names, [0]) == [here]
+    monkeypatch.setenv(VARIABLE, "1")
+    assert map_threads(thread_names, [0, 1]) == [here, here]
+
+
+def test_an_exception_arrives_as_it_was_raised():
+    with pytest.raises(ZeroDivisionError):
+        map_threads(lambda number: 1 / number, [1, 0, 2])
+
+
+def test_a_call_from_one_of_the_threads_does_not_wait_for_them():
+    assert map_threads(lambda size: map_threads(str, range(size)), [3] * 8) == [["0", "1", "2"]] * 8
+
+
+def in_child(send):
+    send.send(map_threads(str, range(4)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_makes_threads_of_its_own():
+    map_threads(str, range(4))  # the parent's threads are there before it forks
+    receive, send = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=in_child, args=(send,))
+    child.start()
+    try:
+        assert receive.poll(10)
+        assert receive.recv() == ["0", "1", "2", "3"]
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_without_a_setting_there_are_as_many_threads_as_usable_cores(monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    assert 1 <= num_threads() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("asked", ["", "0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
+    monkeypatch.setenv(VARIABLE, asked)
+    with pytest.raises(SettingsError, match=f"UNDERTONE_THREADS is a positive number of threads, not '{asked}'"):
+        map_threads(str, range(2))
+
+
+def test_importing_it_imports_neither_numba_nor_torch():
+    code = "import sys, undertone.text.threads; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
