@@ -6,7 +6,8 @@ from rich.console import Console
 
 from undertone.errors import BundleError
 from undertone.models.base import ModelState
-from undertone.models.bow import BowModel, BowSettings
+from undertone.models.bow import BowModel, BowSettings, pruned, quantized
+from undertone.text.threads import VARIABLE
 
 CONSOLE = Console(quiet=True)
 SMALL = BowSettings(min_count=1, slot_bits=16)
@@ -54,6 +55,16 @@ def test_kernel_and_reference_agree_on_several_classes():
     model = fit(["a dull film", "a plain film", "a lovely film"] * 5, [0, 1, 2] * 5, labels=("a", "b", "c"))
     reference, kernel = scores_of(model, ["dull film", "", "lovely, plain", "unheard of"])
     np.testing.assert_allclose(kernel, reference, atol=1e-5)
+
+
+def test_two_threads_give_the_scores_of_one(toy_bow, monkeypatch):
+    texts = [f"a {word} film, number {number}" for number in range(1_000) for word in WORDS]
+    scores = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv(VARIABLE, threads)
+        scores.append(toy_bow._kernel_scores(texts))
+    assert len(scores[0]) == len(texts)
+    assert np.array_equal(*scores)
 
 
 def test_a_long_text_takes_the_compiled_path_and_gets_the_same_answer(toy_bow):
@@ -138,3 +149,101 @@ def test_a_state_that_does_not_fit_is_refused(toy_bow, change):
     state = ModelState({name: tensor for name, tensor in tensors.items() if tensor is not None})
     with pytest.raises(BundleError, match="a bow model of 2 labels holds tensors"):
         BowModel.from_state(toy_bow.settings, toy_bow.labels, state)
+
+
+def with_weights(weights, keys=None, **settings):
+    weights = np.array(weights, np.float16)
+    keys = np.arange(len(weights), dtype=np.uint32) << np.uint32(16) if keys is None else np.array(keys, np.uint32)
+    labels = ("negative", "positive") if weights.shape[1] == 1 else tuple("abcdefgh"[: weights.shape[1]])
+    bias = np.zeros(len(labels) if len(labels) > 2 else 1, np.float32)
+    return BowModel(SMALL.model_copy(update=settings), labels, keys=keys, weights=weights, bias=bias)
+
+
+def test_quantized_weights_are_8_bits_and_close():
+    generator = np.random.default_rng(0)
+    weights = generator.normal(size=(2_000, 3)) * [0.1, 1, 10]
+    model = with_weights(weights)
+    smaller = quantized(model)
+    assert smaller.settings.storage == "int8"
+    assert (smaller.weights.dtype, smaller.weights.shape) == (np.int8, weights.shape)
+    error = np.abs(smaller.weights * smaller.scale - model.weights)
+    assert (np.sqrt(np.square(error).mean(axis=0)) < 0.01 * np.array([0.1, 1, 10])).all()
+
+
+def test_quantizing_clips_an_outlier_that_would_cost_the_others_their_precision():
+    weights = np.append(np.random.default_rng(0).normal(size=100_000), 12)[:, None]
+    model = with_weights(weights, keys=np.arange(len(weights)))
+    smaller = quantized(model)
+    clipped = np.square(smaller.weights * smaller.scale - model.weights).mean()
+    unclipped = np.square(np.rint(model.weights / (12 / 127)) * (12 / 127) - model.weights).mean()
+    assert smaller.scale[0] < 0.9 * 12 / 127
+    assert clipped < unclipped
+
+
+@pytest.mark.parametrize("weights", [np.zeros((0, 1)), np.zeros((5, 1)), np.zeros((5, 3))], ids=str)
+def test_quantizing_nothing_gives_nothing(weights):
+    smaller = quantized(with_weights(weights))
+    assert not smaller.weights.any()
+    assert np.isfinite(smaller.scale).all()
+
+
+def test_a_quantized_model_scores_and_is_stored_as_int8(toy_bow):
+    smaller = quantized(toy_bow)
+    texts = ["a lovely superb film", "a dull awful film", "", "Ärger"]
+    reference, kernel = scores_of(smaller, texts)
+    assert np.array_equal(kernel, reference)  # sums of integers
+    np.testing.assert_allclose(smaller.logits(texts), toy_bow.logits(texts), atol=0.05)
+    rebuilt = BowModel.from_state(smaller.settings, smaller.labels, smaller.state())
+    assert np.array_equal(rebuilt.logits(texts), smaller.logits(texts))
+    assert sorted(smaller.state().tensors) == ["bias", "keys", "scale", "weights"]
+
+
+@pytest.mark.parametrize("labels", [("negative", "positive"), ("a", "b", "c")], ids=len)
+def test_fitting_with_int8_quantizes_what_is_fitted(labels):
+    texts, label_ids = ["a dull film", "a lovely film", "a plain film"] * 20, [0, 1, len(labels) - 1] * 20
+    model = fit(texts, label_ids, labels, SMALL)
+    smaller = fit(texts, label_ids, labels, SMALL.model_copy(update={"storage": "int8"}))
+    assert smaller.weights.dtype == np.int8
+    np.testing.assert_allclose(smaller.weights * smaller.scale, model.weights, atol=0.01)
+
+
+def test_a_state_of_another_precision_is_refused(toy_bow):
+    smaller = quantized(toy_bow)
+    for settings, state in ((toy_bow.settings, smaller.state()), (smaller.settings, toy_bow.state())):
+        with pytest.raises(BundleError, match="a bow model of 2 labels holds tensors"):
+            BowModel.from_state(settings, toy_bow.labels, state)
+
+
+def test_settings_from_before_int8_mean_fp16(toy_bow):
+    settings = BowSettings.model_validate(toy_bow.settings.model_dump(exclude={"storage"}))
+    rebuilt = BowModel.from_state(settings, toy_bow.labels, toy_bow.state())
+    assert np.array_equal(rebuilt.logits(["a lovely film"]), toy_bow.logits(["a lovely film"]))
+
+
+def test_pruning_keeps_the_largest_weights():
+    model = with_weights([[0.5], [-3], [0.1], [2], [-0.2]])
+    smaller = pruned(model, 3, 16)
+    assert smaller.weights.ravel().tolist() == [0.5, -3, 2]
+    assert smaller.keys.tolist() == model.keys[[0, 1, 3]].tolist()
+    assert pruned(model, 100, 16).weights.tolist() == model.weights.tolist()
+    assert len(pruned(model, 0, 16).keys) == 0
+
+
+def test_pruning_takes_the_problem_that_an_ngram_tells_most_about():
+    smaller = pruned(with_weights([[0.5, 0.5, 0.5], [0, 0, -1], [0.6, 0.1, 0]]), 2, 16)
+    assert smaller.weights[:, 0].tolist() == pytest.approx([0, 0.6], abs=1e-3)
+
+
+def test_pruning_keeps_one_ngram_a_slot_of_a_smaller_table():
+    keys = [0x00000001, 0x00008001, 0x00010000, 0x00018000, 0x00020000]  # slots of 17 bits: all different
+    model = with_weights([[0.5], [-3], [0.1], [2], [-0.2]], keys=keys, slot_bits=17)
+    smaller = pruned(model, 5, 16)
+    assert smaller.settings.slot_bits == 16
+    assert smaller.keys.tolist() == [0x00008001, 0x00018000, 0x00020000]
+    reference, kernel = scores_of(smaller, ["a dull film", ""])
+    np.testing.assert_allclose(kernel, reference, atol=1e-5)
+
+
+def test_pruning_weighs_what_int8_weights_mean():
+    model = quantized(with_weights([[0.1, 5, 0], [0.09, 0, 9], [0.1, 0, 0]]))
+    assert pruned(model, 2, 16).keys.tolist() == model.keys[:2].tolist()

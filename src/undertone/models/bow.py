@@ -21,14 +21,19 @@ from undertone.errors import BundleError, MissingExtraError
 from undertone.models.base import Float32Array, Model, ModelSettings, ModelState
 from undertone.text import reference
 from undertone.text.cleaning import CleaningSettings
+from undertone.text.threads import map_threads
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from undertone.text import kernel
+
+StoredWeights = npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 _REFERENCE_CHARACTERS = 100_000
 """Plain Python serves a model's first characters: it takes 0.1 s for them, importing the compiler 0.4 s and more."""
+
+_INT8_MAX = 127
+_CLIPPINGS = np.linspace(0.05, 1, 96, dtype=np.float32)
+"""Shares of the largest weight that int8 may cover."""
 
 
 class BowSettings(ModelSettings):
@@ -46,10 +51,14 @@ class BowSettings(ModelSettings):
     """Added to each count before the log-count ratio is taken."""
     inverse_regularization: float = Field(0.2, gt=0)
     """C of the logistic regression."""
+    storage: Literal["fp16", "int8"] = "fp16"
+    """How a weight is stored; int8 has one scale for each binary problem."""
+    refit: bool = True
+    """Fit once more on train and validation together, after the first fit was judged on validation."""
 
 
 class BowModel(Model):
-    """keys uint32 [F], sorted; weights float16 [F, K]; bias float32 [K]."""
+    """keys uint32 [F], sorted; weights float16 or int8 [F, K], in units of scale float32 [K]; bias float32 [K]."""
 
     Settings: ClassVar[type[ModelSettings]] = BowSettings
     settings: BowSettings
@@ -60,24 +69,23 @@ class BowModel(Model):
         labels: tuple[str, ...],
         *,
         keys: npt.NDArray[np.uint32],
-        weights: npt.NDArray[np.float16],
-        bias: npt.NDArray[np.float32],
+        weights: StoredWeights,
+        bias: Float32Array,
+        scale: Float32Array | None = None,
     ) -> None:
         super().__init__(settings, labels)
         self.keys = keys
         self.weights = weights
         self.bias = bias
+        self.scale = np.ones_like(bias) if scale is None else scale
         self._characters_left = _REFERENCE_CHARACTERS
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return float32 [N, C]; plain Python and the compiled kernel agree to the rounding of a float32 sum."""
-        self._characters_left -= sum(map(len, texts))
+        if self._characters_left > 0:
+            self._characters_left -= sum(map(len, texts))
         scores = self._reference_scores(texts) if self._characters_left > 0 else self._kernel_scores(texts)
-        scores += self.bias
-        if len(self.labels) == 2:
-            return np.concatenate([-scores / 2, scores / 2], axis=1)
-        # The softmax of log-sigmoids is the normalized probability of one-against-the-rest classifiers.
-        return -np.logaddexp(np.float32(0), -scores)
+        return logits_of_problems(scores * self.scale + self.bias)
 
     def _reference_scores(self, texts: Sequence[str]) -> Float32Array:
         scores = np.zeros((len(texts), len(self.bias)), np.float32)
@@ -91,30 +99,20 @@ class BowModel(Model):
         return scores
 
     def _kernel_scores(self, texts: Sequence[str]) -> Float32Array:
-        from undertone.text import kernel
-
-        tables, tags, weights = self._tables
-        parts = [
-            kernel.ngram_scores(*kernel.join_utf8(chunk), tables, self.settings.max_order, tags, weights)
-            for chunk in kernel.chunks(texts)
-        ]
-        return np.concatenate([np.zeros((0, len(self.bias)), np.float32), *parts])
+        return table_scores(texts, *self.tables, self.settings.max_order)
 
     @cached_property
-    def _tables(self) -> "tuple[kernel.CleaningTables, npt.NDArray[np.uint16], Float32Array]":
+    def tables(self) -> "tuple[kernel.CleaningTables, npt.NDArray[np.uint32]]":
+        """What the kernel reads: the cleaning settings, and the weights before they are scaled, uint32 [K, S]."""
         from undertone.text import kernel
 
-        bits = self.settings.slot_bits
-        slots = self.keys >> np.uint32(32 - bits)
-        tags = np.zeros(1 << bits, np.uint16)
-        weights = np.zeros((1 << bits, len(self.bias)), np.float32)
-        tags[slots] = self.keys & np.uint32((1 << (32 - bits)) - 1)
-        weights[slots] = self.weights
-        return kernel.cleaning_tables(self.settings.cleaning), tags, weights
+        table = kernel.ngram_table(self.keys, self.weights.astype(np.float16), self.settings.slot_bits)
+        return kernel.cleaning_tables(self.settings.cleaning), table
 
     def state(self) -> ModelState:
-        """Return keys, weights and bias."""
-        return ModelState({"keys": self.keys, "weights": self.weights, "bias": self.bias})
+        """Return keys, weights, bias and, of int8 weights, their scale."""
+        scale = {"scale": self.scale} if self.settings.storage == "int8" else {}
+        return ModelState({"keys": self.keys, "weights": self.weights, "bias": self.bias, **scale})
 
     @classmethod
     def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
@@ -125,13 +123,15 @@ class BowModel(Model):
         num_ngrams = tensors["keys"].size if "keys" in tensors else 0
         expected = {
             "keys": ("uint32", (num_ngrams,)),
-            "weights": ("float16", (num_ngrams, num_problems)),
+            "weights": ("int8" if settings.storage == "int8" else "float16", (num_ngrams, num_problems)),
             "bias": ("float32", (num_problems,)),
         }
+        if settings.storage == "int8":
+            expected["scale"] = ("float32", (num_problems,))
         found = {name: (str(tensor.dtype), tensor.shape) for name, tensor in tensors.items()}
         if found != expected:
             raise BundleError(f"a bow model of {len(labels)} labels holds tensors {expected}, not {found}")
-        return cls(settings, labels, keys=tensors["keys"], weights=tensors["weights"], bias=tensors["bias"])
+        return cls(settings, labels, **tensors)
 
     @classmethod
     def fit(
@@ -148,87 +148,92 @@ class BowModel(Model):
             import sklearn.linear_model  # noqa: F401
         except ImportError:
             raise MissingExtraError("training needs: pip install 'undertone[train]'") from None
+        from undertone.models.bow_fit import fit_problem, frequent_ngrams, one_ngram_a_slot
+
         settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
         with console.status("counting n-grams"):
-            keys, presence = _frequent_ngrams(texts, settings)
-            keys, presence = _one_ngram_a_slot(keys, presence, label_ids, settings.slot_bits)
+            shares = np.eye(len(labels))[label_ids]
+            presence = one_ngram_a_slot(frequent_ngrams(texts, settings), shares, settings.slot_bits)
         weights, bias = [], []
         for positive in range(len(labels)) if len(labels) > 2 else [1]:
-            with console.status(f"fitting {labels[positive]} against the rest on {len(keys):,} n-grams"):
-                weight, intercept = _fit_problem(presence, label_ids == positive, settings)
+            with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
+                weight, intercept = fit_problem(presence.matrix, label_ids == positive, settings)
             weights.append(weight)
             bias.append(intercept)
-        return cls(
-            settings,
-            labels,
-            keys=keys,
-            weights=np.stack(weights, axis=1).astype(np.float16),
-            bias=np.array(bias, np.float32),
-        )
+        return cls.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
+
+    @classmethod
+    def assemble(
+        cls,
+        settings: BowSettings,
+        labels: tuple[str, ...],
+        keys: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.float64],
+        bias: npt.NDArray[np.float64],
+    ) -> Self:
+        """Return a model of fitted keys [F], sorted, weights [F, K] and bias [K]."""
+        stored: tuple[StoredWeights, Float32Array | None] = weights.astype(np.float16), None
+        if settings.storage == "int8":
+            stored = _nearest_int8(weights)
+        return cls(settings, labels, keys=keys, weights=stored[0], bias=bias.astype(np.float32), scale=stored[1])
 
 
-def _frequent_ngrams(texts: Sequence[str], settings: BowSettings) -> tuple[npt.NDArray[np.uint32], "sparse.csr_matrix"]:
-    """Return the sorted keys of the n-grams that occur often enough, and which text has which: 0 or 1, [N, F]."""
-    from scipy import sparse
-
+def table_scores(
+    texts: Sequence[str], cleaning: "kernel.CleaningTables", table: npt.NDArray[np.uint32], max_order: int
+) -> Float32Array:
+    """Return the summed weights of each text's known n-grams by the compiled kernel, float32 [N, K]."""
     from undertone.text import kernel
 
-    data, offsets = kernel.join_utf8(texts)
-    found, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(settings.cleaning), settings.max_order)
-    # Sorted runs rather than np.unique, whose hash table took 39 of 50 s for the 21 million n-grams of IMDB train.
-    ordered = np.append(np.sort(found), np.uint32(0))
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    keys = ordered[starts[:-1][np.diff(starts) >= settings.min_count]]
-    columns = np.searchsorted(keys, found).astype(np.int32)
-    known = np.append(keys, np.uint32(0))[columns] == found
-    rows = np.append(0, np.cumsum(known))[ends]
-    presence = sparse.csr_matrix((np.ones(rows[-1], np.float32), columns[known], rows), shape=(len(texts), len(keys)))
-    presence.sum_duplicates()
-    presence.data[:] = 1
-    return keys, presence
+    def scores(chunk: Sequence[str]) -> Float32Array:
+        found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table)
+        return found
+
+    return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
 
 
-def _one_ngram_a_slot(
-    keys: npt.NDArray[np.uint32], presence: "sparse.csr_matrix", label_ids: npt.NDArray[np.int64], slot_bits: int
-) -> tuple[npt.NDArray[np.uint32], "sparse.csr_matrix"]:
-    """Keep, of the n-grams that share a slot, the one whose presence says most about a label."""
-    num_texts = np.asarray(presence.sum(axis=0)).ravel()
-    evidence = np.zeros(len(keys))
-    for label in np.unique(label_ids):
-        share = np.mean(label_ids == label)
-        with_label = np.asarray(presence[label_ids == label].sum(axis=0)).ravel()
-        evidence = np.maximum(evidence, np.abs(with_label - share * num_texts) / np.sqrt(num_texts))
-    slots = keys >> np.uint32(32 - slot_bits)
-    by_evidence = np.lexsort((-evidence, slots))
-    is_best = np.append(True, np.diff(slots[by_evidence]) > 0)[: len(keys)]
-    kept = np.sort(by_evidence[is_best])
-    return keys[kept], presence[:, kept]
+def logits_of_problems(scores: Float32Array) -> Float32Array:
+    """Return the logits of the labels, float32 [N, C], given those of the binary problems, [N, K]."""
+    if scores.shape[1] == 1:
+        return np.concatenate([-scores / 2, scores / 2], axis=1)
+    # The softmax of log-sigmoids is the normalized probability of one-against-the-rest classifiers.
+    return -np.logaddexp(np.float32(0), -scores)
 
 
-def _fit_problem(
-    presence: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
-) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the weight of each n-gram, float64 [F], and the bias of one binary problem."""
-    from scipy import sparse
-    from sklearn.linear_model import LogisticRegression
+def quantized(model: BowModel) -> BowModel:
+    """Return the same model with 8 bits a weight."""
+    weights, scale = _nearest_int8(model.weights * model.scale)
+    settings = model.settings.model_copy(update={"storage": "int8"})
+    return BowModel(settings, model.labels, keys=model.keys, weights=weights, bias=model.bias, scale=scale)
 
-    if presence.shape[1] == 0:  # no n-gram is frequent enough, which leaves how often the label occurs
-        num_positive = np.count_nonzero(is_positive)
-        smoothing = settings.smoothing
-        return np.zeros(0), float(np.log((num_positive + smoothing) / (len(is_positive) - num_positive + smoothing)))
-    ratio = _log_count_ratio(presence, is_positive, settings.smoothing)
-    regression = LogisticRegression(
-        C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
+
+def pruned(model: BowModel, num_ngrams: int, slot_bits: int) -> BowModel:
+    """Return the model with the n-grams of largest |weight| for any problem, one a slot of 2 ** slot_bits."""
+    strength = np.abs(model.weights * model.scale).max(axis=1)
+    by_strength = np.argsort(-strength, kind="stable")
+    _, first_of_slot = np.unique(model.keys[by_strength] >> np.uint32(32 - slot_bits), return_index=True)
+    kept = np.sort(by_strength[np.sort(first_of_slot)[:num_ngrams]])
+    settings = model.settings.model_copy(update={"slot_bits": slot_bits})
+    return BowModel(
+        settings,
+        model.labels,
+        keys=model.keys[kept],
+        weights=model.weights[kept],
+        bias=model.bias,
+        scale=model.scale,
     )
-    regression.fit(presence @ sparse.diags(ratio), is_positive)
-    return ratio * regression.coef_[0], float(regression.intercept_[0])
 
 
-def _log_count_ratio(
-    presence: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], smoothing: float
-) -> npt.NDArray[np.float64]:
-    """Return for each n-gram the log of its share among positive over its share among other texts, float64 [F]."""
-    positive = np.asarray(presence[is_positive].sum(axis=0)).ravel() + smoothing
-    negative = np.asarray(presence[~is_positive].sum(axis=0)).ravel() + smoothing
-    ratio: npt.NDArray[np.float64] = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    return ratio
+def _nearest_int8(weights: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.int8], Float32Array]:
+    """Return symmetric int8 [F, K] and its scale [K], with outliers clipped as leaves the least squared error."""
+    largest = np.abs(weights).max(axis=0, initial=0)
+    scale = (np.where(largest > 0, largest, 1) / _INT8_MAX).astype(np.float32)
+    for problem, column in enumerate(weights.T):
+        candidates = scale[problem] * _CLIPPINGS
+        errors = [np.square(_rounded(column, candidate) * candidate - column).sum() for candidate in candidates]
+        scale[problem] = candidates[np.argmin(errors)]
+    return _rounded(weights, scale).astype(np.int8), scale
+
+
+def _rounded(weights: npt.NDArray[np.floating[Any]], scale: Float32Array | np.float32) -> npt.NDArray[np.floating[Any]]:
+    units: npt.NDArray[np.floating[Any]] = np.rint(weights / scale)
+    return units.clip(-_INT8_MAX, _INT8_MAX)
