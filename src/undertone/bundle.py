@@ -12,18 +12,20 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from undertone.errors import BundleError, OutputError, SettingsError
-from undertone.models import model_class
+from undertone.models import model_class, runtime_class
 from undertone.models.base import Model, ModelState
 from undertone.settings import Settings, parse
 
@@ -98,7 +100,19 @@ def save_bundle(model: Model, folder: Path, *, provenance: Mapping[str, Any]) ->
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read a model; BundleError if the folder is foreign, changed since it was saved, or of a newer format."""
+    """Read a model to predict with.
+
+    BundleError if the folder is foreign, changed since it was saved, or of a newer format.
+    """
+    return _load(folder, runtime_class)
+
+
+def load_trainable(folder: Path) -> Bundle:
+    """Read a model to train on or to compress, as `load_bundle` does; torch kinds need the extra `train`."""
+    return _load(folder, model_class)
+
+
+def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
     manifest = _read_manifest(folder)
     listed = {MANIFEST, *manifest.files}
     for path in sorted(folder.iterdir()):
@@ -112,7 +126,7 @@ def load_bundle(folder: Path) -> Bundle:
     except SafetensorError as error:
         raise BundleError(f"{folder / WEIGHTS}: not a safetensors file ({error}); save the model again") from None
     try:
-        cls = model_class(manifest.kind)
+        cls = class_of_kind(manifest.kind)
         settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
     except SettingsError as error:
         raise BundleError(f"{error}; it takes a newer version of Undertone") from None
@@ -124,7 +138,17 @@ def load_bundle(folder: Path) -> Bundle:
         model=model,
         manifest=manifest,
         size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
-        num_parameters=sum(tensor.size for tensor in tensors.values() if tensor.dtype.kind == "f"),
+        num_parameters=_num_parameters(tensors),
+    )
+
+
+def _num_parameters(tensors: Mapping[str, npt.NDArray[np.generic]]) -> int:
+    """Count weights, packed ones too, but not the scales and bits by which they are packed, nor the keys of n-grams."""
+    return sum(
+        tensor.size
+        for name, tensor in tensors.items()
+        if name.endswith(".bf16")
+        or ((tensor.dtype.kind == "f" or tensor.dtype == np.int8) and not name.endswith("scale"))
     )
 
 

@@ -40,11 +40,16 @@ class Predictor:
 
 def load(model: str | Path = DEFAULT_MODEL) -> Predictor:
     """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none."""
+    return Predictor(load_bundle(model_folder(model)))
+
+
+def model_folder(model: str | Path) -> Path:
+    """Return the folder of a shipped model or of a bundle; BundleError if there is none."""
     if model in shipped_models():
-        return Predictor(load_bundle(SHIPPED / str(model)))
+        return SHIPPED / str(model)
     if not Path(model).is_dir():
         raise BundleError(f"model {model} {unknown_name(str(model), shipped_models())}; or give a model folder")
-    return Predictor(load_bundle(Path(model)))
+    return Path(model)
 
 
 def shipped_models() -> list[str]:

@@ -3,8 +3,7 @@ import pytest
 
 from undertone.models import torch_model
 from undertone.models.lstm import LSTMModel, LSTMSettings
-from undertone.models.torch_model import without_empty
-from undertone.text.encoded import UNKNOWN_ID, EncodedTexts
+from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, without_empty
 
 TEXTS = ["a good film and a good story", "bad", "not a good film", "", "a bad story about a bad dog", "?!"]
 

