@@ -18,6 +18,7 @@ from undertone.text.encoded import EncodedTexts
 from undertone.train import loop
 from undertone.train.fit import fit
 from undertone.train.log import TrainingLog
+from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.optimizer import make_optimizer
 from undertone.train.settings import TrainSettings
 
@@ -42,6 +43,11 @@ def run(splits, run_dir, *, model=MODEL, train=TRAIN, seed=0, resume=False, cons
 
 def changed(**changes):
     return TRAIN.model_copy(update=changes)
+
+
+def with_labels(labels, network):
+    targets = Targets(np.array(labels))
+    return LabelObjective(ObjectiveSettings(), targets, network=network, device=torch.device("cpu"))
 
 
 def events(run_dir, kind):
@@ -178,16 +184,16 @@ def test_ctrl_c_saves_and_the_run_can_go_on(splits, tmp_path, monkeypatch):
 
 def test_ctrl_c_during_validation_saves_too(splits, tmp_path, monkeypatch):
     whole = run(splits, tmp_path / "whole")
-    original = loop.validate
+    original = loop.LabelledCorpus.validate
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "validate", interrupted)
+    monkeypatch.setattr(loop.LabelledCorpus, "validate", interrupted)
     with pytest.raises(TrainingError, match="interrupted in epoch 1"):
         run(splits, tmp_path / "run")
-    monkeypatch.setattr(loop, "validate", original)
+    monkeypatch.setattr(loop.LabelledCorpus, "validate", original)
     assert_same_weights(whole, run(splits, tmp_path / "run", resume=True))
     assert len(events(tmp_path / "run", "epoch")) == 3
 
@@ -264,10 +270,11 @@ def test_a_step_never_waits_for_the_device():
         encoded = EncodedTexts(np.arange(1, 11, dtype=np.int32), np.array([0, 4, 10]))
         corpus = Corpus(encoded, torch.device("cpu"))
         network = LSTMNetwork(settings, num_tokens=20, num_classes=2)
-        optimizer = make_optimizer(network, TRAIN)
+        optimizer = make_optimizer(TRAIN, network)
+        objective = with_labels([0, 1], network)
         rows = mode.from_tensor(torch.tensor([0, 1]))
         batch = (*corpus.batch(rows, 6), rows)
-        sums = loop.train_step(network, optimizer, batch, TRAIN, torch.bfloat16, usual_size=2.0)
+        sums = loop.train_step(network, objective, optimizer, batch, TRAIN, torch.bfloat16, usual_size=2.0)
         assert sums.shape == (3,)
         with pytest.raises(Exception, match="_local_scalar_dense"):
             sums[0].item()
@@ -281,9 +288,10 @@ def test_every_review_counts_the_same_whatever_the_size_of_its_batch():
         sgd = torch.optim.SGD(network.parameters(), lr=1.0)
         ids = torch.tensor([[2, 3, 4]], dtype=torch.int32).repeat(num_copies, 1)
         before = network.classifier.bias.detach().clone()
-        labels = torch.zeros(num_copies, dtype=torch.long)
+        batch = (ids, ids > 0, torch.arange(num_copies))
         train = changed(gradient_clip=1e9)
-        loop.train_step(network, sgd, (ids, ids > 0, labels), train, torch.float32, usual_size=4.0)
+        objective = with_labels([0] * num_copies, network)
+        loop.train_step(network, objective, sgd, batch, train, torch.float32, usual_size=4.0)
         return before - network.classifier.bias.detach()
 
     torch.testing.assert_close(gradient(8), 8 * gradient(1))

@@ -24,7 +24,7 @@ def test_no_warmup_starts_at_the_peak():
 
 def test_weight_decay_leaves_biases_alone():
     network = nn.Linear(3, 2)
-    decayed, spared = make_optimizer(network, SETTINGS).param_groups
+    decayed, spared = make_optimizer(SETTINGS, network).param_groups
     assert decayed["params"] == [network.weight] and decayed["weight_decay"] == 0.5
     assert spared["params"] == [network.bias] and spared["weight_decay"] == 0
 

@@ -1,13 +1,14 @@
 """From splits to a fitted model, whatever its kind."""
 
-import hashlib
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Unpack, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from rich.console import Console
 
@@ -17,8 +18,10 @@ from undertone.models import model_class
 from undertone.models.base import Model, ModelSettings
 from undertone.models.corpus import Corpus
 from undertone.models.torch_model import TorchModel
-from undertone.text.encoded import EncodedTexts
 from undertone.train.loop import LabelledCorpus, train_network
+from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Targets
+from undertone.train.pretrain import PretrainSettings, pretrain
+from undertone.train.run import Run, identity_of, reviews_digest
 from undertone.train.settings import TrainSettings, choose_device
 
 
@@ -36,23 +39,25 @@ def fit(
     train: TrainSettings | None,
     splits: Splits,
     *,
-    seed: int,
-    run_dir: Path,
-    resume: bool,
-    console: Console,
+    pretraining: PretrainSettings | None = None,
+    **run: Unpack[Run],
 ) -> FitResult:
     """Fit a model on the train split and choose its weights on the validation split.
 
-    `run_dir` receives metrics and checkpoints of torch kinds. SettingsError if `train` is missing for a
-    kind that needs it or given to one that does not, or if a resumed run is given other settings or data
-    than it began with.
+    SettingsError if `train` is missing for a kind that needs it or given to one that does not, or if a resumed
+    run is given other settings or data than it began with.
     """
     check_train_table(settings, train)
     cls = model_class(settings.kind)
     if issubclass(cls, TorchModel):
         assert train is not None
-        return _fit_torch(cls, settings, train, splits, seed=seed, run_dir=run_dir, resume=resume, console=console)
-    return _fit_closed(cls, settings, splits, console=console)
+        start = time.perf_counter()
+        model = new_model(settings, splits, splits.train["text"].to_pylist(), pretraining, **run)
+        create_seconds = time.perf_counter() - start
+        texts, targets = splits.train["text"].to_pylist(), Targets(labels_of(splits.train))
+        result = train_model(model, train, texts, targets, splits.validation, objective=ObjectiveSettings(), **run)
+        return replace(result, train_seconds=create_seconds + result.train_seconds)
+    return _fit_closed(cls, settings, splits, console=run["console"])
 
 
 def check_train_table(settings: ModelSettings, train: TrainSettings | None) -> None:
@@ -65,82 +70,88 @@ def check_train_table(settings: ModelSettings, train: TrainSettings | None) -> N
 
 
 def _fit_closed(cls: type[Model], settings: ModelSettings, splits: Splits, *, console: Console) -> FitResult:
-    """Fit a kind whose training chooses nothing on validation: judged there, then fitted again with it."""
+    """Fit a kind whose training chooses nothing on validation: judged there, then fitted again with it if it may."""
     start = time.perf_counter()
 
     def fitted(table: pa.Table) -> Model:
         texts = table["text"].to_pylist()
-        model: Model = cast(Any, cls).fit(settings, texts, _labels(table), splits.labels, console=console)
+        model: Model = cast(Any, cls).fit(settings, texts, labels_of(table), splits.labels, console=console)
         return model
 
-    predicted = fitted(splits.train).predict_proba(splits.validation["text"].to_pylist()).argmax(1)
-    accuracy = float((predicted == _labels(splits.validation)).mean())
-    model = fitted(pa.concat_tables([splits.train, splits.validation]))
+    model = fitted(splits.train)
+    predicted = model.predict_proba(splits.validation["text"].to_pylist()).argmax(1)
+    accuracy = float((predicted == labels_of(splits.validation)).mean())
+    if getattr(settings, "refit", False):
+        model = fitted(pa.concat_tables([splits.train, splits.validation]))
     return FitResult(model, time.perf_counter() - start, accuracy)
 
 
-def _fit_torch(
-    cls: type[TorchModel],
+def new_model(
     settings: ModelSettings,
-    train: TrainSettings,
     splits: Splits,
+    texts: Sequence[str],
+    pretraining: PretrainSettings | None,
+    **run: Unpack[Run],
+) -> TorchModel:
+    """Return a model that has seen no label: of the words of `texts`, pretrained on all train and unlabelled reviews
+    if there is a table for that."""
+    cls = cast(type[TorchModel], model_class(settings.kind))
+    if pretraining is None:
+        return cls.create(settings, splits.labels, texts, seed=run["seed"])
+    reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
+    model = cls.create(settings, splits.labels, reviews, seed=run["seed"])
+    run = run.copy()
+    run["run_dir"] /= "pretrain"
+    pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), **run)
+    return model
+
+
+def train_model(
+    model: TorchModel,
+    settings: TrainSettings,
+    texts: Sequence[str],
+    targets: Targets,
+    validation: pa.Table,
     *,
-    seed: int,
-    run_dir: Path,
-    resume: bool,
-    console: Console,
+    objective: ObjectiveSettings,
+    penalty: Callable[[], torch.Tensor] | None = None,
+    **run: Unpack[Run],
 ) -> FitResult:
-    device = choose_device(train)
+    """Train a model, new or trained before, on texts and what is known of them; it is changed in place.
+
+    Its weights are chosen on the labelled reviews of `validation`. SettingsError if a resumed run is given other
+    settings or data than it began with, or if the objective asks for a teacher that the targets lack.
+    """
+    device = choose_device(settings)
     start = time.perf_counter()
-    texts = splits.train["text"].to_pylist()
-    model = cls.create(settings, splits.labels, texts, seed=seed)
-    encoded = {
-        "train": model.encode(texts),
-        "validation": model.encode(splits.validation["text"].to_pylist()),
-    }
-    labels = {"train": _labels(splits.train), "validation": _labels(splits.validation)}
+    encoded = model.encode(texts)
+    encoded_validation = model.encode(validation["text"].to_pylist())
+    validation_labels = labels_of(validation)
     prepare_seconds = time.perf_counter() - start
     identity = {
-        "seed": seed,
-        **_flat("model", settings.model_dump(mode="json")),
-        **_flat("train", train.model_dump(mode="json")),
-        **{f"{name} reviews": _digest(encoded[name], labels[name]) for name in encoded},
+        **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
+        "train reviews": reviews_digest(encoded, targets.labels, targets.teacher_logits, targets.teacher_features),
+        "validation reviews": reviews_digest(encoded_validation, validation_labels),
     }
     model.to(device)
-    corpora = {
-        name: LabelledCorpus(Corpus(encoded[name], device), torch.from_numpy(labels[name]).to(device))
-        for name in encoded
-    }
+    minimized = LabelObjective(
+        objective, targets, network=model.network, device=device, label_smoothing=settings.label_smoothing
+    )
+    minimized.penalty = penalty
     position = train_network(
         model,
-        corpora["train"],
-        corpora["validation"],
-        train,
-        seed=seed,
-        run_dir=run_dir,
+        Corpus(encoded, device),
+        LabelledCorpus(Corpus(encoded_validation, device), torch.from_numpy(validation_labels).to(device)),
+        settings,
+        objective=minimized,
         identity=identity,
-        resume=resume,
-        console=console,
-        title=run_dir.name,
+        title=run["run_dir"].name,
+        **run,
     )
     model.to(torch.device("cpu"))
     return FitResult(model, prepare_seconds + position.seconds, position.best_accuracy)
 
 
-def _labels(table: pa.Table) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    return cast("np.ndarray[Any, np.dtype[np.int64]]", table["label"].to_numpy().astype(np.int64))
-
-
-def _digest(encoded: EncodedTexts, labels: "np.ndarray[Any, np.dtype[np.int64]]") -> str:
-    digest = hashlib.sha256()
-    for array in (encoded.ids, encoded.offsets, labels):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
-
-
-def _flat(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in values.items():
-        path = f"{prefix}.{name}"
-        flat.update(_flat(path, value) if isinstance(value, dict) else {path: value})
-    return flat
+def labels_of(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the labels of a review table, int64 [N], UNLABELLED where a row has none."""
+    return np.asarray(pc.fill_null(table["label"], UNLABELLED).to_numpy(), np.int64)

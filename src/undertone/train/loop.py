@@ -1,4 +1,4 @@
-"""The training loop of every torch model: labelled corpora in, the model's best weights out.
+"""The training loop of every torch model: a corpus and an objective in, the model's best weights out.
 
 A step's randomness depends on seed and step number, the batches on seed and epoch, the learning rate on
 progress. So a checkpoint is weights, optimizer and counters, and a run that was killed and resumed ends
@@ -8,10 +8,9 @@ with the same bits.
 import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -25,17 +24,43 @@ from undertone.train.batches import TrainBatch, plan_epoch
 from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from undertone.train.interrupt import Interruption
 from undertone.train.log import TrainingLog
+from undertone.train.objectives import Objective
 from undertone.train.optimizer import learning_rate, make_optimizer, update_average
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
 from undertone.train.settings import TrainSettings, choose_precision
 
 
+class Validation(Protocol):
+    """What chooses the weights that are kept."""
+
+    def validate(
+        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
+    ) -> tuple[float, float] | None:
+        """Return loss and accuracy, the higher the better, or None if it was interrupted on the way."""
+
+
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """Encoded texts and their labels, int64 [N], on one device."""
+    """Encoded texts and their labels, int64 [N], on one device: what a classifier is validated on."""
 
     corpus: Corpus
     labels: torch.Tensor
+
+    def validate(
+        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
+    ) -> tuple[float, float] | None:
+        """Return mean loss and accuracy, or None if it was interrupted on the way."""
+        sums = torch.zeros(2, dtype=torch.float64, device=self.corpus.device)
+        network.eval()
+        with torch.autocast(self.corpus.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
+            for rows, logits in batch_logits(network, self.corpus):
+                if interruption.requested:
+                    return None
+                labels = self.labels[rows]
+                loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+                sums += torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
+        loss_sum, correct = sums.tolist()
+        return loss_sum / len(self.corpus), correct / len(self.corpus)
 
 
 @dataclass
@@ -68,7 +93,8 @@ class Position:
 
 
 def train_step(
-    network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    network: nn.Module,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     settings: TrainSettings,
@@ -76,24 +102,24 @@ def train_step(
     *,
     usual_size: float,
 ) -> torch.Tensor:
-    """Take one step on ids [B, T], mask [B, T] and labels [B]; return summed loss, correct ones and
+    """Take one step on ids [B, T], mask [B, T] and row numbers [B]; return summed loss, correct ones and
     gradient norm.
 
     `usual_size` is the mean of B over all batches. The result stays on the device, float64 [3]: nothing in a
     step waits for the device.
     """
-    ids, mask, labels = batch
+    ids, mask, rows = batch
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-        logits = network(ids, mask).float()
-    smoothing = settings.label_smoothing
-    loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        loss, correct = objective(network, ids, mask, rows)
     # Not the mean of this batch: a batch of short reviews holds many, and each would count for less than a long
     # one, which cost almost a point of accuracy (docs/training.md).
-    (loss / usual_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    total = loss / usual_size
+    if objective.penalty is not None:
+        total = total + objective.penalty()
+    total.backward()
     norm = nn.utils.clip_grad_norm_(_parameters(optimizer), settings.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    correct = (logits.argmax(1) == labels).sum()
     return torch.stack([loss.detach().double(), correct.double(), norm.double()])
 
 
@@ -103,10 +129,11 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 def train_network(
     model: TorchModel,
-    train: LabelledCorpus,
-    validation: LabelledCorpus,
+    train: Corpus,
+    validation: Validation,
     settings: TrainSettings,
     *,
+    objective: Objective,
     seed: int,
     run_dir: Path,
     identity: dict[str, Any],
@@ -117,10 +144,11 @@ def train_network(
     """Train the model's network in place and leave it with the weights of its best epoch; return where it
     ended.
 
+    `objective` says what is minimized on the texts of `train`; its own weights, if it has any, are trained too.
     `identity` holds whatever must not change between start and resumption (SettingsError if it does).
     TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved.
     """
-    run = _Run(model, train, validation, settings, seed=seed, run_dir=run_dir, identity=identity)
+    run = _Run(model, train, validation, settings, objective, seed=seed, run_dir=run_dir, identity=identity)
     if not resume:
         remove_checkpoint(run_dir)
     content = load_checkpoint(run_dir)
@@ -145,22 +173,23 @@ class _Run:
     def __init__(
         self,
         model: TorchModel,
-        train: LabelledCorpus,
-        validation: LabelledCorpus,
+        train: Corpus,
+        validation: Validation,
         settings: TrainSettings,
+        objective: Objective,
         *,
         seed: int,
         run_dir: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.train_set, self.validation_set = train, validation
+        self.corpus, self.validation, self.objective = train, validation, objective
         self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
-        self.device = train.corpus.device
+        self.device = train.device
         self.dtype = choose_precision(settings, self.device)
         self.network = model.network
-        self.forward = torch.compile(self.network, dynamic=True) if settings.compile else self.network
+        self.forward = cast(nn.Module, torch.compile(self.network, dynamic=True)) if settings.compile else self.network
         self.average = copy.deepcopy(self.network) if settings.ema_decay else None
-        self.optimizer = make_optimizer(self.network, settings)
+        self.optimizer = make_optimizer(settings, self.network, objective)
         self.best_weights: dict[str, torch.Tensor] = {}
         self.position = Position()
         self.epoch_sums = Sums()
@@ -175,7 +204,7 @@ class _Run:
         self.lap_start = time.perf_counter()
         while position.epoch < settings.epochs and not self._ran_out_of_patience():
             plan = plan_epoch(
-                self.train_set.corpus.lengths,
+                self.corpus.lengths,
                 max_tokens=settings.batch_tokens,
                 seed=self.seed,
                 epoch=position.epoch,
@@ -186,7 +215,7 @@ class _Run:
             while position.batch < len(plan):
                 self._step(
                     plan[position.batch],
-                    usual_size=len(self.train_set.corpus) / len(plan),
+                    usual_size=len(self.corpus) / len(plan),
                     progress=(position.epoch + position.batch / len(plan)) / settings.epochs,
                 )
                 position.batch += 1
@@ -204,12 +233,12 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, progress)
         torch.manual_seed(int(np.random.SeedSequence((self.seed, self.position.step)).generate_state(1)[0]))
-        ids, mask = self.train_set.corpus.batch(batch.rows, batch.width)
-        labels = self.train_set.labels[batch.rows]
+        ids, mask = self.corpus.batch(batch.rows, batch.width)
         self.device_sums += train_step(
             self.forward,
+            self.objective,
             self.optimizer,
-            (ids, mask, labels),
+            (ids, mask, batch.rows),
             self.settings,
             self.dtype,
             usual_size=usual_size,
@@ -259,7 +288,7 @@ class _Run:
         position = self.position
         network = self.network if self.average is None else self.average
         figures = self._figures(self.epoch_sums, epoch=position.epoch + 1)
-        validated = validate(network, self.validation_set, self.dtype, interruption)
+        validated = self.validation.validate(network, self.dtype, interruption)
         if validated is None:
             self._stop(log)
             return
@@ -297,6 +326,7 @@ class _Run:
                 "recent": asdict(self.recent),
                 "metrics_bytes": log.size_bytes,
                 "network": self.network.state_dict(),
+                "objective": self.objective.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
                 "best_weights": self.best_weights,
                 "optimizer": self.optimizer.state_dict(),
@@ -310,26 +340,10 @@ class _Run:
         self.epoch_sums = Sums(**content["epoch_sums"])
         self.recent = Sums(**content["recent"])
         self.network.load_state_dict(content["network"])
+        self.objective.load_state_dict(content["objective"])
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.best_weights = content["best_weights"]
         self.optimizer.load_state_dict(content["optimizer"])
         metrics_bytes: int = content["metrics_bytes"]
         return metrics_bytes
-
-
-def validate(
-    network: nn.Module, data: LabelledCorpus, dtype: torch.dtype, interruption: Interruption
-) -> tuple[float, float] | None:
-    """Return mean loss and accuracy on labelled texts, or None if it was interrupted on the way."""
-    sums = torch.zeros(2, dtype=torch.float64, device=data.corpus.device)
-    network.eval()
-    with torch.autocast(data.corpus.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-        for rows, logits in batch_logits(network, data.corpus):
-            if interruption.requested:
-                return None
-            labels = data.labels[rows]
-            loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-            sums += torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
-    loss_sum, correct = sums.tolist()
-    return loss_sum / len(data.corpus), correct / len(data.corpus)

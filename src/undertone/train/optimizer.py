@@ -11,10 +11,10 @@ FINAL_FRACTION = 1e-3
 """Learning rate at the very end, relative to its peak."""
 
 
-def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+def make_optimizer(settings: TrainSettings, *modules: nn.Module) -> torch.optim.AdamW:
     """Return AdamW over all weights, decaying matrices and embeddings but neither biases nor
     normalizations."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     return torch.optim.AdamW(
         [
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
