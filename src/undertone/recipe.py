@@ -1,41 +1,30 @@
-"""A recipe composes settings and runs the stages: data → train → evaluate → report, each step kept as a file.
+"""A recipe says which data, which models, how each is trained or made out of another, and is checked as a whole.
 
-    DIR/recipe.json               every setting, defaults included
-    DIR/data.json                 what `undertone data inspect` finds
-    DIR/models/NAME/              the bundles
-    DIR/training/NAME/            metrics.jsonl, checkpoint
-    DIR/results.json              one entry a model
-    DIR/predictions/NAME.parquet  what each model says of each test review
-    DIR/report.html
+    [models.teacher]            kind, its settings, and for torch kinds [models.teacher.train];
+                                an lstm may have [models.teacher.pretrain], which trains a language model first
+    [models.student]            the same, and [models.student.distill] with teachers
+    [models.small]              from = "student", and [models.small.prune] or [models.small.quantize]
 
-A step whose file is there is not done again, so a run that was cut short goes on where it was.
+`from` and `teachers` name models further up, shipped models or model folders.
 """
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
-from rich.console import Console
 
-from undertone.bundle import save_bundle
-from undertone.data import DataSettings, load_dataset
-from undertone.data.atomic import replacing
-from undertone.data.quality import inspect
-from undertone.data.split import Splits, prepare
+from undertone.compress import COMPRESSORS, compressor
+from undertone.data import DataSettings
 from undertone.errors import MissingExtraError, SettingsError
-from undertone.evaluate import evaluate, write_predictions
-from undertone.evaluate.results import add_results, read_results
 from undertone.models import model_class
 from undertone.models.base import ModelSettings
-from undertone.predictor import load
-from undertone.report import write_report
 from undertone.settings import Settings, override, parse, read_toml
 
 if TYPE_CHECKING:
+    from undertone.train.pretrain import PretrainSettings
     from undertone.train.settings import TrainSettings
 
 
@@ -57,10 +46,32 @@ class _Tables(Settings):
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """One model: its settings and, for a torch model, how it is trained."""
+    """One model: its kind's settings, or the model that it is made from; how it is trained; how it is compressed."""
 
-    model: ModelSettings
+    model: ModelSettings | None
+    source: str | None
     train: "TrainSettings | None"
+    method: str | None = None
+    compress: Settings | None = None
+    pretrain: "PretrainSettings | None" = None
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Names of the models that this one is made from or taught by."""
+        return (self.source,) if self.source is not None else getattr(self.compress, "teachers", ())
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every setting, defaults included."""
+        values = {} if self.model is None else self.model.model_dump(mode="json")
+        if self.source is not None:
+            values["from"] = self.source
+        if self.pretrain is not None:
+            values["pretrain"] = self.pretrain.model_dump(mode="json")
+        if self.train is not None:
+            values["train"] = self.train.model_dump(mode="json")
+        if self.method is not None and self.compress is not None:
+            values[self.method] = self.compress.model_dump(mode="json")
+        return values
 
 
 @dataclass(frozen=True)
@@ -75,16 +86,11 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting, defaults included, as it stands in recipe.json."""
-        models = {}
-        for name, entry in self.models.items():
-            models[name] = entry.model.model_dump(mode="json")
-            if entry.train is not None:
-                models[name]["train"] = entry.train.model_dump(mode="json")
         return {
             "name": self.name,
             "seed": self.seed,
             "data": self.data.model_dump(mode="json"),
-            "models": models,
+            "models": {name: entry.resolved() for name, entry in self.models.items()},
             "report": self.report.model_dump(mode="json"),
         }
 
@@ -94,156 +100,77 @@ def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     tables = parse(_Tables, override(read_toml(path), assignments), source=str(path))
     if not tables.models:
         raise SettingsError(f'{path}: has no model; add a table such as [models.bow] with kind = "bow"')
-    models = {name: _model_recipe(name, values, source=str(path)) for name, values in tables.models.items()}
+    models: dict[str, ModelRecipe] = {}
+    for name, values in tables.models.items():
+        models[name] = model_recipe(name, values, source=str(path))
+        for other in models[name].made_of:
+            if other == name or (other in tables.models and other not in models):
+                raise SettingsError(f"{path}: models.{name} is made of {other}, which comes later; put {other} first")
     return Recipe(path.stem, tables.seed, tables.data, models, tables.report)
 
 
-def _model_recipe(name: str, values: dict[str, Any], *, source: str) -> ModelRecipe:
+def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:
+    """Check the table of one model; SettingsError says `source: models.name.setting …`."""
     prefix = f"models.{name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise SettingsError(f"{source}: {prefix}: a model's name takes letters, digits, '.', '-' and '_'")
+    values = dict(values)
+    made_from, train_values = values.pop("from", None), values.pop("train", None)
+    methods = [method for method in COMPRESSORS if method in values]
+    if len(methods) > 1:
+        raise SettingsError(f"{source}: {prefix}: {' and '.join(methods)} are two steps; make a model of each")
+    method = methods[0] if methods else None
+    try:
+        compress = None
+        if method is not None:
+            settings = compressor(method).settings
+            compress = parse(settings, values.pop(method), source=source, prefix=f"{prefix}.{method}")
+        train = pretrain = None
+        if train_values is not None:
+            from undertone.train.settings import TrainSettings
+
+            train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
+        if made_from is None:
+            if "pretrain" in values:
+                from undertone.train.pretrain import PretrainSettings
+
+                pretrain = parse(PretrainSettings, values.pop("pretrain"), source=source, prefix=f"{prefix}.pretrain")
+            model = _new_model(values, method, train, source=source, prefix=prefix)
+            if pretrain is not None and model.kind != "lstm":
+                raise SettingsError(f'{source}: {prefix}: pretrain is for kind "lstm"; leave the table out')
+            return ModelRecipe(model, None, train, method, compress, pretrain)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if method in (None, "distill") or values:
+        given = next(iter(values), "distill" if method else "nothing")
+        raise SettingsError(f"{source}: {prefix}: from goes with prune or quantize, and train, but has {given}")
+    if not isinstance(made_from, str):
+        raise SettingsError(f"{source}: {prefix}.from = {made_from!r}: give a model's name")
+    return ModelRecipe(None, made_from, train, method, compress)
+
+
+def _new_model(
+    values: dict[str, Any], method: str | None, train: "TrainSettings | None", *, source: str, prefix: str
+) -> ModelSettings:
     if not isinstance(values.get("kind"), str):
         raise SettingsError(f'{source}: {prefix}.kind is missing or no name; for example kind = "bow"')
-    values = dict(values)
-    train_values = values.pop("train", None)
+    if method not in (None, "distill"):
+        raise SettingsError(f'{source}: {prefix}: {method} takes a trained model; name it by from = "NAME"')
     try:
         cls = model_class(values["kind"])
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}.kind: {error}") from None
-    except ModuleNotFoundError as error:
-        raise _missing_extra(error) from None
     model = parse(cls.Settings, values, source=source, prefix=prefix)
-    try:
-        from undertone.train.fit import check_train_table
-        from undertone.train.settings import TrainSettings
-    except ModuleNotFoundError as error:
-        raise _missing_extra(error) from None
-    train = None
-    if train_values is not None:
-        train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
+    from undertone.train.fit import check_train_table
+
     try:
         check_train_table(model, train)
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}: {error}") from None
-    return ModelRecipe(model, train)
+    return model
 
 
-def _missing_extra(error: ModuleNotFoundError) -> MissingExtraError:
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError:
+    """Return what to say of a missing optional dependency."""
     extra = "transformer" if error.name in ("transformers", "tokenizers") else "train"
-    return MissingExtraError(f"this recipe needs {error.name}: pip install 'undertone[{extra}]'")
-
-
-def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Splits:
-    """Train every model of a recipe into `out`; SettingsError if `out` holds another run, or one to resume."""
-    has_begun = _has_begun(recipe, out, resume=resume)
-    console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
-    dataset = load_dataset(recipe.data, console=console)
-    splits = prepare(dataset, recipe.data)
-    if not has_begun:
-        _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
-        _write(out / "data.json", inspect(dataset).to_json())
-    sizes = ", ".join(
-        f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
-    )
-    console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
-    for name, entry in recipe.models.items():
-        _train_model(recipe, name, entry, splits, out, resume=resume, console=console)
-    return splits
-
-
-def _train_model(
-    recipe: Recipe,
-    name: str,
-    entry: ModelRecipe,
-    splits: Splits,
-    out: Path,
-    *,
-    resume: bool,
-    console: Console,
-) -> None:
-    folder = out / "models" / name
-    if folder.exists():
-        if load(folder).provenance.get("data_digest") != splits.digest:
-            raise SettingsError(
-                f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
-            )
-        console.print(f"{name}: trained already, {folder}")
-        return
-    try:
-        from undertone.train.fit import fit
-    except ModuleNotFoundError as error:
-        raise _missing_extra(error) from None
-    run_dir = out / "training" / name
-    fitted = fit(entry.model, entry.train, splits, seed=recipe.seed, run_dir=run_dir, resume=resume, console=console)
-    resolved = recipe.resolved()
-    provenance = {
-        "recipe": {**resolved, "models": {name: resolved["models"][name]}},
-        "seed": recipe.seed,
-        "train_seconds": round(fitted.train_seconds, 2),
-        "validation_accuracy": round(fitted.validation_accuracy, 5),
-        "data_digest": splits.digest,
-    }
-    save_bundle(fitted.model, folder, provenance=provenance)
-    console.print(
-        f"{name}: {fitted.validation_accuracy:.2%} of validation after {fitted.train_seconds:,.1f} s, {folder}"
-    )
-
-
-def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
-    """Train, score each finished model once on the test split, and write the report; returns its path."""
-    splits = train(recipe, out, resume=resume, console=console)
-    results_file = out / "results.json"
-    scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
-    for name in recipe.models:
-        if name in scored:
-            continue
-        evaluation = evaluate(
-            load(out / "models" / name),
-            splits.test,
-            label_names=splits.labels,
-            model_name=name,
-            data_name=splits.name,
-            split="test",
-            console=console,
-        )
-        write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
-        add_results(results_file, [evaluation.result])
-    return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
-
-
-def _has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
-    """Say whether `out` holds models of this very recipe; SettingsError if of another, or if it holds something else.
-
-    Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
-    """
-    path = out / "recipe.json"
-    found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
-    if found <= {"recipe.json", "data.json"}:
-        return False
-    if not path.exists():
-        raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")
-    if not resume:
-        raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
-    try:
-        before = json.loads(path.read_bytes())
-    except ValueError:
-        raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
-    changed = _first_difference(before, recipe.resolved())
-    if changed is not None:
-        raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
-    return True
-
-
-def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in [*before, *(name for name in now if name not in before)]:
-            difference = _first_difference(before.get(name), now.get(name), f"{path}.{name}" if path else name)
-            if difference is not None:
-                return difference
-        return None
-    return None if before == now else f"{path} ({before!r}, now {now!r})"
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path, hint="give a folder with room as --out") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    return MissingExtraError(f"this needs {error.name}: pip install 'undertone[{extra}]'")

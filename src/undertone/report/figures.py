@@ -124,6 +124,34 @@ def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
     return _svg(alt.layer(*layers).properties(width=HEIGHT, height=HEIGHT))
 
 
+def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
+    """Draw accuracy, speed and size against the pruned ratio, a line for each schedule, bars from least to greatest."""
+    (whole,) = (row for row in table if row["schedule"] == "whole")
+    schedules = sorted({row["schedule"] for row in table} - {"whole"})
+    rows = [{**row, "megabytes": row["size_bytes"] / 1e6} for row in table if row["schedule"] != "whole"]
+    rows += [{**whole, "schedule": schedule, "megabytes": whole["size_bytes"] / 1e6} for schedule in schedules]
+    x = alt.X("ratio:Q", title="share pruned", axis=_percent_axis())
+    colour = alt.Color(
+        "schedule:N",
+        scale=alt.Scale(domain=schedules, range=list(PALETTE[: len(schedules)])),
+        legend=alt.Legend(title=None, orient="top", symbolStrokeWidth=3),
+    )
+    base = alt.Chart({"values": rows}).encode(x=x, color=colour)
+    panels = []
+    for column, title in (
+        ("accuracy", "validation accuracy"),
+        ("reviews_per_second", "reviews per second"),
+        ("megabytes", "megabytes"),
+    ):
+        axis = _percent_axis() if column == "accuracy" else alt.Axis(format="~s", tickCount=5)
+        y = alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=column != "accuracy"), axis=axis)
+        layers = [base.mark_line(strokeWidth=2).encode(y=y), base.mark_point(filled=True, size=40).encode(y=y)]
+        if column == "accuracy":
+            layers.append(base.mark_rule().encode(y=alt.Y("lowest:Q", title=title), y2="highest:Q"))
+        panels.append(alt.layer(*layers).properties(width=WIDTH - 140, height=HEIGHT - 40))
+    return _svg(alt.hconcat(*panels))
+
+
 def data_charts(report: QualityReport) -> dict[str, str]:
     """Draw what the counts of a quality report do not show, by name: lengths, and ratings if known."""
     drawn = charts(report)
@@ -169,7 +197,7 @@ def _decades(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
-def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> str:
+def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart) -> str:
     styled = (
         chart.properties(background="transparent")
         .configure(font="system-ui, sans-serif")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from undertone import recipe as stages
+from undertone import runs
 from undertone.data.quality import inspect
 from undertone.errors import BundleError, DataError, OutputError, SettingsError
 from undertone.evaluate.results import read_results
@@ -49,7 +49,7 @@ def write_recipe(toy_file, tmp_path):
 
 
 def run(path, out, *assignments, resume=False, console=QUIET):
-    return stages.run(read_recipe(path, assignments), out, resume=resume, console=console)
+    return runs.run(read_recipe(path, assignments), out, resume=resume, console=console)
 
 
 def files_of(folder):
@@ -92,7 +92,7 @@ def test_recipe_json_holds_every_setting(write_recipe, tmp_path):
 
 
 def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):
-    stages.train(read_recipe(write_recipe()), tmp_path / "run", resume=False, console=QUIET)
+    runs.train(read_recipe(write_recipe()), tmp_path / "run", resume=False, console=QUIET)
     assert not (tmp_path / "run" / "results.json").exists()
     assert (tmp_path / "run" / "models" / "bow").is_dir()
 
@@ -106,7 +106,7 @@ def test_the_same_recipe_makes_the_same_model(write_recipe, tmp_path):
 
 def test_a_run_that_was_cut_short_goes_on_and_repeats_no_finished_step(write_recipe, tmp_path, monkeypatch):
     path, out = write_recipe(BOW + BOW.replace("models.bow", "models.again")), tmp_path / "run"
-    really = stages.evaluate
+    really = runs.evaluate
     scored = []
 
     def evaluate(*arguments, model_name, **options):
@@ -115,7 +115,7 @@ def test_a_run_that_was_cut_short_goes_on_and_repeats_no_finished_step(write_rec
         scored.append(model_name)
         return really(*arguments, model_name=model_name, **options)
 
-    monkeypatch.setattr(stages, "evaluate", evaluate)
+    monkeypatch.setattr(runs, "evaluate", evaluate)
     with pytest.raises(KeyboardInterrupt):
         run(path, out)
     assert not (out / "report.html").exists()
@@ -256,7 +256,7 @@ def test_the_recipe_must_say_which_data(tmp_path):
 def test_data_json_is_what_inspect_finds(write_recipe, tmp_path):
     recipe = read_recipe(write_recipe())
     run(write_recipe(), tmp_path / "run")
-    assert (tmp_path / "run/data.json").read_text() == inspect(stages.load_dataset(recipe.data)).to_json()
+    assert (tmp_path / "run/data.json").read_text() == inspect(runs.load_dataset(recipe.data)).to_json()
 
 
 @pytest.mark.slow

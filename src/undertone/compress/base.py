@@ -1,0 +1,61 @@
+"""What every compressor takes and gives.
+
+A compressor is a function of a subject, its own settings and a context, and returns a model that is physically
+smaller, not one that hides zeros behind masks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from undertone.data.split import Splits
+from undertone.models.base import Model, ModelSettings
+from undertone.train.fit import labels_of
+from undertone.train.pretrain import PretrainSettings
+from undertone.train.run import Run
+from undertone.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model whose judgement a student learns, and the name that messages call it by."""
+
+    name: str
+    model: Model
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compressed: a trained model, or for distillation the settings of one that is yet to be trained."""
+
+    settings: ModelSettings
+    train: TrainSettings | None
+    """How a torch model is (re)trained."""
+    model: Model | None = None
+    pretraining: PretrainSettings | None = None
+    """How the language model of one that is yet to be trained is."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a compressor may read, and what trainings within it are told."""
+
+    splits: Splits
+    run: Run
+    teachers: tuple[Teacher, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A smaller model, what it took, its share of right validation reviews, and figures for its provenance."""
+
+    model: Model
+    train_seconds: float
+    validation_accuracy: float
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def accuracy_on_validation(model: Model, splits: Splits) -> float:
+    """Return the share of validation reviews that a model gets right."""
+    predicted = model.logits(splits.validation["text"].to_pylist()).argmax(axis=1)
+    return float((predicted == labels_of(splits.validation)).mean())

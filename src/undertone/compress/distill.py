@@ -1,0 +1,195 @@
+"""Distillation: a student learns what its teachers say of a large transfer set (Hinton et al. 2015).
+
+It is not another trainer. A student is trained as any model of its kind is; what differs is the texts it reads and
+what it is told of them. The control is the loss `hard` alone on the source `train`: the student without a teacher.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field, model_validator
+
+from undertone.compress.base import Compressed, Context, Subject, Teacher, accuracy_on_validation
+from undertone.compress.blend import blend, centred, fit_weights
+from undertone.compress.distill_bow import fit_bow_student, student_ngrams
+from undertone.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
+from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
+from undertone.data.split import Splits
+from undertone.errors import SettingsError
+from undertone.models.base import Float32Array
+from undertone.models.bow import BowModel, BowSettings
+from undertone.models.corpus import Corpus, sorted_batches
+from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
+from undertone.settings import Settings
+from undertone.train.fit import labels_of, new_model, train_model
+from undertone.train.objectives import ObjectiveSettings, Targets
+
+SOFT_LABELS_NAME = "soft-labels.parquet"
+_TEACHER_CHUNK = 1_024
+
+
+class DistillSettings(Settings):
+    """Settings of `--method distill`."""
+
+    teachers: tuple[str, ...] = ()
+    """Models whose logits are blended: names of this recipe's models, of shipped ones, or model folders."""
+    teacher_weights: tuple[float, ...] | None = None
+    """Of the teachers' centred logits, in their order; None fits them on validation."""
+    soft_labels: Path | None = None
+    """A file of soft labels in the place of teachers."""
+    objective: ObjectiveSettings = Field(default=ObjectiveSettings(losses={"kl": 1.0}))
+    transfer: TransferSettings = TransferSettings()
+
+    @model_validator(mode="after")
+    def _classifier_learns(self) -> Self:
+        if set(self.objective.losses) == {"feature"}:
+            raise ValueError(
+                "objective.losses: feature alone leaves the classifier as it was; add kl, logit-mse or hard"
+            )
+        return self
+
+
+def distill(subject: Subject, settings: DistillSettings, context: Context) -> Compressed:
+    """Train a student of the subject's settings; what the teachers said stays in the run's folder.
+
+    SettingsError if there is neither teacher nor soft labels, or both; DataError if soft labels miss a review.
+    """
+    start = time.perf_counter()
+    splits, run = context.splits, context.run
+    transfer = transfer_set(splits, settings.transfer, seed=0)
+    soft = _soft_labels(settings, context, transfer)
+    teacher_logits = (
+        None if soft is None else soft.of(transfer.ids, source=str(settings.soft_labels or SOFT_LABELS_NAME))
+    )
+    wants_features = "feature" in settings.objective.losses and context.teachers
+    features = features_of(context.teachers, transfer.texts) if wants_features else None
+    targets = Targets(transfer.labels, teacher_logits, features)
+    prepare_seconds = time.perf_counter() - start
+    figures = {
+        "num_transfer_texts": len(transfer),
+        "teachers": dict(soft.provenance) if soft is not None else None,
+    }
+    start = time.perf_counter()
+    if isinstance(subject.settings, BowSettings):
+        student = _fit_bow(subject.settings, transfer, targets, settings.objective, context)
+        seconds = prepare_seconds + time.perf_counter() - start
+        return Compressed(student, seconds, accuracy_on_validation(student, splits), figures)
+    assert subject.train is not None, "check_train_table has seen to it"
+    # Variants have no words of their own, and the mask must stay unknown.
+    reviews = transfer.texts[: transfer.num_reviews]
+    model = new_model(subject.settings, splits, reviews, subject.pretraining, **run)
+    prepare_seconds += time.perf_counter() - start
+    result = train_model(
+        model,
+        subject.train,
+        transfer.texts,
+        targets,
+        splits.validation,
+        objective=settings.objective,
+        **run,
+    )
+    return Compressed(model, prepare_seconds + result.train_seconds, result.validation_accuracy, figures)
+
+
+def _fit_bow(
+    settings: BowSettings, transfer: TransferSet, targets: Targets, objective: ObjectiveSettings, context: Context
+) -> BowModel:
+    settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+    labels, console = context.splits.labels, context.run["console"]
+    with console.status("counting n-grams"):
+        presence = student_ngrams(settings, transfer.texts, targets, len(labels))
+    return fit_bow_student(settings, presence, targets, labels, objective=objective, console=console)
+
+
+def _soft_labels(settings: DistillSettings, context: Context, transfer: TransferSet) -> SoftLabels | None:
+    if not settings.objective.needs_teacher:
+        if context.teachers or settings.soft_labels:
+            raise SettingsError("the loss hard alone learns nothing from a teacher; add another loss or leave it out")
+        return None
+    if bool(context.teachers) == bool(settings.soft_labels):
+        raise SettingsError("distillation takes either teachers or a file of soft labels")
+    if settings.soft_labels:
+        soft = read_soft_labels(settings.soft_labels)
+        if soft.labels != context.splits.labels:
+            raise SettingsError(
+                f"{settings.soft_labels}: its labels are {', '.join(soft.labels)}, "
+                f"but {context.splits.name} has {', '.join(context.splits.labels)}"
+            )
+        return soft
+    path = context.run["run_dir"] / SOFT_LABELS_NAME
+    teachers = [teacher.name for teacher in context.teachers]
+    if context.run["resume"] and path.exists():
+        kept = read_soft_labels(path)
+        if kept.provenance["data_digest"] == context.splits.digest and list(kept.provenance["weights"]) == teachers:
+            return kept
+    soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights)
+    write_soft_labels(soft, path)
+    return soft
+
+
+def label(
+    teachers: Sequence[Teacher], splits: Splits, transfer: TransferSet, *, weights: Sequence[float] | None
+) -> SoftLabels:
+    """Let the teachers read the transfer set; their weights are fitted on validation unless given.
+
+    SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there.
+    """
+    for teacher in teachers:
+        if teacher.model.labels != splits.labels:
+            raise SettingsError(
+                f"teacher {teacher.name} knows {', '.join(teacher.model.labels)}, "
+                f"but {splits.name} has {', '.join(splits.labels)}"
+            )
+    if weights is None:
+        fitted = fit_weights(_validation_logits(teachers, splits), labels_of(splits.validation))
+    elif len(weights) == len(teachers):
+        fitted = np.array(weights)
+    else:
+        raise SettingsError(f"teacher_weights has {len(weights)} numbers for {len(teachers)} teachers")
+    logits = blend([_logits(teacher, transfer.texts) for teacher in teachers], fitted)
+    provenance = {
+        "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
+        "data_digest": splits.digest,
+    }
+    return SoftLabels(transfer.ids, logits.astype(np.float16), splits.labels, provenance)
+
+
+def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
+    for teacher in teachers:
+        if isinstance(teacher.model.settings, BowSettings) and teacher.model.settings.refit:
+            raise SettingsError(
+                f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
+                "train it with refit = false, or give teacher_weights"
+            )
+    texts = splits.validation["text"].to_pylist()
+    return [_logits(teacher, texts) for teacher in teachers]
+
+
+def _logits(teacher: Teacher, texts: Sequence[str]) -> Float32Array:
+    chunks = [teacher.model.logits(texts[i : i + _TEACHER_CHUNK]) for i in range(0, len(texts), _TEACHER_CHUNK)]
+    return centred(np.concatenate(chunks))
+
+
+def features_of(teachers: Sequence[Teacher], texts: Sequence[str]) -> Float32Array:
+    """Return the features of all teachers that are networks, side by side, float32 [N, G]."""
+    networks = [teacher.model for teacher in teachers if isinstance(teacher.model, TorchModel)]
+    if not networks:
+        names = ", ".join(teacher.name for teacher in teachers)
+        raise SettingsError(f"the loss feature needs a teacher that is a network, unlike {names}")
+    return np.concatenate([_features(model, texts) for model in networks], axis=1)
+
+
+def _features(model: TorchModel, texts: Sequence[str]) -> Float32Array:
+    network = cast(Any, model.network.eval())
+    corpus = Corpus(model.encode(texts), model.device)
+    parts: dict[int, npt.NDArray[np.float32]] = {}
+    for batch in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
+        with torch.inference_mode():
+            features = network.features(*corpus.batch(torch.from_numpy(batch.rows).to(corpus.device), batch.width))
+        parts |= zip(batch.rows.tolist(), features.float().cpu().numpy(), strict=True)
+    return np.stack([parts[row] for row in range(len(texts))])

@@ -1,0 +1,212 @@
+"""Pruning: what matters least goes, in stages, and what is left learns to judge as the whole did.
+
+The share that is gone after each stage rises along a cubic (Zhu & Gupta 2017, "To prune, or not to prune"); a single
+stage prunes in one shot. After each stage the model learns from the labels and from what it said when it was whole.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from undertone.compress.base import Compressed, Context, Subject, accuracy_on_validation
+from undertone.compress.distill_bow import fit_bow_student
+from undertone.compress.prune_lstm import Sizes, cut, group_lasso, sizes
+from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
+from undertone.errors import SettingsError
+from undertone.models.base import Model
+from undertone.models.bow import BowModel, pruned
+from undertone.models.bow_fit import find_ngrams
+from undertone.models.lstm import LSTMModel
+from undertone.models.torch_model import TorchModel
+from undertone.settings import Settings
+from undertone.train.fit import train_model
+from undertone.train.objectives import ObjectiveSettings, Targets
+from undertone.train.settings import TrainSettings
+
+MAX_RATIO = 0.99
+_BISECTION_STEPS = 5
+_CHUNK = 1_024
+
+
+class PruneSettings(Settings):
+    """Settings of `--method prune`."""
+
+    ratio: float | None = Field(default=None, gt=0, le=MAX_RATIO)
+    """Share of each part that goes; half of it if nothing else is said."""
+    max_accuracy_drop: float | None = Field(default=None, gt=0)
+    """Points of validation accuracy that may be lost: finds the highest ratio by bisection."""
+    structure: Literal["units", "weights"] = "units"
+    """Of an LSTM: whole units, which makes it small and fast, or single weights, which makes its file small."""
+    parts: tuple[Literal["hidden", "embedding", "words"], ...] = Field(default=("hidden", "embedding"), min_length=1)
+    """Units that go: hidden units, embedding dimensions, words of the vocabulary."""
+    slot_bits: int | None = Field(default=None, ge=16, le=24)
+    """Of a bow: its new table has 2 ** slot_bits slots; None keeps the size."""
+    stages: int = Field(default=4, ge=0)
+    """1 prunes in one shot; 0 does so and trains nothing afterwards."""
+    epochs: int = Field(default=1, ge=1)
+    """Of a torch model, after each stage."""
+    learning_rate_factor: float = Field(default=0.3, gt=0)
+    """Times the peak learning rate that the model was trained with."""
+    group_lasso: float = Field(default=1e-4, ge=0)
+    """Strength of the penalty on units, in all stages but the last."""
+    objective: ObjectiveSettings = ObjectiveSettings(losses={"hard": 0.5, "kl": 0.5})
+    """What the pruned model learns; its teacher is the whole one."""
+    transfer: TransferSettings = TransferSettings(sources=("train",))
+
+
+def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compressed:
+    """Return a smaller model; SettingsError if its kind cannot be pruned so, or no ratio keeps its accuracy."""
+    if settings.ratio is not None and settings.max_accuracy_drop is not None:
+        raise SettingsError("give either ratio or max_accuracy_drop")
+    assert subject.model is not None
+    texts = transfer_set(context.splits, settings.transfer, seed=0)
+    pruning = _Pruning(subject.model, _training(subject, settings), settings, context, texts)
+    if settings.max_accuracy_drop is None:
+        return pruning.to(0.5 if settings.ratio is None else settings.ratio)
+    return _highest_ratio(pruning, settings.max_accuracy_drop, context)
+
+
+def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None:
+    if subject.train is None:
+        return None
+    rate = subject.train.max_learning_rate * settings.learning_rate_factor
+    return subject.train.model_copy(update={"epochs": settings.epochs, "max_learning_rate": rate, "patience": None})
+
+
+def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> Compressed:
+    whole = accuracy_on_validation(pruning.whole, context.splits)
+    console = context.run["console"]
+    low, high, best = 0.0, MAX_RATIO, None
+    for _ in range(_BISECTION_STEPS):
+        ratio = (low + high) / 2
+        found = pruning.to(ratio)
+        drop = 100 * (whole - found.validation_accuracy)
+        console.print(f"ratio {ratio:.1%}: {found.validation_accuracy:.2%} of validation, {drop:+.2f} points lost")
+        if drop <= max_drop:
+            low, best = ratio, found
+        else:
+            high = ratio
+    if best is None:
+        raise SettingsError(f"max_accuracy_drop = {max_drop:g}: even a ratio of {high:.0%} loses more; allow more")
+    return best
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """One model to be pruned, to whatever ratio."""
+
+    whole: Model
+    train: TrainSettings | None
+    settings: PruneSettings
+    context: Context
+    texts: TransferSet
+
+    @cached_property
+    def targets(self) -> Targets:
+        if not self.settings.objective.needs_teacher:
+            return Targets(self.texts.labels)
+        chunks = [self.texts.texts[i : i + _CHUNK] for i in range(0, len(self.texts), _CHUNK)]
+        return Targets(self.texts.labels, np.concatenate([self.whole.logits(chunk) for chunk in chunks]))
+
+    def to(self, ratio: float) -> Compressed:
+        stages = self.settings.stages
+        shares = [ratio * (1 - (1 - stage / stages) ** 3) for stage in range(1, stages + 1)] or [ratio]
+        start = time.perf_counter()
+        if isinstance(self.whole, BowModel):
+            model: Model = self._ngrams(self.whole, shares)
+        elif isinstance(self.whole, TorchModel) and self.settings.structure == "weights":
+            model = self._weights(self.whole, shares)
+        elif isinstance(self.whole, LSTMModel):
+            model = self._units(self.whole, shares)
+        else:
+            raise SettingsError(f'a {self.whole.settings.kind} is pruned by its weights; set structure = "weights"')
+        seconds = time.perf_counter() - start
+        accuracy = accuracy_on_validation(model, self.context.splits)
+        return Compressed(model, seconds, accuracy, {"ratio": round(ratio, 4), "stages": stages})
+
+    def _ngrams(self, whole: BowModel, shares: Sequence[float]) -> BowModel:
+        settings, run = self.settings, self.context.run
+        slot_bits = settings.slot_bits or whole.settings.slot_bits
+        model = whole
+        presence = None
+        for share in shares:
+            model = pruned(model, round(len(whole.keys) * (1 - share)), slot_bits)
+            if settings.stages == 0:
+                break
+            if presence is None:
+                presence = find_ngrams(self.texts.texts, model.settings, model.keys)
+            presence = presence.only(np.searchsorted(presence.keys, model.keys))
+            model = fit_bow_student(
+                model.settings,
+                presence,
+                self.targets,
+                whole.labels,
+                objective=settings.objective,
+                console=run["console"],
+            )
+        return model
+
+    def _units(self, whole: LSTMModel, shares: Sequence[float]) -> LSTMModel:
+        parts, full = self.settings.parts, sizes(whole)
+        model = whole
+        for stage, share in enumerate(shares, 1):
+            left = 1 - share
+            target = Sizes(
+                hidden_size=max(1, round(full.hidden_size * left)) if "hidden" in parts else full.hidden_size,
+                embedding_size=max(1, round(full.embedding_size * left))
+                if "embedding" in parts
+                else full.embedding_size,
+                num_words=max(1, round(full.num_words * left)) if "words" in parts else full.num_words,
+            )
+            counts = np.bincount(model.encode(self.texts.texts).ids, minlength=model.encoder.num_tokens)
+            model = cut(model, target, counts)
+            strength = self.settings.group_lasso
+            penalty = group_lasso(model, strength) if strength and stage < len(shares) else None
+            self._train(model, stage, penalty)
+        return model
+
+    def _weights(self, whole: TorchModel, shares: Sequence[float]) -> TorchModel:
+        model = type(whole).from_state(whole.settings, whole.labels, whole.state())
+        matrices = [p for p in model.network.parameters() if p.dim() > 1]
+        for stage, share in enumerate(shares, 1):
+            hooks = []
+            for matrix in matrices:
+                kept = _strongest(matrix, 1 - share)
+                matrix.data *= kept
+                # A weight without gradient stays at zero: its moments are zero, and decay leaves zero where it is.
+                hooks.append(matrix.register_hook(kept.mul))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._train(model, stage, None)
+            for hook in hooks:
+                hook.remove()
+        return model
+
+    def _train(self, model: TorchModel, stage: int, penalty: Callable[[], torch.Tensor] | None) -> None:
+        if self.settings.stages == 0:
+            return
+        assert self.train is not None, "a torch model has a train table"
+        run = self.context.run.copy()
+        run["run_dir"] /= f"stage-{stage}"
+        train_model(
+            model,
+            self.train,
+            self.texts.texts,
+            self.targets,
+            self.context.splits.validation,
+            objective=self.settings.objective,
+            penalty=penalty,
+            **run,
+        )
+
+
+def _strongest(matrix: torch.Tensor, share: float) -> torch.Tensor:
+    """Return 1 for the `share` of the weights that are largest, 0 for the others."""
+    magnitude = matrix.detach().abs().flatten()
+    kept = torch.zeros_like(magnitude)
+    kept[magnitude.topk(max(1, round(share * len(magnitude)))).indices] = 1
+    return kept.view_as(matrix)

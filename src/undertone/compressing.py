@@ -1,0 +1,138 @@
+"""`undertone compress`: one compression step outside of a recipe, and the sweep over many of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from undertone import sweep as sweeping
+from undertone.bundle import load_trainable
+from undertone.compress import compressor
+from undertone.data import DataSettings, load_dataset
+from undertone.data.split import Splits, prepare
+from undertone.errors import SettingsError
+from undertone.predictor import load, model_folder
+from undertone.recipe import ModelRecipe, missing_extra, read_recipe
+from undertone.runs import save_made
+from undertone.settings import override, parse
+from undertone.steps import make, trained_with
+
+if TYPE_CHECKING:
+    from undertone.train.run import Run
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step: what to make of which model, from which reviews."""
+
+    name: str
+    entry: ModelRecipe
+    data: DataSettings
+    seed: int
+
+    def splits(self, console: Console) -> Splits:
+        """Return the reviews, split as for training."""
+        return prepare(load_dataset(self.data, console=console), self.data)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what the bundle says of how it was made."""
+        models = {self.name: self.entry.resolved()}
+        return {"name": self.name, "seed": self.seed, "data": self.data.model_dump(mode="json"), "models": models}
+
+
+def plan(
+    model: str, method: str, options: Mapping[str, Any], assignments: Iterable[str], *, data: str | None, seed: int
+) -> Task:
+    """Check a step before anything is read or trained; SettingsError names the option that is wrong.
+
+    `options` are settings of the method with an option of their own, `assignments` are `a.b=value` for the others.
+    """
+    try:
+        cls = compressor(method).settings
+        settings = parse(cls, override(dict(options), assignments), source=f"--method {method}")
+        if method == "distill":
+            entry, reviews = _student(model)
+            entry = replace(entry, method=method, compress=settings)
+        else:
+            bundle = load_trainable(model_folder(model))
+            entry = ModelRecipe(None, model, None, method, settings)
+            reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if data is not None:
+        reviews = {**reviews, "name": data} if reviews and reviews["name"] == data else {"name": data}
+    if not reviews:
+        raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
+    return Task(Path(model).stem, entry, parse(DataSettings, reviews, source="--data"), seed)
+
+
+def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None]:
+    """Return the student's settings and reviews: those of a recipe's only model, or of a trained model."""
+    if model.endswith(".toml"):
+        recipe = read_recipe(Path(model))
+        new = [entry for entry in recipe.models.values() if entry.model is not None]
+        if len(recipe.models) != 1 or not new:
+            raise SettingsError(f"{model}: a student's recipe has one model with a kind; this has {len(recipe.models)}")
+        return new[0], recipe.data.model_dump(mode="json")
+    bundle = load_trainable(model_folder(model))
+    reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+    return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews
+
+
+def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:
+    """Do the step, save the model as `out`, and return what its bundle says of the step.
+
+    What training leaves behind is in a folder beside `out`, whose name ends in `.training`.
+    """
+    if out.exists():
+        raise SettingsError(f"{out}: exists already; give a new folder as --out")
+    splits = task.splits(console)
+    run: Run = {
+        "seed": task.seed,
+        "run_dir": out.with_name(f"{out.name}.training"),
+        "resume": resume,
+        "console": console,
+    }
+    made = make(task.entry, splits, run, find=model_folder)
+    save_made(made, out, recipe=task.recipe(), splits=splits)
+    step: dict[str, Any] = made.provenance["compression"][-1]
+    accuracy = made.provenance["validation_accuracy"]
+    smaller = load(out)
+    message = f"{accuracy:.2%} of validation, {smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
+    if task.entry.source is not None:
+        before = load(task.entry.source)
+        message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"
+    console.print(f"{message}, {out}", highlight=False)
+    return {**step, "validation_accuracy": accuracy, "size_bytes": smaller.size_bytes}
+
+
+def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
+    """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
+    from undertone.report.figures import pruning_sweep
+
+    splits = task.splits(console)
+    run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
+    table = sweeping.summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
+    (out / "sweep.svg").write_text(pruning_sweep(table), encoding="utf-8")
+    return table
+
+
+def render(table: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """Print a sweep."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("schedule", "ratio %", "accuracy %", "reviews/s", "MB", "parameters"):
+        shown.add_column(column, justify="left" if column == "schedule" else "right")
+    for row in table:
+        shown.add_row(
+            row["schedule"],
+            f"{100 * row['ratio']:.0f}",
+            f"{100 * row['accuracy']:.2f} ({100 * row['lowest']:.2f}–{100 * row['highest']:.2f})",
+            f"{row['reviews_per_second']:,.0f}",
+            f"{row['size_bytes'] / 1e6:.2f}",
+            f"{row['parameters']:,.0f}",
+        )
+    console.print(shown)

@@ -1,0 +1,144 @@
+"""A run does what a recipe says: data → train → compress → evaluate → report, each step kept as a file.
+
+    DIR/recipe.json               every setting, defaults included
+    DIR/data.json                 what `undertone data inspect` finds
+    DIR/models/NAME/              the bundles
+    DIR/training/NAME/            metrics.jsonl, checkpoint, soft labels
+    DIR/results.json              one entry a model
+    DIR/predictions/NAME.parquet  what each model says of each test review
+    DIR/report.html
+
+A step whose file is there is not done again, so a run that was cut short goes on where it was.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from undertone.bundle import save_bundle
+from undertone.data import load_dataset
+from undertone.data.atomic import replacing
+from undertone.data.quality import inspect
+from undertone.data.split import Splits, prepare
+from undertone.errors import SettingsError
+from undertone.evaluate import evaluate, write_predictions
+from undertone.evaluate.results import add_results, read_results
+from undertone.predictor import load, model_folder
+from undertone.recipe import Recipe, missing_extra
+from undertone.report import write_report
+from undertone.steps import Made, make
+
+if TYPE_CHECKING:
+    from undertone.train.run import Run
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Splits:
+    """Train every model of a recipe into `out`; SettingsError if `out` holds another run, or one to resume."""
+    has_begun = _has_begun(recipe, out, resume=resume)
+    console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
+    dataset = load_dataset(recipe.data, console=console)
+    splits = prepare(dataset, recipe.data)
+    if not has_begun:
+        _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+        _write(out / "data.json", inspect(dataset).to_json())
+    sizes = ", ".join(
+        f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
+    )
+    console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
+    for name in recipe.models:
+        _make_model(recipe, name, splits, out, resume=resume, console=console)
+    return splits
+
+
+def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
+    folder = out / "models" / name
+    if folder.exists():
+        if load(folder).provenance.get("data_digest") != splits.digest:
+            raise SettingsError(
+                f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
+            )
+        console.print(f"{name}: trained already, {folder}")
+        return
+
+    def find(other: str) -> Path:
+        return out / "models" / other if other in recipe.models else model_folder(other)
+
+    resolved = recipe.resolved()
+    run: Run = {"seed": recipe.seed, "run_dir": out / "training" / name, "resume": resume, "console": console}
+    try:
+        made = make(recipe.models[name], splits, run, find=find)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
+    console.print(
+        f"{name}: {made.provenance['validation_accuracy']:.2%} of validation after "
+        f"{made.provenance['train_seconds']:,.1f} s, {folder}"
+    )
+
+
+def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Splits) -> None:
+    """Write a bundle that says which recipe and reviews it comes from."""
+    provenance = {"recipe": recipe, "seed": recipe["seed"], "data_digest": splits.digest, **made.provenance}
+    save_bundle(made.model, folder, provenance=provenance)
+
+
+def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
+    """Train, score each finished model once on the test split, and write the report; returns its path."""
+    splits = train(recipe, out, resume=resume, console=console)
+    results_file = out / "results.json"
+    scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
+    for name in recipe.models:
+        if name in scored:
+            continue
+        evaluation = evaluate(
+            load(out / "models" / name),
+            splits.test,
+            label_names=splits.labels,
+            model_name=name,
+            data_name=splits.name,
+            split="test",
+            console=console,
+        )
+        write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
+        add_results(results_file, [evaluation.result])
+    return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
+
+
+def _has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
+    """Say whether `out` holds models of this very recipe; SettingsError if of another, or if it holds something else.
+
+    Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
+    """
+    path = out / "recipe.json"
+    found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
+    if found <= {"recipe.json", "data.json"}:
+        return False
+    if not path.exists():
+        raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")
+    if not resume:
+        raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError:
+        raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
+    changed = _first_difference(before, recipe.resolved())
+    if changed is not None:
+        raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
+    return True
+
+
+def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in [*before, *(name for name in now if name not in before)]:
+            difference = _first_difference(before.get(name), now.get(name), f"{path}.{name}" if path else name)
+            if difference is not None:
+                return difference
+        return None
+    return None if before == now else f"{path} ({before!r}, now {now!r})"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path, hint="give a folder with room as --out") as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,107 @@
+"""One step of a recipe: a model fitted to reviews, taught by others, or made smaller out of another."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undertone.bundle import Bundle, load_bundle, load_trainable
+from undertone.compress import compressor
+from undertone.data.split import Splits
+from undertone.errors import SettingsError
+from undertone.models.base import Model
+from undertone.recipe import ModelRecipe
+from undertone.settings import parse
+
+if TYPE_CHECKING:
+    from undertone.compress.base import Teacher
+    from undertone.train.run import Run
+    from undertone.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model and what its bundle says of how it came about."""
+
+    model: Model
+    provenance: Mapping[str, Any]
+
+
+def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str], Path]) -> Made:
+    """Make one model; `find` returns the folder of another by its name. Needs the extra `train`.
+
+    SettingsError if what it is made from does not fit the reviews or its kind.
+    """
+    from undertone.train.fit import fit
+
+    if entry.method is None:
+        assert entry.model is not None, "a recipe's model has a kind or is made from another"
+        fitted = fit(entry.model, entry.train, splits, pretraining=entry.pretrain, **run)
+        figures = {"train_seconds": fitted.train_seconds, "validation_accuracy": fitted.validation_accuracy}
+        return Made(fitted.model, _provenance(figures, entry.train, []))
+    return _compressed(entry, splits, run, find)
+
+
+def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
+    from undertone.compress.base import Context, Subject
+
+    assert entry.method is not None
+    train = entry.train
+    steps: list[dict[str, Any]] = []
+    seconds_before = 0.0
+    teachers: tuple[Teacher, ...] = ()
+    if entry.source is None:
+        assert entry.model is not None
+        teachers = _teachers(entry.compress, find)
+        subject = Subject(entry.model, train, pretraining=entry.pretrain)
+    else:
+        bundle = load_trainable(find(entry.source))
+        if bundle.model.labels != splits.labels:
+            known = ", ".join(bundle.model.labels)
+            raise SettingsError(f"{entry.source} knows {known}, but {splits.name} has {', '.join(splits.labels)}")
+        train = train or trained_with(bundle)
+        subject = Subject(bundle.model.settings, train, bundle.model)
+        steps = bundle.manifest.provenance.get("compression", [])
+        seconds_before = bundle.manifest.provenance.get("train_seconds") or 0.0
+    made = compressor(entry.method).apply(subject, entry.compress, Context(splits, run, teachers))
+    step = {
+        "method": entry.method,
+        "from": entry.source,
+        "settings": entry.compress.model_dump(mode="json") if entry.compress else {},
+        "seconds": round(made.train_seconds, 2),
+        **made.figures,
+    }
+    figures = {
+        "train_seconds": seconds_before + made.train_seconds,
+        "validation_accuracy": made.validation_accuracy,
+    }
+    return Made(made.model, _provenance(figures, train, [*steps, step]))
+
+
+def _provenance(
+    figures: Mapping[str, float], train: "TrainSettings | None", steps: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "train_seconds": round(figures["train_seconds"], 2),
+        "validation_accuracy": round(figures["validation_accuracy"], 5),
+        "train": None if train is None else train.model_dump(mode="json"),
+        "compression": steps,
+    }
+
+
+def trained_with(bundle: Bundle) -> "TrainSettings | None":
+    """Return how a torch model was trained, None if it does not tell or is of another kind."""
+    values = bundle.manifest.provenance.get("train")
+    if values is None:
+        return None
+    from undertone.train.settings import TrainSettings
+
+    return parse(TrainSettings, values, source="the model's provenance", prefix="train")
+
+
+def _teachers(settings: Any, find: Callable[[str], Path]) -> "tuple[Teacher, ...]":  # noqa: ANN401
+    from undertone.compress.base import Teacher
+
+    # Features are read off the network itself; logits come faster from what only predicts.
+    load = load_trainable if "feature" in settings.objective.losses else load_bundle
+    return tuple(Teacher(name, load(find(name)).model) for name in settings.teachers)

@@ -1,0 +1,158 @@
+"""How far a model can be pruned: accuracy, speed and bytes against the ratio, in one shot and in stages, over seeds.
+
+    OUT/sweep.jsonl   one row a pruning, written as soon as it is measured, so that a sweep that was cut short goes on
+    OUT/sweep.svg     the same, drawn
+
+Accuracy is that on validation, which also chose the weights; the test split has no part in it.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undertone.bundle import save_bundle
+from undertone.data.atomic import replacing
+from undertone.data.split import Splits
+from undertone.errors import DataError, SettingsError
+from undertone.evaluate.speed import measure
+from undertone.predictor import load
+from undertone.recipe import ModelRecipe
+from undertone.steps import make
+
+if TYPE_CHECKING:
+    from undertone.compress.prune import PruneSettings
+    from undertone.train.run import Run
+
+RATIOS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+NUM_SEEDS = 3
+ROWS_NAME = "sweep.jsonl"
+_SPEED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pruned model; schedule is "whole" (not pruned), "one shot" or "gradual"."""
+
+    schedule: str
+    ratio: float
+    seed: int
+    validation_accuracy: float
+    size_bytes: int
+    parameters: int
+    reviews_per_second: float
+
+
+def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Callable[[str], Path]) -> list[Row]:
+    """Prune one model by every ratio, schedule and seed, and return what came out; `out` keeps each row.
+
+    In one shot and in stages, a model is trained for the same number of epochs. SettingsError if the recipe step gives
+    a ratio of its own, or `out` holds another sweep.
+    """
+    from undertone.compress.prune import PruneSettings
+
+    settings = entry.compress
+    if not isinstance(settings, PruneSettings):
+        raise SettingsError("a sweep is of method prune")
+    if settings.ratio is not None or settings.max_accuracy_drop is not None:
+        raise SettingsError("a sweep tries ratios of its own; leave out ratio and max_accuracy_drop")
+    assert entry.source is not None
+    path = out / ROWS_NAME
+    head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
+    rows = _read(path, head)
+    console = run["console"]
+    if not rows:
+        whole = load(find(entry.source))
+        rows.append(_measured("whole", 0.0, 0, find(entry.source), splits))
+        _append(path, rows[-1], head=head)
+        console.print(f"{whole.kind}: {rows[0].validation_accuracy:.2%} of validation before pruning")
+    done = {(row.schedule, row.ratio, row.seed) for row in rows}
+    todo = [plan for plan in _plans(settings) if (plan[0], plan[1], plan[2]) not in done]
+    for number, (schedule, ratio, seed, changed) in enumerate(todo, 1):
+        step = ModelRecipe(None, entry.source, entry.train, "prune", changed)
+        with tempfile.TemporaryDirectory() as scratch:
+            part: Run = {**run, "seed": seed, "run_dir": Path(scratch) / "training", "resume": False}
+            made = make(step, splits, part, find=find)
+            folder = Path(scratch) / "model"
+            save_bundle(made.model, folder, provenance=made.provenance)
+            rows.append(_measured(schedule, ratio, seed, folder, splits))
+        _append(path, rows[-1], head=None)
+        console.print(
+            f"{number}/{len(todo)}: {schedule}, ratio {ratio:.0%}, seed {seed}: "
+            f"{rows[-1].validation_accuracy:.2%}, {rows[-1].size_bytes / 1e6:.2f} MB, "
+            f"{rows[-1].reviews_per_second:,.0f} reviews/s"
+        )
+    return rows
+
+
+def _plans(settings: "PruneSettings") -> Iterator[tuple[str, float, int, "PruneSettings"]]:
+    stages = max(2, settings.stages)
+    schedules = {
+        "one shot": {"stages": 1, "epochs": stages * settings.epochs},
+        "gradual": {"stages": stages},
+    }
+    for seed in range(NUM_SEEDS):
+        for ratio in RATIOS:
+            for schedule, changes in schedules.items():
+                yield schedule, ratio, seed, settings.model_copy(update={"ratio": ratio, **changes})
+
+
+def _measured(schedule: str, ratio: float, seed: int, folder: Path, splits: Splits) -> Row:
+    predictor = load(folder)
+    texts = splits.validation["text"].to_pylist()
+    right = predictor.predict_proba(texts).argmax(axis=1) == splits.validation["label"].to_numpy()
+    speed = measure(predictor.predict_proba, texts, seconds=_SPEED_SECONDS)
+    return Row(
+        schedule,
+        ratio,
+        seed,
+        validation_accuracy=float(right.mean()),
+        size_bytes=predictor.size_bytes,
+        parameters=predictor.num_parameters,
+        reviews_per_second=speed.reviews_per_second,
+    )
+
+
+def _read(path: Path, head: dict[str, Any]) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [Row(**line) for line in lines]
+    except (ValueError, TypeError):
+        raise DataError(f"{path}: not the rows of a sweep; give another --out") from None
+    if first != head:
+        raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
+    return rows
+
+
+def _append(path: Path, row: Row, *, head: dict[str, Any] | None) -> None:
+    lines = [json.dumps(head)] if head is not None else path.read_text(encoding="utf-8").splitlines()
+    with replacing(path, hint="give a folder with room as --out") as temporary:
+        temporary.write_text("\n".join([*lines, json.dumps(asdict(row))]) + "\n", encoding="utf-8")
+
+
+def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return for each schedule and ratio the mean accuracy, its least and greatest, and the mean speed and size."""
+    groups: dict[tuple[str, float], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.schedule, row.ratio), []).append(row)
+    table = []
+    for (schedule, ratio), members in sorted(groups.items(), key=lambda item: (item[0][1], item[0][0])):
+        accuracies = [row.validation_accuracy for row in members]
+        table.append(
+            {
+                "schedule": schedule,
+                "ratio": ratio,
+                "seeds": len(members),
+                "accuracy": sum(accuracies) / len(accuracies),
+                "lowest": min(accuracies),
+                "highest": max(accuracies),
+                "reviews_per_second": sum(row.reviews_per_second for row in members) / len(members),
+                "size_bytes": sum(row.size_bytes for row in members) / len(members),
+                "parameters": sum(row.parameters for row in members) / len(members),
+            }
+        )
+    return table

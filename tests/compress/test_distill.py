@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
+from undertone.compress.base import Context, Subject, Teacher, accuracy_on_validation
+from undertone.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
+from undertone.compress.soft_labels import read_soft_labels, write_soft_labels
+from undertone.compress.transfer import TransferSettings, transfer_set
+from undertone.errors import DataError, SettingsError
+from undertone.models.base import Model
+from undertone.models.bow import BowModel
+from undertone.train.fit import labels_of
+from undertone.train.objectives import ObjectiveSettings
+
+STUDENTS = {"bow": Subject(BOW, None), "lstm": Subject(LSTM, TRAIN)}
+
+
+class Oracle(Model):
+    """A teacher that knows what the toy reviews are made of, and how sure it says so."""
+
+    def __init__(self, scale=4.0, wrong=False, labels=("negative", "positive")):
+        super().__init__(BOW, labels)
+        self.scale = -scale if wrong else scale
+        self.num_read = 0
+
+    def logits(self, texts):
+        self.num_read += len(texts)
+        good = {"moving", "lovely", "superb", "funny", "gripping", "gem", "delight"}
+        bad = {"dull", "tedious", "awful", "boring", "weak", "mess", "waste"}
+        odds = [sum((word in good) - (word in bad) for word in text.split()) for text in texts]
+        scores = self.scale * np.sign(odds)[:, None].astype(np.float32)
+        return np.concatenate([-scores / 2, scores / 2], axis=1)
+
+    def state(self):
+        raise NotImplementedError
+
+    @classmethod
+    def from_state(cls, settings, labels, state):
+        raise NotImplementedError
+
+
+def settings_of(*losses, **changes):
+    weights = dict.fromkeys(losses or ("kl",), 1.0)
+    return DistillSettings(objective=ObjectiveSettings(losses=weights), **changes)
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+@pytest.mark.parametrize("losses", [("kl",), ("logit-mse",), ("hard", "kl")])
+def test_a_student_learns_what_its_teacher_says(kind, losses, context, splits):
+    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
+    made = distill(STUDENTS[kind], settings_of(*losses), taught)
+    assert made.validation_accuracy > 0.85
+    assert made.figures["num_transfer_texts"] == 140
+    assert list(made.figures["teachers"]["weights"]) == ["oracle"]
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_a_student_of_a_teacher_that_is_always_wrong_is_wrong(kind, context, splits):
+    taught = Context(splits, context.run, (Teacher("liar", Oracle(wrong=True)),))
+    made = distill(STUDENTS[kind], settings_of("kl", teacher_weights=(1.0,)), taught)
+    assert accuracy_on_validation(made.model, splits) < 0.35
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_the_control_learns_from_labels_alone(kind, context):
+    made = distill(STUDENTS[kind], settings_of("hard", transfer=TransferSettings(sources=("train",))), context)
+    assert made.validation_accuracy > 0.8
+    assert made.figures["teachers"] is None
+
+
+def test_soft_labels_take_the_place_of_the_teacher(context, splits, tmp_path):
+    oracle = Oracle()
+    taught = Context(splits, run_in(tmp_path / "first"), (Teacher("oracle", oracle),))
+    first = distill(STUDENTS["bow"], settings_of(), taught)
+    again = settings_of(soft_labels=tmp_path / "first" / SOFT_LABELS_NAME)
+    second = distill(STUDENTS["bow"], again, Context(splits, run_in(tmp_path / "second")))
+    np.testing.assert_array_equal(first.model.weights, second.model.weights)
+    assert second.figures["teachers"] == first.figures["teachers"]
+
+
+def test_soft_labels_that_lack_a_text_are_refused_by_its_id(context, splits, tmp_path):
+    few = transfer_set(splits, TransferSettings(sources=("unlabelled",)), seed=0)
+    write_soft_labels(label([Teacher("o", Oracle())], splits, few, weights=[1.0]), tmp_path / "few.parquet")
+    with pytest.raises(DataError, match=r"few\.parquet: no soft label for review train/0;"):
+        distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "few.parquet"), context)
+
+
+def test_soft_labels_of_other_labels_are_refused(context, splits, tmp_path):
+    few = transfer_set(splits, TransferSettings(), seed=0)
+    soft = label([Teacher("o", Oracle())], splits, few, weights=[1.0])
+    write_soft_labels(type(soft)(soft.ids, soft.logits, ("bad", "good"), soft.provenance), tmp_path / "soft.parquet")
+    with pytest.raises(SettingsError, match="its labels are bad, good, but tiny has negative, positive"):
+        distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "soft.parquet"), context)
+
+
+def test_the_better_teacher_weighs_more(splits, bow):
+    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    rng = np.random.default_rng(0)
+
+    class Guess(Oracle):
+        def logits(self, texts):
+            return rng.normal(size=(len(texts), 2)).astype(np.float32)
+
+    soft = label([Teacher("bow", bow), Teacher("guess", Guess())], splits, transfer, weights=None)
+    assert soft.provenance["weights"]["bow"] > 5 * soft.provenance["weights"]["guess"]
+
+
+def test_variants_are_labelled_by_the_teacher_and_add_no_words(context, splits):
+    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
+    transfer = TransferSettings(sources=("train",), variants={"mask": 1, "crop": 1})
+    made = distill(STUDENTS["lstm"], settings_of(transfer=transfer), taught)
+    assert made.figures["num_transfer_texts"] == 240
+    assert "maskedword" not in made.model.encoder.words
+    assert made.validation_accuracy > 0.8
+
+
+def test_features_of_a_network_can_be_matched(context, splits, lstm):
+    taught = Context(splits, context.run, (Teacher("lstm", lstm),))
+    made = distill(STUDENTS["lstm"], settings_of("kl", "feature"), taught)
+    assert made.validation_accuracy > 0.85
+
+
+def test_a_resumed_distillation_does_not_ask_the_teacher_again(splits, tmp_path):
+    first, second = Oracle(), Oracle()
+    distill(STUDENTS["bow"], settings_of(), Context(splits, run_in(tmp_path), (Teacher("oracle", first),)))
+    resumed = Context(splits, run_in(tmp_path, resume=True), (Teacher("oracle", second),))
+    distill(STUDENTS["bow"], settings_of(), resumed)
+    assert first.num_read > 0 and second.num_read == 0
+    assert len(read_soft_labels(tmp_path / SOFT_LABELS_NAME).ids) == 140
+
+
+@pytest.mark.parametrize(
+    ("settings", "teachers", "message"),
+    [
+        (settings_of(), [], "either teachers or a file of soft labels"),
+        (settings_of("hard"), [Teacher("o", Oracle())], "hard alone learns nothing from a teacher"),
+        (
+            settings_of("kl", "feature"),
+            [Teacher("o", Oracle())],
+            "loss feature needs a teacher that is a network, unlike o",
+        ),
+        (settings_of(teacher_weights=(1.0, 2.0)), [Teacher("o", Oracle())], "has 2 numbers for 1 teachers"),
+        (settings_of(), [Teacher("o", Oracle(labels=("no", "yes")))], "teacher o knows no, yes, but tiny has negative"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message, context, splits):
+    with pytest.raises(SettingsError, match=message) as caught:
+        distill(STUDENTS["lstm"], settings, Context(splits, context.run, tuple(teachers)))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_bow_student_has_no_features_to_match(context, splits, lstm):
+    with pytest.raises(SettingsError, match="a bow student has no features to match"):
+        distill(STUDENTS["bow"], settings_of("kl", "feature"), Context(splits, context.run, (Teacher("lstm", lstm),)))
+
+
+def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bow):
+    refitted = BowModel.fit(
+        BOW.model_copy(update={"refit": True}),
+        splits.train["text"].to_pylist(),
+        labels_of(splits.train),
+        splits.labels,
+        console=Console(quiet=True),
+    )
+    with pytest.raises(SettingsError, match=r"teacher b was fitted on validation too, .* train it with refit = false"):
+        distill(STUDENTS["bow"], settings_of(), Context(splits, context.run, (Teacher("b", refitted),)))
+
+
+def test_a_bow_student_of_three_labels_follows_its_teacher():
+    from undertone.compress.distill_bow import fit_bow_student, student_ngrams
+    from undertone.train.objectives import UNLABELLED, Targets
+
+    texts = [f"{word} film number {i}" for i in range(30) for word in ("dull", "plain", "superb")]
+    logits = np.tile(np.eye(3, dtype=np.float32) * 6, (30, 1))
+    targets = Targets(np.full(90, UNLABELLED), logits)
+    presence = student_ngrams(BOW, texts, targets, 3)
+    for loss in ("kl", "logit-mse"):
+        student = fit_bow_student(
+            BOW, presence, targets, ("a", "b", "c"), objective=ObjectiveSettings(losses={loss: 1.0}), console=Console()
+        )
+        assert student.logits(["a superb film", "plain", "dull"]).argmax(1).tolist() == [2, 1, 0]
+
+
+def test_features_alone_would_not_train_the_classifier():
+    with pytest.raises(ValueError, match="feature alone leaves the classifier as it was"):
+        settings_of("feature")

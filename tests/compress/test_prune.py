@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+import torch
+
+from undertone.compress.prune import PruneSettings, prune
+from undertone.compress.prune_lstm import Sizes, cut, group_lasso, sizes, unit_strengths
+from undertone.errors import SettingsError
+from undertone.models.lstm import LSTMModel
+from undertone.models.lstm_settings import LSTMSettings
+from undertone.models.packed import unpack
+from undertone.text.encoded import UNKNOWN_ID
+
+TEXTS = ["a lovely film about people", "dull and tedious", "the dog was superb in town"]
+
+
+def random_lstm(**settings):
+    changes = {"embedding_size": 6, "hidden_size": 5, "min_count": 1, **settings}
+    return LSTMModel.create(LSTMSettings(**changes), ("negative", "positive"), TEXTS, seed=0)
+
+
+def counts_of(model):
+    return np.ones(model.encoder.num_tokens, np.int64)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", [("attention", "max"), ("mean",), ("last", "max", "mean", "attention")])
+def test_what_is_silent_can_be_cut_without_a_change(num_layers, bidirectional, pooling):
+    """Units whose weights are all zero say nothing, so the smaller model judges as the larger one does."""
+    model = random_lstm(num_layers=num_layers, bidirectional=bidirectional, pooling=pooling)
+    silent, flat = [1, 3], [0, 4]
+    with torch.no_grad():
+        network = model.network
+        network.embedding.weight[:, flat] = 0
+        for direction in network.directions:
+            for depth, layer in enumerate(direction.layers):
+                gates = [gate * 5 + unit for gate in range(4) for unit in silent]
+                for parameter in (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0):
+                    parameter[gates] = 0
+                layer.weight_hh_l0[:, silent] = 0
+                layer.weight_ih_l0[:, silent if depth else flat] = 0
+            if direction.attention is not None:
+                direction.attention.weight[:, silent] = 0
+        network.classifier.weight.view(2, -1, 5)[:, :, silent] = 0
+    smaller = cut(model, Sizes(3, 4, sizes(model).num_words), counts_of(model))
+    assert sizes(smaller) == Sizes(3, 4, sizes(model).num_words)
+    np.testing.assert_allclose(smaller.logits(TEXTS), model.logits(TEXTS), atol=1e-6)
+
+
+def test_a_word_that_is_cut_is_read_as_unknown():
+    model = random_lstm()
+    counts = counts_of(model)
+    kept = model.encoder.words[:4]
+    counts[[i + 2 for i, word in enumerate(model.encoder.words) if word in kept]] = 10_000
+    smaller = cut(model, Sizes(5, 6, 4), counts)
+    assert smaller.encoder.words == kept
+    ids = smaller.encode(["a lovely nonsense"]).ids
+    assert UNKNOWN_ID in ids
+    before, after = unpack(model.state().tensors), unpack(smaller.state().tensors)
+    np.testing.assert_array_equal(after["embedding.weight"][:6], before["embedding.weight"][:6])
+
+
+def test_the_weakest_units_go():
+    model = random_lstm(bidirectional=False)
+    strengths = unit_strengths(model.network)[0, 0].detach().numpy()
+    smaller = cut(model, Sizes(2, 6, sizes(model).num_words), counts_of(model))
+    kept = unpack(smaller.state().tensors)["directions.0.layers.0.bias_ih_l0"][:2]
+    strongest = np.sort(np.argsort(-strengths)[:2])
+    np.testing.assert_array_equal(kept, model.network.directions[0].layers[0].bias_ih_l0.detach().numpy()[strongest])
+
+
+def test_the_group_lasso_shrinks_whole_units():
+    model = random_lstm()
+    penalty = group_lasso(model, 1.0)
+    optimizer = torch.optim.SGD(model.network.parameters(), lr=0.02)
+    before = penalty().item()
+    for _ in range(20):
+        optimizer.zero_grad()
+        penalty().backward()
+        optimizer.step()
+    assert penalty().item() < 0.7 * before
+    assert group_lasso(model, 2.0)().item() == pytest.approx(2 * penalty().item())
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3])
+def test_an_lstm_gets_physically_smaller_and_keeps_its_accuracy(subjects, context, stages):
+    before = subjects["lstm"].model.logits(TEXTS)
+    made = prune(subjects["lstm"], PruneSettings(ratio=0.5, stages=stages, parts=("hidden", "embedding")), context)
+    assert sizes(made.model) == Sizes(5, 6, sizes(subjects["lstm"].model).num_words)
+    assert made.model.settings.hidden_size == 5
+    assert made.validation_accuracy > (0.5 if stages == 0 else 0.85)
+    np.testing.assert_array_equal(subjects["lstm"].model.logits(TEXTS), before)  # the whole one is left as it was
+
+
+def test_words_can_be_cut_too(subjects, context):
+    whole = sizes(subjects["lstm"].model)
+    made = prune(subjects["lstm"], PruneSettings(ratio=0.25, stages=1, parts=("words",)), context)
+    assert sizes(made.model) == Sizes(whole.hidden_size, whole.embedding_size, round(whole.num_words * 0.75))
+
+
+@pytest.mark.parametrize("kind", ["lstm"])
+def test_single_weights_stay_zero_through_training(subjects, context, kind):
+    made = prune(subjects[kind], PruneSettings(ratio=0.8, structure="weights", stages=2), context)
+    for name, parameter in made.model.network.named_parameters():
+        if parameter.dim() > 1:
+            assert float((parameter == 0).float().mean()) == pytest.approx(0.8, abs=0.06), name
+    models = (made.model, subjects[kind].model)
+    after, before = (sum(tensor.nbytes for tensor in model.state().tensors.values()) for model in models)
+    assert after < 0.5 * before
+    assert made.validation_accuracy > 0.8
+
+
+def test_a_bow_keeps_its_strongest_ngrams_and_learns_to_judge_as_before(subjects, context):
+    whole = subjects["bow"].model
+    made = prune(subjects["bow"], PruneSettings(ratio=0.7, stages=2), context)
+    assert len(made.model.keys) == pytest.approx(0.3 * len(whole.keys), rel=0.05)
+    assert set(made.model.keys) <= set(whole.keys)
+    assert made.validation_accuracy > 0.85
+
+
+def test_a_smaller_table_keeps_one_ngram_a_slot(subjects, context):
+    made = prune(subjects["bow"], PruneSettings(ratio=0.1, stages=0, slot_bits=17), context)
+    slots = made.model.keys >> np.uint32(32 - 17)
+    assert made.model.settings.slot_bits == 17
+    assert len(np.unique(slots)) == len(slots)
+
+
+def test_bisection_finds_the_highest_ratio_that_keeps_the_accuracy(subjects, context, monkeypatch):
+    from undertone.compress import prune as module
+
+    accuracy = {"whole": 0.9}
+    tried = []
+
+    def to(self, ratio):
+        tried.append(ratio)
+        return module.Compressed(self.whole, 1.0, 0.9 if ratio <= 0.6 else 0.5, {"ratio": ratio})
+
+    monkeypatch.setattr(module._Pruning, "to", to)
+    monkeypatch.setattr(module, "accuracy_on_validation", lambda *_: accuracy["whole"])
+    found = prune(subjects["bow"], PruneSettings(max_accuracy_drop=0.3), context)
+    assert found.figures["ratio"] == max(ratio for ratio in tried if ratio <= 0.6)
+    assert 0.55 < found.figures["ratio"] <= 0.6
+
+
+def test_an_accuracy_that_no_ratio_keeps_is_refused(subjects, context, monkeypatch):
+    from undertone.compress import prune as module
+
+    monkeypatch.setattr(module._Pruning, "to", lambda self, ratio: module.Compressed(self.whole, 1.0, 0.1))
+    with pytest.raises(SettingsError, match=r"max_accuracy_drop = 0\.3: even a ratio of 3% loses more"):
+        prune(subjects["bow"], PruneSettings(max_accuracy_drop=0.3), context)
+
+
+def test_ratio_and_accuracy_drop_exclude_each_other(subjects, context):
+    with pytest.raises(SettingsError, match="give either ratio or max_accuracy_drop"):
+        prune(subjects["bow"], PruneSettings(ratio=0.5, max_accuracy_drop=1), context)
+
+
+def test_a_resumed_pruning_ends_as_an_uninterrupted_one(subjects, splits, tmp_path):
+    from undertone.compress.base import Context
+
+    from .conftest import run_in
+
+    settings = PruneSettings(ratio=0.5, stages=2)
+    whole = prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path / "a")))
+    again = prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path / "a", resume=True)))
+    for name, tensor in whole.model.state().tensors.items():
+        np.testing.assert_array_equal(tensor, again.model.state().tensors[name])

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from undertone.compress.base import Subject
+from undertone.compress.quantize import QuantizeSettings, quantize
+from undertone.errors import SettingsError
+from undertone.models.packed import unpack
+
+TEXTS = ["a lovely film about people", "dull and tedious", "", "the dog was superb in town"]
+
+
+def num_bytes(model):
+    return sum(tensor.nbytes for tensor in model.state().tensors.values())
+
+
+@pytest.mark.parametrize(("storage", "share"), [("int8", 0.5), ("bf16", 0.65)])
+def test_an_lstm_takes_less_room_and_judges_alike(subjects, context, storage, share):
+    model = subjects["lstm"].model
+    made = quantize(subjects["lstm"], QuantizeSettings(storage=storage), context)
+    assert num_bytes(made.model) < share * num_bytes(model)
+    np.testing.assert_allclose(made.model.logits(TEXTS), model.logits(TEXTS), atol=0.1)
+    assert made.figures["agreement"] > 0.95
+    assert made.figures["weight_bytes"] == num_bytes(made.model)
+    assert abs(made.validation_accuracy - made.figures["validation_accuracy_before"]) < 0.05
+
+
+def test_the_network_holds_exactly_what_is_stored(subjects, context):
+    made = quantize(subjects["lstm"], QuantizeSettings(), context)
+    stored = unpack(made.model.state().tensors)
+    for name, tensor in made.model.network.state_dict().items():
+        np.testing.assert_allclose(tensor.numpy(), stored[name], rtol=1e-6)
+
+
+def test_a_bow_is_quantized_to_int8(subjects, context):
+    made = quantize(subjects["bow"], QuantizeSettings(), context)
+    assert made.model.weights.dtype == np.int8
+    assert num_bytes(made.model) < num_bytes(subjects["bow"].model)
+    np.testing.assert_allclose(made.model.logits(TEXTS), subjects["bow"].model.logits(TEXTS), atol=0.2)
+
+
+def test_what_would_not_help_is_refused(subjects, context):
+    with pytest.raises(SettingsError, match="a bow holds 16 bits a weight already"):
+        quantize(subjects["bow"], QuantizeSettings(storage="bf16"), context)
+    for kind, message in (("lstm", "is stored as int8 already"), ("bow", "would take .* bytes, no less than now")):
+        once = quantize(subjects[kind], QuantizeSettings(), context).model
+        with pytest.raises(SettingsError, match=message):
+            quantize(Subject(once.settings, subjects[kind].train, once), QuantizeSettings(), context)

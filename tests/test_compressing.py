@@ -1,0 +1,235 @@
+"""`undertone compress` and recipes that compress, from end to end on tiny models."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from undertone import compressing, runs, sweep
+from undertone.bundle import load_bundle
+from undertone.errors import DataError, SettingsError
+from undertone.predictor import load
+from undertone.recipe import read_recipe
+
+QUIET = Console(quiet=True)
+BOW = """
+[models.bow]
+kind = "bow"
+min_count = 1
+slot_bits = 16
+refit = false
+"""
+CHAIN = (
+    BOW
+    + """
+[models.student]
+kind = "bow"
+min_count = 1
+slot_bits = 16
+
+[models.student.distill]
+teachers = ["bow"]
+transfer = { sources = ["train"] }
+
+[models.small]
+from = "student"
+
+[models.small.prune]
+ratio = 0.5
+stages = 1
+transfer = { sources = ["train"] }
+
+[models.smaller]
+from = "small"
+
+[models.smaller.quantize]
+"""
+)
+
+
+pytestmark = pytest.mark.usefixtures("short_timing")
+
+
+@pytest.fixture
+def write(toy_file, tmp_path):
+    """Return a function that writes a recipe for the toy reviews."""
+
+    def write_recipe(models):
+        path = tmp_path / "toy.toml"
+        path.write_text(f"[data]\nname = {json.dumps(str(toy_file))}\n{models}")
+        return path
+
+    return write_recipe
+
+
+@pytest.fixture
+def bow_folder(write, tmp_path):
+    runs.train(read_recipe(write(BOW)), tmp_path / "run", resume=False, console=QUIET)
+    return tmp_path / "run" / "models" / "bow"
+
+
+def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_path):
+    out = tmp_path / "run"
+    runs.run(read_recipe(write(CHAIN)), out, resume=False, console=QUIET)
+    sizes = [load(out / "models" / name).size_bytes for name in ("bow", "small", "smaller")]
+    assert sizes == sorted(sizes, reverse=True)
+    provenance = load_bundle(out / "models" / "smaller").manifest.provenance
+    assert [step["method"] for step in provenance["compression"]] == ["distill", "prune", "quantize"]
+    assert [step["from"] for step in provenance["compression"]] == [None, "student", "small"]
+    assert provenance["compression"][1]["ratio"] == 0.5
+    assert provenance["recipe"]["models"]["smaller"]["from"] == "small"
+    results = json.loads((out / "results.json").read_text())["results"]
+    assert {result["model"] for result in results} == {"bow", "student", "small", "smaller"}
+    assert min(result["accuracy"] for result in results) > 0.8
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("weights.safetensors")}
+    runs.run(read_recipe(write(CHAIN)), out, resume=True, console=QUIET)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("weights.safetensors")} == before
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (BOW + '[models.x]\nfrom = "bow"', "models.x: from goes with prune or quantize, and train, but has nothing"),
+        (BOW + '[models.x]\nfrom = "bow"\n[models.x.distill]', "from goes with prune or quantize, .* but has distill"),
+        (BOW + '[models.x]\nfrom = "bow"\nkind = "bow"\n[models.x.prune]', "but has kind"),
+        (BOW + "[models.x]\nfrom = 3\n[models.x.prune]", r"models\.x\.from = 3: give a model's name"),
+        (BOW + "[models.bow.prune]", 'prune takes a trained model; name it by from = "NAME"'),
+        (BOW + "[models.bow.prune]\n[models.bow.distill]", "distill and prune are two steps; make a model of each"),
+        (
+            BOW + '[models.x]\nfrom = "bow"\n[models.x.prune]\nratoi = 1',
+            r"x\.prune\.ratoi is unknown; did you mean ratio",
+        ),
+        (
+            '[models.x]\nfrom = "bow"\n[models.x.prune]\n' + BOW,
+            "models.x is made of bow, which comes later; put bow first",
+        ),
+        ('[models.x]\nfrom = "x"\n[models.x.prune]', "models.x is made of x"),
+        (BOW + "[models.bow.pretrain]\nepochs = 1\nmax_learning_rate = 1", 'pretrain is for kind "lstm"'),
+        (
+            BOW + "[models.bow.distill.objective]\nlosses = { lk = 1.0 }",
+            "lk is unknown; known: feature, hard, kl, logit-mse",
+        ),
+    ],
+)
+def test_a_wrong_compression_is_refused_before_anything_is_done(write, models, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        read_recipe(write(models))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "toy.toml" in str(caught.value)
+
+
+def test_compress_prunes_a_bundle_on_the_reviews_it_learned_from(bow_folder, tmp_path):
+    task = compressing.plan(str(bow_folder), "prune", {"ratio": 0.6}, ["stages=1"], data=None, seed=0)
+    told = io.StringIO()
+    step = compressing.compress(task, tmp_path / "small", resume=False, console=Console(file=told, width=200))
+    assert step["ratio"] == 0.6
+    assert load(tmp_path / "small").size_bytes < load(bow_folder).size_bytes
+    assert "of validation" in told.getvalue() and "(before:" in told.getvalue()
+    again = compressing.plan(str(tmp_path / "small"), "quantize", {}, [], data=None, seed=0)
+    compressing.compress(again, tmp_path / "smaller", resume=False, console=QUIET)
+    steps = load(tmp_path / "smaller").provenance["compression"]
+    assert [step["method"] for step in steps] == ["prune", "quantize"]
+
+
+def test_compress_distills_into_a_recipes_model_or_into_one_like_a_bundle(bow_folder, write, tmp_path):
+    for number, student in enumerate((str(write(BOW)), str(bow_folder))):
+        options = {"teachers": (str(bow_folder),)}
+        assignments = ['transfer.sources=["train"]']
+        task = compressing.plan(student, "distill", options, assignments, data=None, seed=0)
+        compressing.compress(task, tmp_path / f"student{number}", resume=False, console=QUIET)
+        assert load(tmp_path / f"student{number}").provenance["compression"][0]["method"] == "distill"
+        assert (tmp_path / f"student{number}.training" / "soft-labels.parquet").exists()
+
+
+def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
+    def task(model, method="prune", options=(), assignments=(), data=None):
+        return compressing.plan(str(model), method, dict(options), assignments, data=data, seed=0)
+
+    with pytest.raises(SettingsError, match="method sqeeze is unknown"):
+        task(bow_folder, "sqeeze")
+    with pytest.raises(SettingsError, match="--method prune: ratoi is unknown; did you mean ratio"):
+        task(bow_folder, assignments=["ratoi=0.5"])
+    with pytest.raises(SettingsError, match=r"--method prune: ratio = 1\.5: input should be less"):
+        task(bow_folder, options={"ratio": 1.5})
+    with pytest.raises(SettingsError, match="--method prune: teachers is unknown"):
+        task(bow_folder, options={"teachers": ("bow",)})
+    with pytest.raises(SettingsError, match="a student's recipe has one model with a kind; this has 4"):
+        task(write(CHAIN), "distill")
+    with pytest.raises(SettingsError, match="exists already; give a new folder as --out"):
+        compressing.compress(task(bow_folder), bow_folder, resume=False, console=QUIET)
+    other = tmp_path / "other.csv"
+    other.write_text(toy_file.read_text().replace("negative", "bad").replace("positive", "good"))
+    with pytest.raises(SettingsError, match=r"knows negative, positive, but other\.csv has bad, good"):
+        compressing.compress(task(bow_folder, data=str(other)), tmp_path / "x", resume=False, console=QUIET)
+
+
+def test_a_model_that_does_not_tell_its_reviews_needs_data(toy_bow_folder):
+    with pytest.raises(SettingsError, match="does not tell which reviews it learned from; name some by --data"):
+        compressing.plan(str(toy_bow_folder), "prune", {}, [], data=None, seed=0)
+
+
+@pytest.fixture
+def short_sweep(monkeypatch):
+    monkeypatch.setattr(sweep, "RATIOS", (0.3, 0.6))
+    monkeypatch.setattr(sweep, "NUM_SEEDS", 2)
+    monkeypatch.setattr(sweep, "_SPEED_SECONDS", 0.01)
+
+
+def plan_sweep(folder, *assignments):
+    return compressing.plan(str(folder), "prune", {}, ["stages=2", *assignments], data=None, seed=0)
+
+
+def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, tmp_path, short_sweep):
+    table = compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    assert [(row["schedule"], row["ratio"], row["seeds"]) for row in table] == [
+        ("whole", 0.0, 1),
+        ("gradual", 0.3, 2),
+        ("one shot", 0.3, 2),
+        ("gradual", 0.6, 2),
+        ("one shot", 0.6, 2),
+    ]
+    assert table[0]["parameters"] > table[1]["parameters"] > table[3]["parameters"]
+    assert all(row["lowest"] <= row["accuracy"] <= row["highest"] for row in table)
+    drawn = (tmp_path / "sweep" / "sweep.svg").read_text()
+    assert drawn.startswith("<svg") and "gradual" in drawn and "reviews per second" in drawn
+    shown = io.StringIO()
+    compressing.render(table, Console(file=shown, width=120))
+    assert "one shot" in shown.getvalue()
+
+
+def test_an_interrupted_sweep_goes_on_and_repeats_nothing(bow_folder, tmp_path, short_sweep, monkeypatch):
+    really, made = sweep.make, []
+
+    def make(*arguments, **options):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(None)
+        return really(*arguments, **options)
+
+    monkeypatch.setattr(sweep, "make", make)
+    with pytest.raises(KeyboardInterrupt):
+        compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    made.clear()
+    monkeypatch.setattr(sweep, "make", lambda *a, **o: (made.append(None), really(*a, **o))[1])
+    compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    assert len(made) == 8 - 3
+    assert len((tmp_path / "sweep" / sweep.ROWS_NAME).read_text().splitlines()) == 1 + 1 + 8
+
+
+def test_a_folder_of_another_sweep_is_refused(bow_folder, tmp_path, short_sweep):
+    compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    with pytest.raises(SettingsError, match="is a sweep of another model, other settings or data"):
+        compressing.sweep(plan_sweep(bow_folder, "epochs=2"), tmp_path / "sweep", console=QUIET)
+    (tmp_path / "sweep" / sweep.ROWS_NAME).write_text("{")
+    with pytest.raises(DataError, match="not the rows of a sweep"):
+        compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+
+
+def test_a_sweep_has_ratios_of_its_own(bow_folder, tmp_path):
+    task = compressing.plan(str(bow_folder), "prune", {"ratio": 0.5}, [], data=None, seed=0)
+    with pytest.raises(SettingsError, match="a sweep tries ratios of its own"):
+        compressing.sweep(task, tmp_path / "sweep", console=QUIET)
+    with pytest.raises(SettingsError, match="a sweep is of method prune"):
+        task = compressing.plan(str(bow_folder), "quantize", {}, [], data=None, seed=0)
+        compressing.sweep(task, tmp_path / "sweep", console=QUIET)
