@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-EXTRAS := train,transformer,report,track,demo,dev
+EXTRAS := train,transformer,report,onnx,track,demo,dev
 
 .PHONY: setup demo test check bench clean
 

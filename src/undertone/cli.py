@@ -203,14 +203,15 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do everything a recipe says: data, training, evaluation on the test split, report."""
-    from undertone import recipe as stages
+    from undertone import runs
     from undertone.evaluate.results import read_results
     from undertone.evaluate.terminal import render
+    from undertone.recipe import read_recipe
 
-    settings = stages.read_recipe(recipe, assignments or ())
+    settings = read_recipe(recipe, assignments or ())
     folder = out or Path("runs") / settings.name
     console = _progress_console()
-    page = stages.run(settings, folder, resume=resume, console=console)
+    page = runs.run(settings, folder, resume=resume, console=console)
     results = read_results(folder / "results.json")
     if as_json:
         typer.echo(results.model_dump_json(indent=1))
@@ -227,9 +228,53 @@ def train(
     resume: ResumeOption = False,
 ) -> None:
     """Train a recipe's models; nothing looks at the test split."""
-    from undertone import recipe as stages
+    from undertone import runs
+    from undertone.recipe import read_recipe
 
-    stages.train(stages.read_recipe(recipe, assignments or ()), out, resume=resume, console=_progress_console())
+    runs.train(read_recipe(recipe, assignments or ()), out, resume=resume, console=_progress_console())
+
+
+@app.command(
+    epilog="Examples:\n\nundertone compress runs/quick/models/lstm --method prune --ratio 0.5 --out small\n\n"
+    "undertone compress recipes/student.toml --method distill --teacher bow --out student\n\n"
+    "undertone compress small --method quantize --out smaller"
+)
+def compress(
+    model: Annotated[str, typer.Argument(help="A shipped model, a model folder, or for distill also a recipe.")],
+    method: Annotated[str, typer.Option("--method", help="prune, distill or quantize.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the smaller model, or of a sweep.")],
+    teachers: Annotated[list[str] | None, typer.Option("--teacher", help="distill: a model to learn from.")] = None,
+    soft_labels: Annotated[Path | None, typer.Option(help="distill: a file in the place of teachers.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="prune: share that goes.")] = None,
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(help="prune: points of validation accuracy that may be lost.")
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="prune: try many ratios, seeds and schedules.")] = False,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="Reviews; by default those it learned from.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model smaller: prune it, distill it from teachers, or quantize it."""
+    from undertone import compressing
+
+    options = {
+        "teachers": tuple(teachers) if teachers else None,
+        "soft_labels": soft_labels,
+        "ratio": ratio,
+        "max_accuracy_drop": max_accuracy_drop,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    task = compressing.plan(model, method, given, assignments or (), data=data, seed=seed)
+    console = _progress_console()
+    if sweep:
+        rows = compressing.sweep(task, out, console=console)
+        typer.echo(json.dumps(rows, indent=1)) if as_json else compressing.render(rows, Console())
+        return
+    step = compressing.compress(task, out, resume=resume, console=console)
+    if as_json:
+        typer.echo(json.dumps(step, indent=1))
 
 
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
@@ -300,6 +345,29 @@ def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tupl
     own = dataset.split(name)
     table: pa.Table = own if len(own) and name == "test" else getattr(prepare(dataset, settings), name)
     return name, table
+
+
+@app.command(epilog="Example:  undertone export lstm --format onnx --out lstm.onnx")
+def export(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
+    format: Annotated[str, typer.Option(help="onnx (lstm, transformer) or flat (bow).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as one file for other programs, checked against the original."""
+    from undertone.bundle import load_trainable
+    from undertone.export import export_model
+    from undertone.predictor import model_folder
+    from undertone.recipe import missing_extra
+
+    try:
+        trained = load_trainable(model_folder(model)).model
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    exported = export_model(trained, format=format, out=out, console=_progress_console())
+    if as_json:
+        content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}
+        typer.echo(json.dumps(content))
 
 
 @app.command(epilog="Example:  undertone report runs/quick --out runs/quick/page")
