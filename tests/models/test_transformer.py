@@ -14,6 +14,7 @@ from undertone.models.base import ModelState  # noqa: E402
 from undertone.models.corpus import Corpus  # noqa: E402
 from undertone.models.transformer import TransformerModel, TransformerSettings  # noqa: E402
 from undertone.train.loop import LabelledCorpus, train_network  # noqa: E402
+from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.settings import TrainSettings  # noqa: E402
 
 TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
@@ -118,13 +119,16 @@ def test_it_is_fine_tuned_by_the_same_loop_as_any_torch_model(folder, tmp_path):
     model = create(folder)
     untrained = model.state().tensors
     labels = torch.tensor([1, 0, 1, 0])
-    data = LabelledCorpus(Corpus(model.encode(TEXTS), model.device), labels)
+    corpus = Corpus(model.encode(TEXTS), model.device)
+    targets = Targets(labels.numpy())
+    objective = LabelObjective(ObjectiveSettings(), targets, network=model.network, device=model.device)
     settings = TrainSettings(epochs=8, max_learning_rate=0.01, precision="fp32")
     position = train_network(
         model,
-        data,
-        data,
+        corpus,
+        LabelledCorpus(corpus, labels),
         settings,
+        objective=objective,
         seed=0,
         run_dir=tmp_path,
         identity={},

@@ -31,10 +31,7 @@ def measure(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str],
     """
     sample = _spaced(texts, FIRST_BATCH)
     predict_proba(sample)  # compiles, fills caches
-    # The faster of two: a model may load its compiler when it has read so much, and that is no reason to stop growing.
-    while (elapsed := min(_timed(predict_proba, sample)[0] for _ in range(2))) < seconds / 10 and len(sample) < len(
-        texts
-    ):
+    while len(sample) < len(texts) and (elapsed := _faster_of_two(predict_proba, sample)) < seconds / 10:
         # At most ×8 a step: small batches tell little about large ones.
         growth = min(8.0, seconds / 5 / elapsed)
         sample = _spaced(texts, max(len(sample) + 1, int(len(sample) * growth)))
@@ -65,6 +62,11 @@ def _spaced(texts: Sequence[str], count: int) -> list[str]:
     """Evenly spaced texts, since splits are often sorted by label and by rating."""
     positions = np.linspace(0, len(texts) - 1, min(count, len(texts))).astype(int)
     return [texts[position] for position in positions]
+
+
+def _faster_of_two(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:
+    """Elapsed seconds: a model may load its compiler once it has read so much, which tells nothing of its speed."""
+    return min(_timed(predict_proba, texts)[0] for _ in range(2))
 
 
 def _timed(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> tuple[float, float]:
