@@ -142,6 +142,16 @@ def test_compress_distills_into_a_recipes_model_or_into_one_like_a_bundle(bow_fo
         assert (tmp_path / f"student{number}.training" / "soft-labels.parquet").exists()
 
 
+def test_soft_labels_of_one_command_teach_a_student_of_another(bow_folder, write, toy_file, tmp_path):
+    path = tmp_path / "soft.parquet"
+    told = compressing.label([str(bow_folder)], path, ['sources=["train"]'], data=str(toy_file), console=QUIET)
+    assert list(told["weights"]) == ["bow"]
+    options = {"soft_labels": path}
+    task = compressing.plan(str(write(BOW)), "distill", options, ['transfer.sources=["train"]'], data=None, seed=0)
+    compressing.compress(task, tmp_path / "student", resume=False, console=QUIET)
+    assert load(tmp_path / "student").provenance["compression"][0]["teachers"] == told
+
+
 def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
     def task(model, method="prune", options=(), assignments=(), data=None):
         return compressing.plan(str(model), method, dict(options), assignments, data=data, seed=0)

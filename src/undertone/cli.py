@@ -277,6 +277,28 @@ def compress(
         typer.echo(json.dumps(step, indent=1))
 
 
+@app.command(
+    epilog="Example:  undertone label runs/teachers/models/bow runs/teachers/models/lstm --data imdb "
+    "--set variants.crop=1 --out soft-labels.parquet"
+)
+def label(
+    models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file of soft labels to write.")],
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what teachers say of the reviews, with labels and without, for students to learn from.
+
+    --set sources=["train"], variants.mask=1 … say which texts.
+    """
+    from undertone import compressing
+
+    told = compressing.label(models, out, assignments or (), data=data, console=_progress_console())
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+
+
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")],

@@ -1,6 +1,6 @@
 """`undertone compress`: one compression step outside of a recipe, and the sweep over many of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from undertone import sweep as sweeping
-from undertone.bundle import load_trainable
+from undertone.bundle import load_bundle, load_trainable
 from undertone.compress import compressor
 from undertone.data import DataSettings, load_dataset
 from undertone.data.split import Splits, prepare
@@ -108,6 +108,32 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
         message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"
     console.print(f"{message}, {out}", highlight=False)
     return {**step, "validation_accuracy": accuracy, "size_bytes": smaller.size_bytes}
+
+
+def label(
+    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, console: Console
+) -> dict[str, Any]:
+    """Let models read a transfer set of `data` and write their blended soft labels; return what the file says of them.
+
+    `assignments` are settings of the transfer set. Needs the extra `train`.
+    """
+    try:
+        from undertone.compress.base import Teacher
+        from undertone.compress.distill import label as ask
+        from undertone.compress.soft_labels import write_soft_labels
+        from undertone.compress.transfer import TransferSettings, transfer_set
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    settings = parse(TransferSettings, override({}, assignments), source="--set")
+    teachers = [Teacher(Path(model).name, load_bundle(model_folder(model)).model) for model in models]
+    reviews = DataSettings(name=data)
+    splits = prepare(load_dataset(reviews, console=console), reviews)
+    transfer = transfer_set(splits, settings, seed=0)
+    with console.status(f"{len(models)} models read {len(transfer):,} texts"):
+        soft = ask(teachers, splits, transfer, weights=None)
+    write_soft_labels(soft, out)
+    console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
+    return dict(soft.provenance)
 
 
 def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from undertone.models.base import ModelState  # noqa: E402
 from undertone.models.corpus import Corpus  # noqa: E402
 from undertone.models.transformer import TransformerModel, TransformerSettings  # noqa: E402
 from undertone.train.loop import LabelledCorpus, train_network  # noqa: E402
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets  # noqa: E402
 from undertone.train.settings import TrainSettings  # noqa: E402
 
 TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
