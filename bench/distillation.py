@@ -118,7 +118,7 @@ class Work:
         else:
             run = {"seed": seed, "run_dir": self.work / "training", "resume": False, "console": self.console}
             reviews = transfer.texts[: transfer.num_reviews]
-            student = new_model(entry.model, self.splits, reviews, None, **run)
+            student, _ = new_model(entry.model, self.splits, reviews, None, **run)
             train_model(
                 student, entry.train, transfer.texts, targets, self.splits.validation, objective=objective, **run
             )

@@ -34,7 +34,10 @@ epochs = 10_000
 max_learning_rate = 0.01
 log_every_steps = 1
 """
-VERBS = ["predict", "run", "train", "evaluate", "report", "data list", "data fetch", "data inspect"]
+COMPRESS = ("compress", "toy", "-o", "out", "--method")
+SOFT = ("--soft-labels",)
+VERBS = ["predict", "run", "train", "compress", "label", "evaluate", "export", "report", "data list", "data fetch"]
+VERBS += ["data inspect"]
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +192,25 @@ def test_train_leaves_a_model(undertone_command, folder):
     assert (folder / "trained" / "models" / "bow" / "bundle.json").exists()
 
 
+def test_compress_label_and_export_leave_what_they_promise(undertone_command, folder):
+    reviews = ("--data", "reviews.csv")
+    status, out, _ = undertone_command(
+        "compress", "toy", "--method", "prune", "--ratio", "0.5", "--set", "stages=0", *reviews, "-o", "half", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["ratio"] == 0.5
+    status, out, err = undertone_command("compress", "half", "--method", "quantize", "-o", "int8")
+    assert (status, out) == (0, "")
+    assert "MB" in err
+    status, out, _ = undertone_command("predict", "-m", "int8", "a lovely, superb film")
+    assert out.startswith("positive")
+    status, out, _ = undertone_command("export", "int8", "--format", "flat", "--out", "toy.flat", "--json")
+    assert json.loads(out)["size_bytes"] == (folder / "toy.flat").stat().st_size
+    train = ("--set", 'sources=["train"]')
+    status, out, _ = undertone_command("label", "int8", *reviews, *train, "--out", "soft.parquet", "--json")
+    assert (status, out) == (2, ""), "int8 was made from a model that was fitted on validation"
+
+
 def test_data_list_says_where_each_data_set_is(undertone_command):
     status, out, _ = undertone_command("data", "list", "--json")
     assert status == 0
@@ -285,6 +307,31 @@ SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
         (("data", "inspect", "missing.csv"), "missing.csv: no dataset of this name"),
         (("data", "inspect", "one.csv"), "one.csv: column 'sentiment' has only the label 'positive'"),
         (("data", "inspect", "reviews.csv", "--out", "empty.csv"), "cannot be written"),
+        ((*COMPRESS, "sqeeze"), "method sqeeze is unknown"),
+        ((*COMPRESS, "prune"), "toy: does not tell which reviews it learned from; name some by --data"),
+        ((*COMPRESS, "prune", "--ratio", "2"), "--method prune: ratio = 2.0: input should be less than"),
+        ((*COMPRESS, "prune", "--teacher", "bow"), "--method prune: teachers is unknown"),
+        ((*COMPRESS, "quantize", "--set", "storage=int4"), "--method quantize: storage = 'int4'"),
+        ((*COMPRESS, "quantize", "--data", "missing.csv"), "missing.csv: no dataset of this name"),
+        (("compress", "missing", "--method", "prune", "-o", "out"), "model missing is unknown"),
+        (("compress", "toy", "--method", "quantize", "-o", "folder", "-d", "reviews.csv"), "folder: exists already"),
+        ((*COMPRESS, "distill", "--data", "reviews.csv"), "has no unlabelled reviews to distill from"),
+        (
+            (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]'),
+            "distillation takes either teachers or a file of soft labels",
+        ),
+        (
+            (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "none.parquet"),
+            "none.parquet: no such file; write one by undertone",
+        ),
+        (
+            (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "reviews.csv"),
+            "reviews.csv: not a file of soft labels",
+        ),
+        (("label", "toy", "-d", "reviews.csv", "--out", "soft.parquet"), "has no unlabelled reviews to distill from"),
+        (("export", "toy", "--format", "onnx", "--out", "x.onnx"), "not for a model of kind bow; its formats: flat"),
+        (("export", "toy", "--format", "flatt", "--out", "x"), "--format flatt is unknown; did you mean flat?"),
+        (("export", "toy", "--format", "flat", "--out", "/proc/x"), "/proc/x: cannot be written"),
         (("report", "missing", "--out", "page"), "missing: no such results file"),
         (("report", "folder", "--out", "page"), "folder/results.json: no such results file"),
         (("report", "reviews.csv", "--out", "page"), "reviews.csv: not a results file"),

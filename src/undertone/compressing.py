@@ -102,7 +102,10 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
     step: dict[str, Any] = made.provenance["compression"][-1]
     accuracy = made.provenance["validation_accuracy"]
     smaller = load(out)
-    message = f"{accuracy:.2%} of validation, {smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
+    # A bow is fitted once more on train and validation, after which validation tells nothing.
+    refitted = " (which it was fitted on)" if getattr(made.model.settings, "refit", False) else ""
+    size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
+    message = f"{accuracy:.2%} of validation{refitted}, {size}"
     if task.entry.source is not None:
         before = load(task.entry.source)
         message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"

@@ -82,8 +82,8 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     assert subject.train is not None, "check_train_table has seen to it"
     # Variants have no words of their own, and the mask must stay unknown.
     reviews = transfer.texts[: transfer.num_reviews]
-    model = new_model(subject.settings, splits, reviews, subject.pretraining, **run)
-    prepare_seconds += time.perf_counter() - start
+    model, seconds = new_model(subject.settings, splits, reviews, subject.pretraining, **run)
+    prepare_seconds += seconds
     result = train_model(
         model,
         subject.train,

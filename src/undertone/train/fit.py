@@ -51,10 +51,8 @@ def fit(
     cls = model_class(settings.kind)
     if issubclass(cls, TorchModel):
         assert train is not None
-        start = time.perf_counter()
-        model = new_model(settings, splits, splits.train["text"].to_pylist(), pretraining, **run)
-        create_seconds = time.perf_counter() - start
         texts, targets = splits.train["text"].to_pylist(), Targets(labels_of(splits.train))
+        model, create_seconds = new_model(settings, splits, texts, pretraining, **run)
         result = train_model(model, train, texts, targets, splits.validation, objective=ObjectiveSettings(), **run)
         return replace(result, train_seconds=create_seconds + result.train_seconds)
     return _fit_closed(cls, settings, splits, console=run["console"])
@@ -92,18 +90,24 @@ def new_model(
     texts: Sequence[str],
     pretraining: PretrainSettings | None,
     **run: Unpack[Run],
-) -> TorchModel:
-    """Return a model that has seen no label: of the words of `texts`, pretrained on all train and unlabelled reviews
-    if there is a table for that."""
+) -> tuple[TorchModel, float]:
+    """Return a model that has seen no label, and the seconds it took, those before a resumption included.
+
+    Its words are those of `texts`; with a `pretrain` table, it has read all train and unlabelled reviews, and its words
+    are theirs.
+    """
+    start = time.perf_counter()
     cls = cast(type[TorchModel], model_class(settings.kind))
-    if pretraining is None:
-        return cls.create(settings, splits.labels, texts, seed=run["seed"])
-    reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
+    reviews = texts
+    if pretraining is not None:
+        reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
     model = cls.create(settings, splits.labels, reviews, seed=run["seed"])
-    run = run.copy()
-    run["run_dir"] /= "pretrain"
-    pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), **run)
-    return model
+    seconds = time.perf_counter() - start
+    if pretraining is not None:
+        run = run.copy()
+        run["run_dir"] /= "pretrain"
+        seconds += pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), **run)
+    return model, seconds
 
 
 def train_model(
