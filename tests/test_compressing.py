@@ -105,6 +105,14 @@ def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_
             "models.x is made of bow, which comes later; put bow first",
         ),
         ('[models.x]\nfrom = "x"\n[models.x.prune]', "models.x is made of x"),
+        (
+            BOW + '[models.x]\nfrom = "bow"\n[models.x.quantize]\n[models.x.train]\nepochs = 1\nmax_learning_rate = 1',
+            "models.x: quantize trains nothing; leave the train table out",
+        ),
+        (
+            BOW + '[models.bow.distill]\nsoft_labels = "soft.parquet"\nteacher_weights = [1.0]',
+            "teacher_weights are in the soft labels already; leave them out",
+        ),
         (BOW + "[models.bow.pretrain]\nepochs = 1\nmax_learning_rate = 1", 'pretrain is for kind "lstm"'),
         (
             BOW + "[models.bow.distill.objective]\nlosses = { lk = 1.0 }",

@@ -236,7 +236,7 @@ def train(
 
 @app.command(
     epilog="Examples:\n\nundertone compress runs/quick/models/lstm --method prune --ratio 0.5 --out small\n\n"
-    "undertone compress recipes/student.toml --method distill --teacher bow --out student\n\n"
+    "undertone compress student.toml --method distill --teacher runs/quick/models/lstm --out student\n\n"
     "undertone compress small --method quantize --out smaller"
 )
 def compress(

@@ -120,6 +120,8 @@ def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelR
     if len(methods) > 1:
         raise SettingsError(f"{source}: {prefix}: {' and '.join(methods)} are two steps; make a model of each")
     method = methods[0] if methods else None
+    if method == "quantize" and train_values is not None:
+        raise SettingsError(f"{source}: {prefix}: quantize trains nothing; leave the train table out")
     try:
         compress = None
         if method is not None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -185,3 +187,14 @@ def test_a_bow_student_of_three_labels_follows_its_teacher():
 def test_features_alone_would_not_train_the_classifier():
     with pytest.raises(ValueError, match="feature alone leaves the classifier as it was"):
         settings_of("feature")
+
+
+@pytest.mark.parametrize("kind", ["bow", "lstm"])
+def test_unlabelled_texts_need_a_teacher(kind, context):
+    with pytest.raises(SettingsError, match="texts without a label teach nothing; keep unlabelled reviews"):
+        distill(STUDENTS[kind], settings_of("hard", transfer=TransferSettings()), context)
+
+
+def test_a_network_that_does_not_tell_how_it_was_trained_is_refused(context):
+    with pytest.raises(SettingsError, match='kind = "lstm" needs a train table'):
+        distill(replace(STUDENTS["lstm"], train=None), settings_of(), context)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -165,3 +167,27 @@ def test_a_resumed_pruning_ends_as_an_uninterrupted_one(subjects, splits, tmp_pa
     again = prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path / "a", resume=True)))
     for name, tensor in whole.model.state().tensors.items():
         np.testing.assert_array_equal(tensor, again.model.state().tensors[name])
+
+
+@pytest.mark.parametrize("structure", ["units", "weights"])
+def test_a_resumed_pruning_takes_up_nothing_of_another_ratio(subjects, splits, tmp_path, structure):
+    from undertone.compress.base import Context
+
+    from .conftest import run_in
+
+    low, high = (PruneSettings(ratio=ratio, stages=1, structure=structure) for ratio in (0.3, 0.6))
+    prune(subjects["lstm"], high, Context(splits, run_in(tmp_path / "a")))
+    resumed = prune(subjects["lstm"], low, Context(splits, run_in(tmp_path / "a", resume=True)))
+    alone = prune(subjects["lstm"], low, Context(splits, run_in(tmp_path / "b")))
+    for name, tensor in alone.model.state().tensors.items():
+        np.testing.assert_array_equal(tensor, resumed.model.state().tensors[name])
+
+
+def test_a_train_table_is_there_if_and_only_if_it_is_needed(subjects, context):
+    lstm = replace(subjects["lstm"], train=None)
+    with pytest.raises(SettingsError, match='kind = "lstm" needs a train table'):
+        prune(lstm, PruneSettings(ratio=0.5), context)
+    assert prune(lstm, PruneSettings(ratio=0.5, stages=0), context).model.settings.hidden_size == 5
+    bow = replace(subjects["bow"], train=subjects["lstm"].train)
+    with pytest.raises(SettingsError, match='kind = "bow" has no use for a train table'):
+        prune(bow, PruneSettings(ratio=0.5), context)

@@ -216,7 +216,7 @@ def test_right_is_what_the_label_says_and_without_one_what_the_teacher_says(targ
 
 def test_without_a_teacher_every_review_needs_a_label():
     Targets(np.array([0, 1]))
-    with pytest.raises(AssertionError, match="nothing to learn from"):
+    with pytest.raises(SettingsError, match="texts without a label teach nothing"):
         Targets(LABELS)
 
 

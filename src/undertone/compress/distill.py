@@ -26,7 +26,7 @@ from undertone.models.bow import BowModel, BowSettings
 from undertone.models.corpus import Corpus, sorted_batches
 from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
 from undertone.settings import Settings
-from undertone.train.fit import labels_of, new_model, train_model
+from undertone.train.fit import check_train_table, labels_of, new_model, train_model
 from undertone.train.objectives import ObjectiveSettings, Targets
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
@@ -46,6 +46,12 @@ class DistillSettings(Settings):
     transfer: TransferSettings = TransferSettings()
 
     @model_validator(mode="after")
+    def _teachers_are_weighted_once(self) -> Self:
+        if self.teacher_weights is not None and self.soft_labels is not None:
+            raise ValueError("teacher_weights are in the soft labels already; leave them out")
+        return self
+
+    @model_validator(mode="after")
     def _classifier_learns(self) -> Self:
         if set(self.objective.losses) == {"feature"}:
             raise ValueError(
@@ -57,8 +63,10 @@ class DistillSettings(Settings):
 def distill(subject: Subject, settings: DistillSettings, context: Context) -> Compressed:
     """Train a student of the subject's settings; what the teachers said stays in the run's folder.
 
-    SettingsError if there is neither teacher nor soft labels, or both; DataError if soft labels miss a review.
+    SettingsError if there is neither teacher nor soft labels, or both, or a network without a train table; DataError if
+    soft labels miss a review.
     """
+    check_train_table(subject.settings, subject.train)
     start = time.perf_counter()
     splits, run = context.splits, context.run
     transfer = transfer_set(splits, settings.transfer, seed=0)
@@ -79,7 +87,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
         student = _fit_bow(subject.settings, transfer, targets, settings.objective, context)
         seconds = prepare_seconds + time.perf_counter() - start
         return Compressed(student, seconds, accuracy_on_validation(student, splits), figures)
-    assert subject.train is not None, "check_train_table has seen to it"
+    assert subject.train is not None
     # Variants have no words of their own, and the mask must stay unknown.
     reviews = transfer.texts[: transfer.num_reviews]
     model, seconds = new_model(subject.settings, splits, reviews, subject.pretraining, **run)

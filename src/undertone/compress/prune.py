@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from undertone.models.bow_fit import find_ngrams
 from undertone.models.lstm import LSTMModel
 from undertone.models.torch_model import TorchModel
 from undertone.settings import Settings
-from undertone.train.fit import train_model
+from undertone.train.fit import check_train_table, train_model
 from undertone.train.objectives import ObjectiveSettings, Targets
 from undertone.train.settings import TrainSettings
 
@@ -47,6 +48,8 @@ class PruneSettings(Settings):
     """Units that go: hidden units, embedding dimensions, words of the vocabulary."""
     slot_bits: int | None = Field(default=None, ge=16, le=24)
     """Of a bow: its new table has 2 ** slot_bits slots; None keeps the size."""
+    inverse_regularization: float = Field(default=0.5, gt=0)
+    """Of a bow: C of the fit of what is left. As it follows a model that was regularized, it needs less of it."""
     stages: int = Field(default=4, ge=0)
     """1 prunes in one shot; 0 does so and trains nothing afterwards."""
     epochs: int = Field(default=1, ge=1)
@@ -65,6 +68,8 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
     if settings.ratio is not None and settings.max_accuracy_drop is not None:
         raise SettingsError("give either ratio or max_accuracy_drop")
     assert subject.model is not None
+    if settings.stages:
+        check_train_table(subject.settings, subject.train)
     texts = transfer_set(context.splits, settings.transfer, seed=0)
     pruning = _Pruning(subject.model, _training(subject, settings), settings, context, texts)
     if settings.max_accuracy_drop is None:
@@ -115,15 +120,17 @@ class _Pruning:
         return Targets(self.texts.labels, np.concatenate([self.whole.logits(chunk) for chunk in chunks]))
 
     def to(self, ratio: float) -> Compressed:
+        """Prune; each ratio trains in a folder of its own, lest a resumed one goes on with another's weights."""
         stages = self.settings.stages
         shares = [ratio * (1 - (1 - stage / stages) ** 3) for stage in range(1, stages + 1)] or [ratio]
+        folder = self.context.run["run_dir"] / f"ratio-{ratio:.6g}"
         start = time.perf_counter()
         if isinstance(self.whole, BowModel):
             model: Model = self._ngrams(self.whole, shares)
         elif isinstance(self.whole, TorchModel) and self.settings.structure == "weights":
-            model = self._weights(self.whole, shares)
+            model = self._weights(self.whole, shares, folder)
         elif isinstance(self.whole, LSTMModel):
-            model = self._units(self.whole, shares)
+            model = self._units(self.whole, shares, folder)
         else:
             raise SettingsError(f'a {self.whole.settings.kind} is pruned by its weights; set structure = "weights"')
         seconds = time.perf_counter() - start
@@ -142,8 +149,9 @@ class _Pruning:
             if presence is None:
                 presence = find_ngrams(self.texts.texts, model.settings, model.keys)
             presence = presence.only(np.searchsorted(presence.keys, model.keys))
+            fitted = model.settings.model_copy(update={"inverse_regularization": settings.inverse_regularization})
             model = fit_bow_student(
-                model.settings,
+                fitted,
                 presence,
                 self.targets,
                 whole.labels,
@@ -152,7 +160,7 @@ class _Pruning:
             )
         return model
 
-    def _units(self, whole: LSTMModel, shares: Sequence[float]) -> LSTMModel:
+    def _units(self, whole: LSTMModel, shares: Sequence[float], folder: Path) -> LSTMModel:
         parts, full = self.settings.parts, sizes(whole)
         model = whole
         for stage, share in enumerate(shares, 1):
@@ -168,10 +176,10 @@ class _Pruning:
             model = cut(model, target, counts)
             strength = self.settings.group_lasso
             penalty = group_lasso(model, strength) if strength and stage < len(shares) else None
-            self._train(model, stage, penalty)
+            self._train(model, folder / f"stage-{stage}", penalty)
         return model
 
-    def _weights(self, whole: TorchModel, shares: Sequence[float]) -> TorchModel:
+    def _weights(self, whole: TorchModel, shares: Sequence[float], folder: Path) -> TorchModel:
         model = type(whole).from_state(whole.settings, whole.labels, whole.state())
         matrices = [p for p in model.network.parameters() if p.dim() > 1]
         for stage, share in enumerate(shares, 1):
@@ -181,17 +189,17 @@ class _Pruning:
                 matrix.data *= kept
                 # A weight without gradient stays at zero: its moments are zero, and decay leaves zero where it is.
                 hooks.append(matrix.register_hook(kept.mul))  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._train(model, stage, None)
+            self._train(model, folder / f"stage-{stage}", None)
             for hook in hooks:
                 hook.remove()
         return model
 
-    def _train(self, model: TorchModel, stage: int, penalty: Callable[[], torch.Tensor] | None) -> None:
+    def _train(self, model: TorchModel, folder: Path, penalty: Callable[[], torch.Tensor] | None) -> None:
         if self.settings.stages == 0:
             return
-        assert self.train is not None, "a torch model has a train table"
+        assert self.train is not None
         run = self.context.run.copy()
-        run["run_dir"] /= f"stage-{stage}"
+        run["run_dir"] = folder
         train_model(
             model,
             self.train,

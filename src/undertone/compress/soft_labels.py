@@ -69,11 +69,9 @@ def read_soft_labels(path: Path) -> SoftLabels:
         labels = tuple(described["labels"])
         is_unchanged = _digest(ids, logits, described) == digest
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; write one by undertone compress --method distill") from None
+        raise DataError(f"{path}: no such file; write one by undertone label") from None
     except (OSError, pa.ArrowException, AttributeError, ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{path}: not a file of soft labels; write one by undertone compress --method distill"
-        ) from None
+        raise DataError(f"{path}: not a file of soft labels; write one by undertone label") from None
     if not is_unchanged:
         raise DataError(f"{path}: changed since it was written; copy it again")
     return SoftLabels(ids, logits, labels, described["provenance"])

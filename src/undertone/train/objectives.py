@@ -27,7 +27,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Targets:
-    """What is known about N reviews.
+    """What is known about N reviews; SettingsError if there is nothing to learn of one.
 
     `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
     float32 [N, G], if a teacher has read them.
@@ -38,7 +38,11 @@ class Targets:
     teacher_features: Float32Array | None = None
 
     def __post_init__(self) -> None:
-        assert self.teacher_logits is not None or (self.labels != UNLABELLED).all(), "nothing to learn from"
+        if self.teacher_logits is None and (self.labels == UNLABELLED).any():
+            raise SettingsError(
+                "without a teacher, texts without a label teach nothing; keep unlabelled reviews and variants out of "
+                "transfer, or add a loss that has a teacher"
+            )
 
 
 class ObjectiveSettings(Settings):
