@@ -251,7 +251,7 @@ def compress(
     ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="prune: try many ratios, seeds and schedules.")] = False,
     data: Annotated[str | None, typer.Option("--data", "-d", help="Reviews; by default those it learned from.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training; by default the recipe's, or 0.")] = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
     as_json: JsonOption = False,
@@ -269,6 +269,8 @@ def compress(
     task = compressing.plan(model, method, given, assignments or (), data=data, seed=seed)
     console = _progress_console()
     if sweep:
+        if resume or seed is not None:
+            raise SettingsError("--sweep goes on by itself and has seeds of its own; leave out --resume and --seed")
         rows = compressing.sweep(task, out, console=console)
         typer.echo(json.dumps(rows, indent=1)) if as_json else compressing.render(rows, Console())
         return

@@ -14,7 +14,7 @@ from undertone.bundle import load_bundle, load_trainable
 from undertone.compress import compressor
 from undertone.data import DataSettings, load_dataset
 from undertone.data.split import Splits, prepare
-from undertone.errors import SettingsError
+from undertone.errors import MissingExtraError, SettingsError
 from undertone.predictor import load, model_folder
 from undertone.recipe import ModelRecipe, missing_extra, read_recipe
 from undertone.runs import save_made
@@ -45,7 +45,13 @@ class Task:
 
 
 def plan(
-    model: str, method: str, options: Mapping[str, Any], assignments: Iterable[str], *, data: str | None, seed: int
+    model: str,
+    method: str,
+    options: Mapping[str, Any],
+    assignments: Iterable[str],
+    *,
+    data: str | None,
+    seed: int | None,
 ) -> Task:
     """Check a step before anything is read or trained; SettingsError names the option that is wrong.
 
@@ -55,7 +61,8 @@ def plan(
         cls = compressor(method).settings
         settings = parse(cls, override(dict(options), assignments), source=f"--method {method}")
         if method == "distill":
-            entry, reviews = _student(model)
+            entry, reviews, own_seed = _student(model)
+            seed = own_seed if seed is None else seed
             entry = replace(entry, method=method, compress=settings)
         else:
             bundle = load_trainable(model_folder(model))
@@ -67,20 +74,24 @@ def plan(
         reviews = {**reviews, "name": data} if reviews and reviews["name"] == data else {"name": data}
     if not reviews:
         raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
-    return Task(Path(model).stem, entry, parse(DataSettings, reviews, source="--data"), seed)
+    return Task(Path(model).stem, entry, parse(DataSettings, reviews, source="--data"), seed or 0)
 
 
-def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None]:
-    """Return the student's settings and reviews: those of a recipe's only model, or of a trained model."""
+def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
+    """Return the student's settings, reviews and seed: those of a recipe's only model, or of a trained model."""
     if model.endswith(".toml"):
         recipe = read_recipe(Path(model))
         new = [entry for entry in recipe.models.values() if entry.model is not None]
         if len(recipe.models) != 1 or not new:
             raise SettingsError(f"{model}: a student's recipe has one model with a kind; this has {len(recipe.models)}")
-        return new[0], recipe.data.model_dump(mode="json")
+        if new[0].method is not None:
+            raise SettingsError(
+                f"{model}: says itself how to distill; use undertone train {model}, or take that table out"
+            )
+        return new[0], recipe.data.model_dump(mode="json"), recipe.seed
     bundle = load_trainable(model_folder(model))
     reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
-    return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews
+    return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews, 0
 
 
 def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:
@@ -141,8 +152,10 @@ def label(
 
 def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
     """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
-    from undertone.report.figures import pruning_sweep
-
+    try:
+        from undertone.report.figures import pruning_sweep
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'undertone[report]'") from None
     splits = task.splits(console)
     run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
     table = sweeping.summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))

@@ -32,8 +32,11 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
 
     SettingsError if what it is made from does not fit the reviews or its kind.
     """
+    from undertone.train.checkpoint import forget
     from undertone.train.fit import fit
 
+    if not run["resume"]:
+        forget(run["run_dir"])
     if entry.method is None:
         assert entry.model is not None, "a recipe's model has a kind or is made from another"
         fitted = fit(entry.model, entry.train, splits, pretraining=entry.pretrain, **run)

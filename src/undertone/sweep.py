@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undertone.bundle import save_bundle
+from undertone.bundle import load_bundle, save_bundle
 from undertone.data.atomic import replacing
 from undertone.data.split import Splits
 from undertone.errors import DataError, SettingsError
@@ -51,25 +51,32 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     In one shot and in stages, a model is trained for the same number of epochs. SettingsError if the recipe step gives
     a ratio of its own, or `out` holds another sweep.
     """
-    from undertone.compress.prune import PruneSettings
+    from undertone.compress.prune import PruneSettings, refuse_seen_validation
 
     settings = entry.compress
     if not isinstance(settings, PruneSettings):
         raise SettingsError("a sweep is of method prune")
     if settings.ratio is not None or settings.max_accuracy_drop is not None:
         raise SettingsError("a sweep tries ratios of its own; leave out ratio and max_accuracy_drop")
+    if settings.stages < 2:
+        raise SettingsError(f"stages = {settings.stages}: a sweep compares one shot with stages; give 2 or more")
     assert entry.source is not None
+    whole = load_bundle(find(entry.source))
+    refuse_seen_validation(whole.model, "a sweep")
     path = out / ROWS_NAME
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
     rows = _read(path, head)
     console = run["console"]
     if not rows:
-        whole = load(find(entry.source))
         rows.append(_measured("whole", 0.0, 0, find(entry.source), splits))
         _append(path, rows[-1], head=head)
-        console.print(f"{whole.kind}: {rows[0].validation_accuracy:.2%} of validation before pruning")
+        console.print(f"{whole.manifest.kind}: {rows[0].validation_accuracy:.2%} of validation before pruning")
     done = {(row.schedule, row.ratio, row.seed) for row in rows}
-    todo = [plan for plan in _plans(settings) if (plan[0], plan[1], plan[2]) not in done]
+    todo = [
+        plan
+        for plan in _plans(settings, has_epochs=whole.manifest.kind != "bow")
+        if (plan[0], plan[1], plan[2]) not in done
+    ]
     for number, (schedule, ratio, seed, changed) in enumerate(todo, 1):
         step = ModelRecipe(None, entry.source, entry.train, "prune", changed)
         with tempfile.TemporaryDirectory() as scratch:
@@ -87,13 +94,11 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     return rows
 
 
-def _plans(settings: "PruneSettings") -> Iterator[tuple[str, float, int, "PruneSettings"]]:
-    stages = max(2, settings.stages)
-    schedules = {
-        "one shot": {"stages": 1, "epochs": stages * settings.epochs},
-        "gradual": {"stages": stages},
-    }
-    for seed in range(NUM_SEEDS):
+def _plans(settings: "PruneSettings", *, has_epochs: bool) -> Iterator[tuple[str, float, int, "PruneSettings"]]:
+    in_one = {"stages": 1, "epochs": settings.stages * settings.epochs} if has_epochs else {"stages": 1}
+    schedules: dict[str, dict[str, int]] = {"one shot": in_one, "gradual": {}}
+    # Without epochs a model is fitted in closed form: another seed changes nothing.
+    for seed in range(NUM_SEEDS if has_epochs else 1):
         for ratio in RATIOS:
             for schedule, changes in schedules.items():
                 yield schedule, ratio, seed, settings.model_copy(update={"ratio": ratio, **changes})

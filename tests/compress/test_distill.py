@@ -10,7 +10,7 @@ from undertone.compress.distill import SOFT_LABELS_NAME, DistillSettings, distil
 from undertone.compress.soft_labels import read_soft_labels, write_soft_labels
 from undertone.compress.transfer import TransferSettings, transfer_set
 from undertone.errors import DataError, SettingsError
-from undertone.models.base import Model
+from undertone.models.base import Model, ModelState
 from undertone.models.bow import BowModel
 from undertone.train.fit import labels_of
 from undertone.train.objectives import ObjectiveSettings
@@ -35,7 +35,7 @@ class Oracle(Model):
         return np.concatenate([-scores / 2, scores / 2], axis=1)
 
     def state(self):
-        raise NotImplementedError
+        return ModelState({"scale": np.array(self.scale)})
 
     @classmethod
     def from_state(cls, settings, labels, state):
@@ -198,3 +198,33 @@ def test_unlabelled_texts_need_a_teacher(kind, context):
 def test_a_network_that_does_not_tell_how_it_was_trained_is_refused(context):
     with pytest.raises(SettingsError, match='kind = "lstm" needs a train table'):
         distill(replace(STUDENTS["lstm"], train=None), settings_of(), context)
+
+
+def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
+    soft = label([Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings(), seed=0), weights=[1.0])
+    write_soft_labels(soft, tmp_path / "soft.parquet")
+    other = Context(replace(splits, digest="another"), context.run)
+    with pytest.raises(SettingsError, match=r"soft\.parquet: is of other reviews or another split than tiny has now"):
+        distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "soft.parquet"), other)
+
+
+def test_teachers_of_one_name_or_of_no_use_are_refused(context, splits):
+    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    with pytest.raises(SettingsError, match="teachers o, o: give folders of different names"):
+        label([Teacher("o", Oracle()), Teacher("o", Oracle())], splits, transfer, weights=None)
+    with pytest.raises(SettingsError, match="the teachers tell nothing of tiny's labels"):
+        label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None)
+
+
+def test_a_resumed_distillation_asks_another_teacher_anew(splits, tmp_path):
+    second = Oracle(scale=2.0)
+    distill(STUDENTS["bow"], settings_of(), Context(splits, run_in(tmp_path), (Teacher("oracle", Oracle()),)))
+    resumed = Context(splits, run_in(tmp_path, resume=True), (Teacher("oracle", second),))
+    distill(STUDENTS["bow"], settings_of(), resumed)
+    assert second.num_read > 0
+
+
+def test_a_student_is_not_trained_in_less_than_fp32(context, splits):
+    small = Subject(LSTM.model_copy(update={"storage": "int8"}), TRAIN)
+    with pytest.raises(SettingsError, match="train in fp32 and quantize the model afterwards"):
+        distill(small, settings_of(), Context(splits, context.run, (Teacher("o", Oracle()),)))

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
+from undertone.compress.base import Context, Subject
 from undertone.compress.prune import PruneSettings, prune
-from undertone.compress.prune_lstm import Sizes, cut, group_lasso, sizes, unit_strengths
+from undertone.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
 from undertone.errors import SettingsError
+from undertone.models.bow import BowModel
 from undertone.models.lstm import LSTMModel
 from undertone.models.lstm_settings import LSTMSettings
 from undertone.models.packed import unpack
@@ -73,7 +76,7 @@ def test_the_weakest_units_go():
 
 def test_the_group_lasso_shrinks_whole_units():
     model = random_lstm()
-    penalty = group_lasso(model, 1.0)
+    penalty = GroupLasso(model, 1.0)
     optimizer = torch.optim.SGD(model.network.parameters(), lr=0.02)
     before = penalty().item()
     for _ in range(20):
@@ -81,7 +84,7 @@ def test_the_group_lasso_shrinks_whole_units():
         penalty().backward()
         optimizer.step()
     assert penalty().item() < 0.7 * before
-    assert group_lasso(model, 2.0)().item() == pytest.approx(2 * penalty().item())
+    assert GroupLasso(model, 2.0)().item() == pytest.approx(2 * penalty().item())
 
 
 @pytest.mark.parametrize("stages", [0, 1, 3])
@@ -158,10 +161,6 @@ def test_ratio_and_accuracy_drop_exclude_each_other(subjects, context):
 
 
 def test_a_resumed_pruning_ends_as_an_uninterrupted_one(subjects, splits, tmp_path):
-    from undertone.compress.base import Context
-
-    from .conftest import run_in
-
     settings = PruneSettings(ratio=0.5, stages=2)
     whole = prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path / "a")))
     again = prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path / "a", resume=True)))
@@ -171,10 +170,6 @@ def test_a_resumed_pruning_ends_as_an_uninterrupted_one(subjects, splits, tmp_pa
 
 @pytest.mark.parametrize("structure", ["units", "weights"])
 def test_a_resumed_pruning_takes_up_nothing_of_another_ratio(subjects, splits, tmp_path, structure):
-    from undertone.compress.base import Context
-
-    from .conftest import run_in
-
     low, high = (PruneSettings(ratio=ratio, stages=1, structure=structure) for ratio in (0.3, 0.6))
     prune(subjects["lstm"], high, Context(splits, run_in(tmp_path / "a")))
     resumed = prune(subjects["lstm"], low, Context(splits, run_in(tmp_path / "a", resume=True)))
@@ -191,3 +186,36 @@ def test_a_train_table_is_there_if_and_only_if_it_is_needed(subjects, context):
     bow = replace(subjects["bow"], train=subjects["lstm"].train)
     with pytest.raises(SettingsError, match='kind = "bow" has no use for a train table'):
         prune(bow, PruneSettings(ratio=0.5), context)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("bow", {"group_lasso": 0.1}, "group_lasso has no effect where ngrams are pruned"),
+        ("lstm", {"slot_bits": 17}, "slot_bits has no effect where units are pruned"),
+        ("lstm", {"structure": "weights", "parts": ("words",)}, "parts has no effect where weights are pruned"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(subjects, context, kind, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        prune(subjects[kind], PruneSettings(**settings), context)
+
+
+def test_accuracy_that_was_learned_is_no_measure(subjects, context):
+    seen = BowModel.from_state(
+        BOW.model_copy(update={"refit": True}), subjects["bow"].model.labels, subjects["bow"].model.state()
+    )
+    with pytest.raises(
+        SettingsError, match="max_accuracy_drop compares accuracy on validation, on which the model was"
+    ):
+        prune(Subject(seen.settings, None, seen), PruneSettings(max_accuracy_drop=1), context)
+
+
+def test_a_resumed_training_of_another_model_is_refused(subjects, splits, tmp_path):
+    settings = PruneSettings(ratio=0.5, stages=1)
+    prune(subjects["lstm"], settings, Context(splits, run_in(tmp_path)))
+    other = LSTMModel.from_state(LSTM, subjects["lstm"].model.labels, subjects["lstm"].model.state())
+    with torch.no_grad():
+        other.network.classifier.weight.mul_(2)
+    with pytest.raises(SettingsError, match=r"reviews was|starting weights was"):
+        prune(Subject(LSTM, TRAIN, other), settings, Context(splits, run_in(tmp_path, resume=True)))

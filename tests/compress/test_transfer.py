@@ -98,7 +98,7 @@ def test_a_source_named_twice_counts_once(splits):
 @pytest.mark.parametrize("source", ["train", "unlabelled"])
 def test_an_empty_source_is_refused_in_one_line(splits, source):
     splits = replace(splits, **{source: SCHEMA.empty_table()})
-    message = f"tiny: has no {source} reviews to distill from; leave them out of transfer.sources"
+    message = f"tiny: has no {source} reviews to distill from; leave them out of sources"
     with pytest.raises(DataError, match=message):
         transfer_set(splits, TransferSettings(), seed=0)
 

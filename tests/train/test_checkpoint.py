@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from undertone.errors import OutputError, SettingsError
-from undertone.train.checkpoint import load_checkpoint, refuse_changes, save_checkpoint
+from undertone.train.checkpoint import CHECKPOINT_NAME, forget, load_checkpoint, refuse_changes, save_checkpoint
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):
@@ -58,3 +58,13 @@ def test_a_change_is_named_with_both_values(tmp_path):
     refuse_changes(tmp_path, {"seed": 1}, {"seed": 1})
     with pytest.raises(SettingsError, match=r"train\.epochs was 2 when this run began and is 3 now"):
         refuse_changes(tmp_path, {"seed": 1, "train.epochs": 2}, {"seed": 1, "train.epochs": 3})
+
+
+def test_a_new_run_forgets_every_part_of_an_old_one(tmp_path):
+    for part in ("", "pretrain", "ratio-0.5/stage-1"):
+        (tmp_path / part).mkdir(parents=True, exist_ok=True)
+        (tmp_path / part / CHECKPOINT_NAME).write_bytes(b"old")
+    (tmp_path / "metrics.jsonl").write_text("")
+    forget(tmp_path)
+    assert not list(tmp_path.rglob(CHECKPOINT_NAME))
+    assert (tmp_path / "metrics.jsonl").exists()

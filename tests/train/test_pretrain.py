@@ -343,3 +343,11 @@ def test_fit_pretrains_on_unlabelled_reviews_too_and_ends_in_a_classifier(splits
     assert len(events(tmp_path / "model" / "pretrain", "epoch")) == PRETRAIN.epochs
     assert len(events(tmp_path / "model", "epoch")) == train.epochs
     assert result.train_seconds > events(tmp_path / "model" / "pretrain", "epoch")[-1]["seconds"]
+
+
+@pytest.mark.parametrize("name", ["label_smoothing", "ema_decay", "compile"])
+def test_training_settings_without_a_meaning_here_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is not for pretraining; leave it out"):
+        PretrainSettings.model_validate(
+            {"epochs": 1, "max_learning_rate": 0.01, name: 0.5 if name != "compile" else True}
+        )

@@ -59,3 +59,8 @@ def accuracy_on_validation(model: Model, splits: Splits) -> float:
     """Return the share of validation reviews that a model gets right."""
     predicted = model.logits(splits.validation["text"].to_pylist()).argmax(axis=1)
     return float((predicted == labels_of(splits.validation)).mean())
+
+
+def saw_validation(model: Model) -> bool:
+    """Say whether a model was fitted on validation too, so that its accuracy there tells nothing."""
+    return bool(getattr(model.settings, "refit", False))

@@ -6,6 +6,7 @@ what it is told of them. The control is the loss `hard` alone on the source `tra
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 
-from undertone.compress.base import Compressed, Context, Subject, Teacher, accuracy_on_validation
+from undertone.compress.base import Compressed, Context, Subject, Teacher, accuracy_on_validation, saw_validation
 from undertone.compress.blend import blend, centred, fit_weights
 from undertone.compress.distill_bow import fit_bow_student, student_ngrams
 from undertone.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
@@ -28,6 +29,7 @@ from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
 from undertone.settings import Settings
 from undertone.train.fit import check_train_table, labels_of, new_model, train_model
 from undertone.train.objectives import ObjectiveSettings, Targets
+from undertone.train.run import state_digest
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
 _TEACHER_CHUNK = 1_024
@@ -123,6 +125,11 @@ def _soft_labels(settings: DistillSettings, context: Context, transfer: Transfer
         raise SettingsError("distillation takes either teachers or a file of soft labels")
     if settings.soft_labels:
         soft = read_soft_labels(settings.soft_labels)
+        if soft.provenance.get("data_digest") != context.splits.digest:
+            raise SettingsError(
+                f"{settings.soft_labels}: is of other reviews or another split than {context.splits.name} has now; "
+                "label them again by undertone label"
+            )
         if soft.labels != context.splits.labels:
             raise SettingsError(
                 f"{settings.soft_labels}: its labels are {', '.join(soft.labels)}, "
@@ -130,14 +137,21 @@ def _soft_labels(settings: DistillSettings, context: Context, transfer: Transfer
             )
         return soft
     path = context.run["run_dir"] / SOFT_LABELS_NAME
-    teachers = [teacher.name for teacher in context.teachers]
     if context.run["resume"] and path.exists():
         kept = read_soft_labels(path)
-        if kept.provenance["data_digest"] == context.splits.digest and list(kept.provenance["weights"]) == teachers:
+        if kept.provenance.get("asked") == _asked(settings, context):
             return kept
     soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights)
+    soft = replace(soft, provenance={**soft.provenance, "asked": _asked(settings, context)})
     write_soft_labels(soft, path)
     return soft
+
+
+def _asked(settings: DistillSettings, context: Context) -> dict[str, Any]:
+    """Return what soft labels depend on, so that a resumed run knows whether to ask again."""
+    digests = [state_digest(teacher.model.state().tensors) for teacher in context.teachers]
+    wanted = settings.model_dump(mode="json", include={"teacher_weights", "transfer"})
+    return {"teachers": digests, "data": context.splits.digest, **wanted}
 
 
 def label(
@@ -147,6 +161,10 @@ def label(
 
     SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there.
     """
+    if len({teacher.name for teacher in teachers}) < len(teachers):
+        raise SettingsError(
+            f"teachers {', '.join(teacher.name for teacher in teachers)}: give folders of different names"
+        )
     for teacher in teachers:
         if teacher.model.labels != splits.labels:
             raise SettingsError(
@@ -155,6 +173,8 @@ def label(
             )
     if weights is None:
         fitted = fit_weights(_validation_logits(teachers, splits), labels_of(splits.validation))
+        if not fitted.any():
+            raise SettingsError(f"the teachers tell nothing of {splits.name}'s labels; give others, or teacher_weights")
     elif len(weights) == len(teachers):
         fitted = np.array(weights)
     else:
@@ -169,7 +189,7 @@ def label(
 
 def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
     for teacher in teachers:
-        if isinstance(teacher.model.settings, BowSettings) and teacher.model.settings.refit:
+        if saw_validation(teacher.model):
             raise SettingsError(
                 f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
                 "train it with refit = false, or give teacher_weights"

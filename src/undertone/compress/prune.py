@@ -5,7 +5,7 @@ stage prunes in one shot. After each stage the model learns from the labels and 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from undertone.compress.base import Compressed, Context, Subject, accuracy_on_validation
+from undertone.compress.base import Compressed, Context, Subject, accuracy_on_validation, saw_validation
 from undertone.compress.distill_bow import fit_bow_student
-from undertone.compress.prune_lstm import Sizes, cut, group_lasso, sizes
+from undertone.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
 from undertone.errors import SettingsError
 from undertone.models.base import Model
@@ -68,6 +68,9 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
     if settings.ratio is not None and settings.max_accuracy_drop is not None:
         raise SettingsError("give either ratio or max_accuracy_drop")
     assert subject.model is not None
+    _refuse_without_effect(subject.model, settings)
+    if settings.max_accuracy_drop is not None:
+        refuse_seen_validation(subject.model, "max_accuracy_drop")
     if settings.stages:
         check_train_table(subject.settings, subject.train)
     texts = transfer_set(context.splits, settings.transfer, seed=0)
@@ -75,6 +78,29 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
     if settings.max_accuracy_drop is None:
         return pruning.to(0.5 if settings.ratio is None else settings.ratio)
     return _highest_ratio(pruning, settings.max_accuracy_drop, context)
+
+
+_ONLY_FOR = {
+    "ngrams": {"slot_bits", "inverse_regularization"},
+    "units": {"structure", "parts", "epochs", "learning_rate_factor", "group_lasso"},
+    "weights": {"structure", "epochs", "learning_rate_factor"},
+}
+"""Settings that only some of what is pruned has a use for."""
+
+
+def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
+    what = "ngrams" if isinstance(model, BowModel) else settings.structure
+    useless = settings.model_fields_set & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
+    if useless:
+        raise SettingsError(f"{min(useless)} has no effect where {what} are pruned; leave it out")
+
+
+def refuse_seen_validation(model: Model, purpose: str) -> None:
+    """Raise SettingsError for a model whose accuracy on validation would be compared, but that was fitted on it."""
+    if saw_validation(model):
+        raise SettingsError(
+            f"{purpose} compares accuracy on validation, on which the model was fitted; set refit = false"
+        )
 
 
 def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None:
@@ -175,7 +201,7 @@ class _Pruning:
             counts = np.bincount(model.encode(self.texts.texts).ids, minlength=model.encoder.num_tokens)
             model = cut(model, target, counts)
             strength = self.settings.group_lasso
-            penalty = group_lasso(model, strength) if strength and stage < len(shares) else None
+            penalty = GroupLasso(model, strength) if strength and stage < len(shares) else None
             self._train(model, folder / f"stage-{stage}", penalty)
         return model
 
@@ -194,7 +220,7 @@ class _Pruning:
                 hook.remove()
         return model
 
-    def _train(self, model: TorchModel, folder: Path, penalty: Callable[[], torch.Tensor] | None) -> None:
+    def _train(self, model: TorchModel, folder: Path, penalty: GroupLasso | None) -> None:
         if self.settings.stages == 0:
             return
         assert self.train is not None

@@ -6,7 +6,6 @@ structures (Wen et al. 2018). A group lasso on these groups drives weak ones tow
 Shapes: E embedding dimensions, H hidden units, V ids, P poolings, D directions, C classes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -88,16 +87,18 @@ def cut(model: LSTMModel, target: Sizes, counts: IntArray) -> LSTMModel:
     return LSTMModel.from_state(settings.model_copy(update=changed), model.labels, state)
 
 
-def group_lasso(model: LSTMModel, strength: float) -> Callable[[], torch.Tensor]:
-    """Return the penalty: `strength` times the sum of the groups' norms (Yuan & Lin 2006)."""
-    network = model.network
-    assert isinstance(network, LSTMNetwork)
+class GroupLasso:
+    """The penalty: `strength` times the sum of the groups' norms (Yuan & Lin 2006)."""
 
-    def penalty() -> torch.Tensor:
-        norms = [embedding_strengths(network), *unit_strengths(network).values()]
-        return strength * torch.cat(norms).sum()
+    def __init__(self, model: LSTMModel, strength: float) -> None:
+        assert isinstance(model.network, LSTMNetwork)
+        self._network = model.network
+        self.strength = strength
 
-    return penalty
+    def __call__(self) -> torch.Tensor:
+        """Return what it adds to a step's loss."""
+        norms = [embedding_strengths(self._network), *unit_strengths(self._network).values()]
+        return self.strength * torch.cat(norms).sum()
 
 
 def embedding_strengths(network: LSTMNetwork) -> torch.Tensor:

@@ -65,9 +65,7 @@ def transfer_set(splits: Splits, settings: TransferSettings, *, seed: int) -> Tr
     for source in dict.fromkeys(settings.sources):
         table = splits.train if source == "train" else splits.unlabelled
         if not table.num_rows:
-            raise DataError(
-                f"{splits.name}: has no {source} reviews to distill from; leave them out of transfer.sources"
-            )
+            raise DataError(f"{splits.name}: has no {source} reviews to distill from; leave them out of sources")
         ids += table["id"].to_pylist()
         texts += table["text"].to_pylist()
         labels.append(labels_of(table))

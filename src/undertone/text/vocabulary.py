@@ -9,14 +9,13 @@ import numpy as np
 
 from undertone.errors import BundleError
 from undertone.text.cleaning import CleaningSettings
-from undertone.text.encoded import UNKNOWN_ID, EncodedTexts
+from undertone.text.encoded import FIRST_WORD_ID, UNKNOWN_ID, EncodedTexts
 from undertone.text.reference import token_hash, tokenize
 
 if TYPE_CHECKING:
     from undertone.text import kernel
 
 FILE_NAME = "vocabulary.txt"
-_FIRST_WORD_ID = UNKNOWN_ID + 1
 
 
 class Vocabulary:
@@ -47,7 +46,7 @@ class Vocabulary:
     @property
     def num_tokens(self) -> int:
         """Number of distinct ids, padding and unknown included."""
-        return _FIRST_WORD_ID + len(self.words)
+        return FIRST_WORD_ID + len(self.words)
 
     @cached_property
     def _tables(self) -> "tuple[kernel.CleaningTables, np.ndarray, np.ndarray]":
@@ -55,7 +54,7 @@ class Vocabulary:
 
         hashes = np.fromiter(map(token_hash, self.words), np.uint64, len(self.words))
         slots, positions = kernel.hash_table(hashes)
-        return kernel.cleaning_tables(self.cleaning), slots, positions + np.int32(_FIRST_WORD_ID)
+        return kernel.cleaning_tables(self.cleaning), slots, positions + np.int32(FIRST_WORD_ID)
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
         """Return the ids of each text's words, untruncated; a text without words has no ids."""
@@ -73,7 +72,7 @@ class Vocabulary:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {word: number for number, word in enumerate(self.words, _FIRST_WORD_ID)}
+        return {word: number for number, word in enumerate(self.words, FIRST_WORD_ID)}
 
     def encode_few(self, texts: Sequence[str]) -> EncodedTexts:
         """Return what `encode` does, in plain Python: faster than importing the compiler for a few texts."""

@@ -56,6 +56,12 @@ def remove_checkpoint(run_dir: Path) -> None:
     (run_dir / CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
+def forget(run_dir: Path) -> None:
+    """Remove the checkpoints of all parts of an earlier run, lest a new one goes on with some of them later."""
+    for path in sorted(run_dir.rglob(CHECKPOINT_NAME)):
+        path.unlink()
+
+
 def refuse_changes(run_dir: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Compare what a run began with against what it would go on with; SettingsError names a difference."""
     for name in sorted(before.keys() | now.keys()):

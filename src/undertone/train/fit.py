@@ -1,7 +1,7 @@
 """From splits to a fitted model, whatever its kind."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack, cast
 
@@ -19,9 +19,9 @@ from undertone.models.base import Model, ModelSettings
 from undertone.models.corpus import Corpus
 from undertone.models.torch_model import TorchModel
 from undertone.train.loop import LabelledCorpus, train_network
-from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Targets
+from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
 from undertone.train.pretrain import PretrainSettings, pretrain
-from undertone.train.run import Run, identity_of, reviews_digest
+from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
 
 
@@ -65,6 +65,11 @@ def check_train_table(settings: ModelSettings, train: TrainSettings | None) -> N
         raise SettingsError(f'kind = "{settings.kind}" needs a train table with epochs and max_learning_rate')
     if not has_epochs and train is not None:
         raise SettingsError(f'kind = "{settings.kind}" has no use for a train table; leave it out')
+    storage = getattr(settings, "storage", "fp32")
+    if has_epochs and storage != "fp32":
+        raise SettingsError(
+            f'storage = "{storage}" is no way to train; train in fp32 and quantize the model afterwards'
+        )
 
 
 def _fit_closed(cls: type[Model], settings: ModelSettings, splits: Splits, *, console: Console) -> FitResult:
@@ -118,7 +123,7 @@ def train_model(
     validation: pa.Table,
     *,
     objective: ObjectiveSettings,
-    penalty: Callable[[], torch.Tensor] | None = None,
+    penalty: Penalty | None = None,
     **run: Unpack[Run],
 ) -> FitResult:
     """Train a model, new or trained before, on texts and what is known of them; it is changed in place.
@@ -136,6 +141,8 @@ def train_model(
         **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
         "train reviews": reviews_digest(encoded, targets.labels, targets.teacher_logits, targets.teacher_features),
         "validation reviews": reviews_digest(encoded_validation, validation_labels),
+        "starting weights": state_digest(model.state().tensors),
+        "penalty": 0.0 if penalty is None else penalty.strength,
     }
     model.to(device)
     minimized = LabelObjective(

@@ -9,7 +9,7 @@ Shapes: N reviews, B batch, T tokens, C classes, F features of the student, G of
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -135,10 +135,19 @@ LOSSES: dict[str, Callable[[Batch], torch.Tensor]] = {
 }
 
 
+class Penalty(Protocol):
+    """What a step adds to the mean loss, such as a group lasso."""
+
+    strength: float
+
+    def __call__(self) -> torch.Tensor:
+        """Return it for the weights as they are."""
+
+
 class Objective(nn.Module):
     """What a step minimizes; its own weights, if it has any, are trained with the network's."""
 
-    penalty: Callable[[], torch.Tensor] | None = None
+    penalty: Penalty | None = None
     """What a step adds to the mean loss besides, such as a group lasso."""
 
     def forward(

@@ -9,10 +9,10 @@ Shapes: B batch, T tokens, E embedding, H hidden, V ids, K sampled words.
 
 import math
 from collections.abc import Sequence
-from typing import Unpack, cast
+from typing import Self, Unpack, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from undertone.errors import SettingsError
@@ -36,6 +36,13 @@ class PretrainSettings(TrainSettings):
 
     num_samples: int = Field(default=1_024, ge=1)
     """Words that the true next word is told apart from, drawn anew each step."""
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        for name in ("label_smoothing", "ema_decay", "compile"):
+            if getattr(self, name):
+                raise ValueError(f"{name} is not for pretraining; leave it out")
+        return self
 
 
 def pretrain(

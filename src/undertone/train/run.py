@@ -1,6 +1,7 @@
 """What every training is told besides settings and data, and how a resumed one is known to be the same."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -36,6 +37,15 @@ def reviews_digest(encoded: EncodedTexts, *arrays: npt.NDArray[np.generic] | Non
     for array in (encoded.ids, encoded.offsets, *arrays):
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def state_digest(tensors: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """Return a digest of weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()[:16]
 
 
