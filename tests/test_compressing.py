@@ -195,6 +195,14 @@ def test_a_students_recipe_gives_the_seed_unless_one_is_asked_for(write):
     assert compressing.plan(str(recipe), "distill", {}, [], data=None, seed=0).seed == 0
 
 
+def test_a_teacher_of_another_split_is_refused(write, bow_folder, tmp_path):
+    teachers = json.dumps([str(bow_folder)])
+    student = f'[models.student]\nkind = "bow"\n[models.student.distill]\nteachers = {teachers}'
+    recipe = read_recipe(write(student), ["data.seed=5"])
+    with pytest.raises(SettingsError, match=r"was trained on another split of reviews\.csv; give it and its student"):
+        runs.train(recipe, tmp_path / "other", resume=False, console=QUIET)
+
+
 def test_a_model_that_does_not_tell_its_reviews_needs_data(toy_bow_folder):
     with pytest.raises(SettingsError, match="does not tell which reviews it learned from; name some by --data"):
         compressing.plan(str(toy_bow_folder), "prune", {}, [], data=None, seed=0)

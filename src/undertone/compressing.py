@@ -19,7 +19,7 @@ from undertone.predictor import load, model_folder
 from undertone.recipe import ModelRecipe, missing_extra, read_recipe
 from undertone.runs import save_made
 from undertone.settings import override, parse
-from undertone.steps import make, trained_with
+from undertone.steps import make, teacher, trained_with
 
 if TYPE_CHECKING:
     from undertone.train.run import Run
@@ -132,16 +132,15 @@ def label(
     `assignments` are settings of the transfer set. Needs the extra `train`.
     """
     try:
-        from undertone.compress.base import Teacher
         from undertone.compress.distill import label as ask
         from undertone.compress.soft_labels import write_soft_labels
         from undertone.compress.transfer import TransferSettings, transfer_set
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
-    teachers = [Teacher(Path(model).name, load_bundle(model_folder(model)).model) for model in models]
     reviews = DataSettings(name=data)
     splits = prepare(load_dataset(reviews, console=console), reviews)
+    teachers = [teacher(Path(model).name, load_bundle(model_folder(model)), splits) for model in models]
     transfer = transfer_set(splits, settings, seed=0)
     with console.status(f"{len(models)} models read {len(transfer):,} texts"):
         soft = ask(teachers, splits, transfer, weights=None)

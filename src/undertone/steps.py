@@ -55,7 +55,7 @@ def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[
     teachers: tuple[Teacher, ...] = ()
     if entry.source is None:
         assert entry.model is not None
-        teachers = _teachers(entry.compress, find)
+        teachers = _teachers(entry.compress, splits, find)
         subject = Subject(entry.model, train, pretraining=entry.pretrain)
     else:
         bundle = load_trainable(find(entry.source))
@@ -102,9 +102,23 @@ def trained_with(bundle: Bundle) -> "TrainSettings | None":
     return parse(TrainSettings, values, source="the model's provenance", prefix="train")
 
 
-def _teachers(settings: Any, find: Callable[[str], Path]) -> "tuple[Teacher, ...]":  # noqa: ANN401
-    from undertone.compress.base import Teacher
-
+def _teachers(settings: Any, splits: Splits, find: Callable[[str], Path]) -> "tuple[Teacher, ...]":  # noqa: ANN401
     # Features are read off the network itself; logits come faster from what only predicts.
     load = load_trainable if "feature" in settings.objective.losses else load_bundle
-    return tuple(Teacher(name, load(find(name)).model) for name in settings.teachers)
+    return tuple(teacher(name, load(find(name)), splits) for name in settings.teachers)
+
+
+def teacher(name: str, bundle: Bundle, splits: Splits) -> "Teacher":
+    """Return a model as a teacher; SettingsError if it learned from another split of the same reviews.
+
+    It would be weighted, and its student validated, on reviews that it was trained on.
+    """
+    from undertone.compress.base import Teacher
+
+    provenance = bundle.manifest.provenance
+    reviews = Path(provenance.get("recipe", {}).get("data", {}).get("name", ""))
+    if reviews.name == splits.name and provenance.get("data_digest") != splits.digest:
+        raise SettingsError(
+            f"teacher {name} was trained on another split of {splits.name}; give it and its student the same data table"
+        )
+    return Teacher(name, bundle.model)
