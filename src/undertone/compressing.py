@@ -113,8 +113,10 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
     step: dict[str, Any] = made.provenance["compression"][-1]
     accuracy = made.provenance["validation_accuracy"]
     smaller = load(out)
+    from undertone.train.fit import saw_validation  # make has imported torch
+
     # A bow is fitted once more on train and validation, after which validation tells nothing.
-    refitted = " (which it was fitted on)" if getattr(made.model.settings, "refit", False) else ""
+    refitted = " (which it was fitted on)" if saw_validation(made.model.settings) else ""
     size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
     message = f"{accuracy:.2%} of validation{refitted}, {size}"
     if task.entry.source is not None:

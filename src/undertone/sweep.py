@@ -72,11 +72,8 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
         _append(path, rows[-1], head=head)
         console.print(f"{whole.manifest.kind}: {rows[0].validation_accuracy:.2%} of validation before pruning")
     done = {(row.schedule, row.ratio, row.seed) for row in rows}
-    todo = [
-        plan
-        for plan in _plans(settings, has_epochs=whole.manifest.kind != "bow")
-        if (plan[0], plan[1], plan[2]) not in done
-    ]
+    plans = _plans(settings, has_epochs=whole.manifest.kind != "bow")
+    todo = [plan for plan in plans if plan[:3] not in done]
     for number, (schedule, ratio, seed, changed) in enumerate(todo, 1):
         step = ModelRecipe(None, entry.source, entry.train, "prune", changed)
         with tempfile.TemporaryDirectory() as scratch:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.train.conftest import table
+from tests.train.conftest import one_thread, table  # noqa: F401  # the fixture serves here too
 from undertone.compress.base import Context, Subject
 from undertone.data.split import Splits
 from undertone.data.table import SCHEMA
@@ -18,15 +18,6 @@ LSTM = LSTMSettings(
     embedding_size=12, hidden_size=10, min_count=1, embedding_dropout=0.1, output_dropout=0.1, vocabulary_size=60
 )
 TRAIN = TrainSettings(epochs=6, max_learning_rate=0.03, batch_tokens=200, precision="fp32")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Keep tiny networks from waiting for each other's threads when several tests run at once."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ import pytest
 from rich.console import Console
 
 from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
-from undertone.compress.base import Context, Subject, Teacher, accuracy_on_validation
+from undertone.compress.base import Context, Subject, Teacher
 from undertone.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
 from undertone.compress.soft_labels import read_soft_labels, write_soft_labels
 from undertone.compress.transfer import TransferSettings, transfer_set
 from undertone.errors import DataError, SettingsError
 from undertone.models.base import Model, ModelState
 from undertone.models.bow import BowModel
-from undertone.train.fit import labels_of
+from undertone.train.fit import accuracy_on_validation, labels_of
 from undertone.train.objectives import ObjectiveSettings
 
 STUDENTS = {"bow": Subject(BOW, None), "lstm": Subject(LSTM, TRAIN)}

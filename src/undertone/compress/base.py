@@ -4,16 +4,19 @@ A compressor is a function of a subject, its own settings and a context, and ret
 smaller, not one that hides zeros behind masks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from undertone.data.split import Splits
-from undertone.models.base import Model, ModelSettings
-from undertone.train.fit import labels_of
+from undertone.models.base import Float32Array, Model, ModelSettings
 from undertone.train.pretrain import PretrainSettings
 from undertone.train.run import Run
 from undertone.train.settings import TrainSettings
+
+_CHUNK = 1_024
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,7 @@ class Compressed:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def accuracy_on_validation(model: Model, splits: Splits) -> float:
-    """Return the share of validation reviews that a model gets right."""
-    predicted = model.logits(splits.validation["text"].to_pylist()).argmax(axis=1)
-    return float((predicted == labels_of(splits.validation)).mean())
-
-
-def saw_validation(model: Model) -> bool:
-    """Say whether a model was fitted on validation too, so that its accuracy there tells nothing."""
-    return bool(getattr(model.settings, "refit", False))
+def read(model: Model, texts: Sequence[str]) -> Float32Array:
+    """Return a model's logits of many texts, float32 [N, C], some at a time, which bounds its memory."""
+    chunks = [model.logits(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+    return np.concatenate(chunks)

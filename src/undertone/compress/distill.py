@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 
-from undertone.compress.base import Compressed, Context, Subject, Teacher, accuracy_on_validation, saw_validation
-from undertone.compress.blend import blend, centred, fit_weights
+from undertone.compress.base import Compressed, Context, Subject, Teacher, read
+from undertone.compress.blend import blend, fit_weights
 from undertone.compress.distill_bow import fit_bow_student, student_ngrams
 from undertone.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
 from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
@@ -27,12 +27,18 @@ from undertone.models.bow import BowModel, BowSettings
 from undertone.models.corpus import Corpus, sorted_batches
 from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
 from undertone.settings import Settings
-from undertone.train.fit import check_train_table, labels_of, new_model, train_model
+from undertone.train.fit import (
+    accuracy_on_validation,
+    check_train_table,
+    labels_of,
+    new_model,
+    saw_validation,
+    train_model,
+)
 from undertone.train.objectives import ObjectiveSettings, Targets
 from undertone.train.run import state_digest
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
-_TEACHER_CHUNK = 1_024
 
 
 class DistillSettings(Settings):
@@ -179,7 +185,7 @@ def label(
         fitted = np.array(weights)
     else:
         raise SettingsError(f"teacher_weights has {len(weights)} numbers for {len(teachers)} teachers")
-    logits = blend([_logits(teacher, transfer.texts) for teacher in teachers], fitted)
+    logits = blend([read(teacher.model, transfer.texts) for teacher in teachers], fitted)
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
         "data_digest": splits.digest,
@@ -189,18 +195,13 @@ def label(
 
 def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
     for teacher in teachers:
-        if saw_validation(teacher.model):
+        if saw_validation(teacher.model.settings):
             raise SettingsError(
                 f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
                 "train it with refit = false, or give teacher_weights"
             )
     texts = splits.validation["text"].to_pylist()
-    return [_logits(teacher, texts) for teacher in teachers]
-
-
-def _logits(teacher: Teacher, texts: Sequence[str]) -> Float32Array:
-    chunks = [teacher.model.logits(texts[i : i + _TEACHER_CHUNK]) for i in range(0, len(texts), _TEACHER_CHUNK)]
-    return centred(np.concatenate(chunks))
+    return [read(teacher.model, texts) for teacher in teachers]
 
 
 def features_of(teachers: Sequence[Teacher], texts: Sequence[str]) -> Float32Array:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from undertone.errors import SettingsError
+from undertone.models.base import softmax
 from undertone.models.bow import BowModel, BowSettings
 from undertone.models.bow_fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot
 from undertone.train.objectives import UNLABELLED, ObjectiveSettings, Targets
@@ -62,10 +63,7 @@ def _shares(targets: Targets, num_classes: int) -> Float64Array:
     """Return how much of each text counts for each label, float64 [N, C]: the teacher's probability if there is one."""
     if targets.teacher_logits is None:
         return np.eye(num_classes)[targets.labels]
-    logits = targets.teacher_logits.astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Float64Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return shares
+    return softmax(targets.teacher_logits.astype(np.float64))
 
 
 Loss = Callable[[Float64Array], tuple[float, Float64Array]]

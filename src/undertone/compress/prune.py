@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from undertone.compress.base import Compressed, Context, Subject, accuracy_on_validation, saw_validation
+from undertone.compress.base import Compressed, Context, Subject, read
 from undertone.compress.distill_bow import fit_bow_student
 from undertone.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
@@ -26,13 +26,12 @@ from undertone.models.bow_fit import find_ngrams
 from undertone.models.lstm import LSTMModel
 from undertone.models.torch_model import TorchModel
 from undertone.settings import Settings
-from undertone.train.fit import check_train_table, train_model
+from undertone.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model
 from undertone.train.objectives import ObjectiveSettings, Targets
 from undertone.train.settings import TrainSettings
 
 MAX_RATIO = 0.99
 _BISECTION_STEPS = 5
-_CHUNK = 1_024
 
 
 class PruneSettings(Settings):
@@ -97,7 +96,7 @@ def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
 
 def refuse_seen_validation(model: Model, purpose: str) -> None:
     """Raise SettingsError for a model whose accuracy on validation would be compared, but that was fitted on it."""
-    if saw_validation(model):
+    if saw_validation(model.settings):
         raise SettingsError(
             f"{purpose} compares accuracy on validation, on which the model was fitted; set refit = false"
         )
@@ -142,8 +141,7 @@ class _Pruning:
     def targets(self) -> Targets:
         if not self.settings.objective.needs_teacher:
             return Targets(self.texts.labels)
-        chunks = [self.texts.texts[i : i + _CHUNK] for i in range(0, len(self.texts), _CHUNK)]
-        return Targets(self.texts.labels, np.concatenate([self.whole.logits(chunk) for chunk in chunks]))
+        return Targets(self.texts.labels, read(self.whole, self.texts.texts))
 
     def to(self, ratio: float) -> Compressed:
         """Prune; each ratio trains in a folder of its own, lest a resumed one goes on with another's weights."""

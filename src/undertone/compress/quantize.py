@@ -9,13 +9,14 @@ from typing import Literal
 
 import numpy as np
 
-from undertone.compress.base import Compressed, Context, Subject, accuracy_on_validation
+from undertone.compress.base import Compressed, Context, Subject, read
 from undertone.errors import SettingsError
 from undertone.models.base import Model, ModelState
 from undertone.models.bow import BowModel, quantized
 from undertone.models.packed import CLIPPING, NO_CLIPPING, rounded, unpack
 from undertone.models.torch_model import TorchModel
 from undertone.settings import Settings
+from undertone.train.fit import labels_of
 
 _CALIBRATION_REVIEWS = 512
 
@@ -47,16 +48,16 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
         )
     seconds = time.perf_counter() - start
     texts = context.splits.validation["text"].to_pylist()
-    agreement = float((model.logits(texts).argmax(1) == smaller.logits(texts).argmax(1)).mean())
-    accuracy = accuracy_on_validation(smaller, context.splits)
+    labels = labels_of(context.splits.validation)
+    said_before, said = (read(each, texts).argmax(axis=1) for each in (model, smaller))
     figures = {
         "storage": settings.storage,
-        "agreement": round(agreement, 5),
-        "validation_accuracy_before": round(accuracy_on_validation(model, context.splits), 5),
+        "agreement": round(float((said == said_before).mean()), 5),
+        "validation_accuracy_before": round(float((said_before == labels).mean()), 5),
         "weight_bytes_before": before,
         "weight_bytes": after,
     }
-    return Compressed(smaller, seconds, accuracy, figures)
+    return Compressed(smaller, seconds, float((said == labels).mean()), figures)
 
 
 def _rounded(model: TorchModel, storage: Literal["int8", "bf16"], context: Context) -> TorchModel:

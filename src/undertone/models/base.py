@@ -6,7 +6,7 @@ Shapes: N texts, C classes.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,14 @@ class Model(ABC):
 
     def predict_proba(self, texts: Sequence[str]) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; rows sum to 1."""
-        logits = self.logits(texts)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Float32Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(self.logits(texts))
+
+
+F = TypeVar("F", np.float32, np.float64)
+
+
+def softmax(logits: npt.NDArray[F]) -> npt.NDArray[F]:
+    """Return the probabilities that logits [N, C] mean; rows sum to 1."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: npt.NDArray[F] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities

@@ -82,9 +82,8 @@ def _fit_closed(cls: type[Model], settings: ModelSettings, splits: Splits, *, co
         return model
 
     model = fitted(splits.train)
-    predicted = model.predict_proba(splits.validation["text"].to_pylist()).argmax(1)
-    accuracy = float((predicted == labels_of(splits.validation)).mean())
-    if getattr(settings, "refit", False):
+    accuracy = accuracy_on_validation(model, splits)
+    if saw_validation(settings):
         model = fitted(pa.concat_tables([splits.train, splits.validation]))
     return FitResult(model, time.perf_counter() - start, accuracy)
 
@@ -161,6 +160,17 @@ def train_model(
     )
     model.to(torch.device("cpu"))
     return FitResult(model, prepare_seconds + position.seconds, position.best_accuracy)
+
+
+def accuracy_on_validation(model: Model, splits: Splits) -> float:
+    """Return the share of validation reviews that a model gets right."""
+    predicted = model.logits(splits.validation["text"].to_pylist()).argmax(axis=1)
+    return float((predicted == labels_of(splits.validation)).mean())
+
+
+def saw_validation(settings: ModelSettings) -> bool:
+    """Say whether such a model is fitted on validation too in the end, so that its accuracy there tells nothing."""
+    return bool(getattr(settings, "refit", False))
 
 
 def labels_of(table: pa.Table) -> npt.NDArray[np.int64]:
