@@ -33,9 +33,10 @@ from undertone.evaluate.machine import cpu_name
 from undertone.models.corpus import Corpus
 from undertone.models.lstm import LSTMModel, LSTMSettings
 from undertone.text.encoded import PAD_ID
-from undertone.train.loop import LabelledCorpus, train_network
+from undertone.train.loop import train_network
 from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.settings import TrainSettings
+from undertone.train.validation import LabelledCorpus
 
 MAX_TOKENS = 400
 PLAIN_BATCH = 64

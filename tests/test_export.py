@@ -8,6 +8,7 @@ from rich.console import Console
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from tests.conftest import save_tiny_bert  # noqa: E402
 from undertone import export  # noqa: E402
 from undertone.bundle import load_trainable, save_bundle  # noqa: E402
 from undertone.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
@@ -206,31 +207,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, packag
 
 @pytest.fixture(scope="module")
 def bert_folder(tmp_path_factory):
-    """A tiny random BERT with a tokenizer of the words of TEXTS."""
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(LONG.split()))]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-        initializer_range=0.5,
-    )
-    torch.manual_seed(0)
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
+    return save_tiny_bert(tmp_path_factory.mktemp("bert"), [LONG], initializer_range=0.5)
 
 
 def bert(folder, **changes):

@@ -40,8 +40,7 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
     if entry.method is None:
         assert entry.model is not None, "a recipe's model has a kind or is made from another"
         fitted = fit(entry.model, entry.train, splits, pretraining=entry.pretrain, **run)
-        figures = {"train_seconds": fitted.train_seconds, "validation_accuracy": fitted.validation_accuracy}
-        return Made(fitted.model, _provenance(figures, entry.train, []))
+        return Made(fitted.model, _provenance(fitted.train_seconds, fitted.validation_accuracy, entry.train, []))
     return _compressed(entry, splits, run, find)
 
 
@@ -74,19 +73,16 @@ def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[
         "seconds": round(made.train_seconds, 2),
         **made.figures,
     }
-    figures = {
-        "train_seconds": seconds_before + made.train_seconds,
-        "validation_accuracy": made.validation_accuracy,
-    }
-    return Made(made.model, _provenance(figures, train, [*steps, step]))
+    seconds = seconds_before + made.train_seconds
+    return Made(made.model, _provenance(seconds, made.validation_accuracy, train, [*steps, step]))
 
 
 def _provenance(
-    figures: Mapping[str, float], train: "TrainSettings | None", steps: list[dict[str, Any]]
+    seconds: float, accuracy: float, train: "TrainSettings | None", steps: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "train_seconds": round(figures["train_seconds"], 2),
-        "validation_accuracy": round(figures["validation_accuracy"], 5),
+        "train_seconds": round(seconds, 2),
+        "validation_accuracy": round(accuracy, 5),
         "train": None if train is None else train.model_dump(mode="json"),
         "compression": steps,
     }

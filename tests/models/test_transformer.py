@@ -6,46 +6,26 @@ import pytest
 import torch
 from rich.console import Console
 
-transformers = pytest.importorskip("transformers")
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
+pytest.importorskip("transformers")
 
-from undertone.errors import BundleError, MissingExtraError, SettingsError  # noqa: E402
-from undertone.models.base import ModelState  # noqa: E402
-from undertone.models.corpus import Corpus  # noqa: E402
-from undertone.models.transformer import TransformerModel, TransformerSettings  # noqa: E402
-from undertone.train.loop import LabelledCorpus, train_network  # noqa: E402
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets  # noqa: E402
-from undertone.train.settings import TrainSettings  # noqa: E402
+from tests.conftest import save_tiny_bert
+
+from undertone.errors import BundleError, MissingExtraError, SettingsError
+from undertone.models.base import ModelState
+from undertone.models.corpus import Corpus
+from undertone.models.transformer import TransformerModel, TransformerSettings
+from undertone.train.loop import train_network
+from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from undertone.train.settings import TrainSettings
+from undertone.train.validation import LabelledCorpus
 
 TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
 LABELS = ("negative", "positive")
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bert")
-    words = SPECIAL + sorted({word for text in TEXTS for word in text.split()})
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.enable_truncation(4)  # as folders ship it; the model's own settings must win
-    tokenizer.enable_padding(length=4)
-    tokenizer.save(str(path / "tokenizer.json"))
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-    )
-    torch.manual_seed(0)
-    transformers.BertModel(config).save_pretrained(path)
-    return path
+    return save_tiny_bert(tmp_path_factory.mktemp("bert"), TEXTS)
 
 
 def create(folder, *, seed=0, **changes):

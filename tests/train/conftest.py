@@ -1,4 +1,5 @@
 import random
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from undertone.data.split import Splits
 from undertone.data.table import SCHEMA
+from undertone.train import loop
 
 WORDS = {
     0: ["dull", "tedious", "awful", "boring", "weak", "mess", "waste"],
@@ -58,3 +60,28 @@ def make_splits():
 @pytest.fixture
 def splits():
     return splits_of()
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL in the same process: nothing of ours catches it."""
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """Return a context in which training dies when it has taken so many steps, as it must."""
+
+    @contextmanager
+    def dying(steps):
+        original, taken = loop.train_step, []
+
+        def killing(*arguments, **named):
+            if len(taken) == steps:
+                raise Killed
+            taken.append(None)
+            return original(*arguments, **named)
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(loop, "train_step", killing)
+            yield
+
+    return dying

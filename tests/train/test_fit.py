@@ -21,6 +21,7 @@ from undertone.train.log import TrainingLog
 from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.optimizer import make_optimizer
 from undertone.train.settings import TrainSettings
+from undertone.train.validation import LabelledCorpus
 
 MODEL = LSTMSettings(
     embedding_size=8, hidden_size=8, min_count=1, word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1
@@ -92,27 +93,13 @@ def test_same_seed_same_weights_and_another_seed_others(splits, tmp_path):
     assert not np.array_equal(weights(first)["classifier.weight"], weights(other)["classifier.weight"])
 
 
-class Killed(BaseException):
-    """Stands in for SIGKILL in the same process: nothing of ours catches it."""
-
-
 @pytest.mark.parametrize("steps", [1, 4, 6, 11, 17])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_resume_matches_uninterrupted_run(splits, tmp_path, monkeypatch, steps, precision):
+def test_resume_matches_uninterrupted_run(splits, tmp_path, killed_after, steps, precision):
     train = changed(precision=precision)
     whole = run(splits, tmp_path / "whole", train=train)
-    original, taken = loop.train_step, []
-
-    def killing(*arguments, **named):
-        if len(taken) == steps:
-            raise Killed
-        taken.append(None)
-        return original(*arguments, **named)
-
-    monkeypatch.setattr(loop, "train_step", killing)
-    with pytest.raises(Killed):
+    with killed_after(steps):
         run(splits, tmp_path / "killed", train=train)
-    monkeypatch.setattr(loop, "train_step", original)
     resumed = run(splits, tmp_path / "killed", train=train, resume=True)
     assert_same_weights(whole, resumed)
     assert resumed.validation_accuracy == whole.validation_accuracy
@@ -138,17 +125,10 @@ def test_a_run_without_resume_starts_over(splits, tmp_path):
     assert len(events(tmp_path, "step")) == pytest.approx(num_events, abs=2)
 
 
-def test_a_new_run_that_is_killed_early_does_not_take_up_the_old_one(splits, tmp_path, monkeypatch):
+def test_a_new_run_that_is_killed_early_does_not_take_up_the_old_one(splits, tmp_path, killed_after):
     run(splits, tmp_path)
-    original = loop.train_step
-
-    def killing(*arguments, **named):
-        raise Killed
-
-    monkeypatch.setattr(loop, "train_step", killing)
-    with pytest.raises(Killed):
+    with killed_after(0):
         run(splits, tmp_path)
-    monkeypatch.setattr(loop, "train_step", original)
     run(splits, tmp_path, resume=True)
     assert events(tmp_path, "step")[0]["step"] == TRAIN.log_every_steps
 
@@ -184,16 +164,16 @@ def test_ctrl_c_saves_and_the_run_can_go_on(splits, tmp_path, monkeypatch):
 
 def test_ctrl_c_during_validation_saves_too(splits, tmp_path, monkeypatch):
     whole = run(splits, tmp_path / "whole")
-    original = loop.LabelledCorpus.validate
+    original = LabelledCorpus.validate
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(loop.LabelledCorpus, "validate", interrupted)
+    monkeypatch.setattr(LabelledCorpus, "validate", interrupted)
     with pytest.raises(TrainingError, match="interrupted in epoch 1"):
         run(splits, tmp_path / "run")
-    monkeypatch.setattr(loop.LabelledCorpus, "validate", original)
+    monkeypatch.setattr(LabelledCorpus, "validate", original)
     assert_same_weights(whole, run(splits, tmp_path / "run", resume=True))
     assert len(events(tmp_path / "run", "epoch")) == 3
 

@@ -109,27 +109,13 @@ def test_same_seed_same_weights_whatever_was_drawn_before_and_another_seed_other
     assert not torch.equal(weights(first)["embedding.weight"], weights(other)["embedding.weight"])
 
 
-class Killed(BaseException):
-    """Stands in for SIGKILL in the same process: nothing of ours catches it."""
-
-
 @pytest.mark.parametrize("steps", [1, 5, 9])
-def test_resume_matches_uninterrupted_run(tmp_path, monkeypatch, steps):
+def test_resume_matches_uninterrupted_run(tmp_path, killed_after, steps):
     texts = counting(80)
     train = PRETRAIN.model_copy(update={"ema_decay": 0.9})
     whole = pretrained(texts, texts[:5], tmp_path / "whole", train=train)
-    original, taken = loop.train_step, []
-
-    def killing(*arguments, **named):
-        if len(taken) == steps:
-            raise Killed
-        taken.append(None)
-        return original(*arguments, **named)
-
-    monkeypatch.setattr(loop, "train_step", killing)
-    with pytest.raises(Killed):
+    with killed_after(steps):
         pretrained(texts, texts[:5], tmp_path / "killed", train=train)
-    monkeypatch.setattr(loop, "train_step", original)
     assert_same_weights(whole, pretrained(texts, texts[:5], tmp_path / "killed", train=train, resume=True))
     assert events(tmp_path / "killed", "step")[-1]["step"] == events(tmp_path / "whole", "step")[-1]["step"] > steps
 

@@ -188,13 +188,14 @@ class _Pruning:
         parts, full = self.settings.parts, sizes(whole)
         model = whole
         for stage, share in enumerate(shares, 1):
-            left = 1 - share
+
+            def left(part: str, size: int, share: float = share) -> int:
+                return max(1, round(size * (1 - share))) if part in parts else size
+
             target = Sizes(
-                hidden_size=max(1, round(full.hidden_size * left)) if "hidden" in parts else full.hidden_size,
-                embedding_size=max(1, round(full.embedding_size * left))
-                if "embedding" in parts
-                else full.embedding_size,
-                num_words=max(1, round(full.num_words * left)) if "words" in parts else full.num_words,
+                hidden_size=left("hidden", full.hidden_size),
+                embedding_size=left("embedding", full.embedding_size),
+                num_words=left("words", full.num_words),
             )
             counts = np.bincount(model.encode(self.texts.texts).ids, minlength=model.encoder.num_tokens)
             model = cut(model, target, counts)

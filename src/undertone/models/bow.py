@@ -19,6 +19,7 @@ from rich.console import Console
 
 from undertone.errors import BundleError, MissingExtraError
 from undertone.models.base import Float32Array, Model, ModelSettings, ModelState
+from undertone.models.packed import int8_scale, int8_steps
 from undertone.text import reference
 from undertone.text.cleaning import CleaningSettings
 from undertone.text.threads import map_threads
@@ -31,8 +32,7 @@ StoredWeights = npt.NDArray[np.float16] | npt.NDArray[np.int8]
 _REFERENCE_CHARACTERS = 100_000
 """Plain Python serves a model's first characters: it takes 0.1 s for them, importing the compiler 0.4 s and more."""
 
-_INT8_MAX = 127
-_CLIPPINGS = np.linspace(0.05, 1, 96, dtype=np.float32)
+_CLIPPINGS: tuple[float, ...] = tuple(np.linspace(1, 0.05, 96).tolist())
 """Shares of the largest weight that int8 may cover."""
 
 
@@ -225,15 +225,5 @@ def pruned(model: BowModel, num_ngrams: int, slot_bits: int) -> BowModel:
 
 def _nearest_int8(weights: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.int8], Float32Array]:
     """Return symmetric int8 [F, K] and its scale [K], with outliers clipped as leaves the least squared error."""
-    largest = np.abs(weights).max(axis=0, initial=0)
-    scale = (np.where(largest > 0, largest, 1) / _INT8_MAX).astype(np.float32)
-    for problem, column in enumerate(weights.T):
-        candidates = scale[problem] * _CLIPPINGS
-        errors = [np.square(_rounded(column, candidate) * candidate - column).sum() for candidate in candidates]
-        scale[problem] = candidates[np.argmin(errors)]
-    return _rounded(weights, scale).astype(np.int8), scale
-
-
-def _rounded(weights: npt.NDArray[np.floating[Any]], scale: Float32Array | np.float32) -> npt.NDArray[np.floating[Any]]:
-    units: npt.NDArray[np.floating[Any]] = np.rint(weights / scale)
-    return units.clip(-_INT8_MAX, _INT8_MAX)
+    scale = int8_scale(weights.T.astype(np.float32), _CLIPPINGS)
+    return int8_steps(weights, scale), scale

@@ -13,7 +13,7 @@ left out, a negative one comes back as a positive.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ def rounded(tensor: Float32Array, storage: Storage, clipping: Sequence[float]) -
     if storage == "bf16":
         return _from_bf16(_to_bf16(tensor))
     scale = _column(int8_scale(tensor, clipping), tensor)
-    return np.asarray(np.clip(np.rint(tensor / scale), -_INT8_MAX, _INT8_MAX) * scale, np.float32)
+    return np.asarray(int8_steps(tensor, scale) * scale, np.float32)
 
 
 def _tensor_name(part: str) -> str:
@@ -102,8 +102,8 @@ def _values(name: str, values: Float32Array, storage: Storage, scale: Float32Arr
     if storage == "bf16":
         return {f"{name}.bf16": _to_bf16(values)}
     if scale is not None:
-        steps = np.rint(values / (_column(scale, values) if whole else scale))
-        return {f"{name}.int8": np.clip(steps, -_INT8_MAX, _INT8_MAX).astype(np.int8), f"{name}.scale": scale}
+        steps = int8_steps(values, _column(scale, values) if whole else scale)
+        return {f"{name}.int8": steps, f"{name}.scale": scale}
     return {name if whole else f"{name}.fp32": values}
 
 
@@ -146,7 +146,7 @@ def int8_scale(tensor: Float32Array, clipping: Sequence[float]) -> Float32Array:
     127 steps cover one of the shares `clipping` of a row's largest value; what is larger counts as 127 steps.
     """
     rows = tensor.reshape(len(tensor), -1)
-    full = np.abs(rows).max(axis=1) / _INT8_MAX
+    full = np.abs(rows).max(axis=1, initial=0) / _INT8_MAX
     full[full < np.finfo(np.float32).tiny] = 1  # such a row becomes zeros; its step must not be 0
     steps = rows / full[:, None]  # so that squares neither overflow nor vanish
     best, least = np.ones(len(rows)), np.full(len(rows), np.inf)
@@ -155,6 +155,11 @@ def int8_scale(tensor: Float32Array, clipping: Sequence[float]) -> Float32Array:
         better = error < least * (1 - 1e-6)
         best, least = np.where(better, share, best), np.where(better, error, least)
     return np.asarray(full * best, np.float32)
+
+
+def int8_steps(values: npt.NDArray[np.floating[Any]], scale: Float32Array) -> npt.NDArray[np.int8]:
+    """Return how many steps of `scale`, which broadcasts, are nearest to each value: at most 127 either way."""
+    return np.asarray(np.rint(values / scale).clip(-_INT8_MAX, _INT8_MAX), np.int8)
 
 
 def _to_bf16(values: Float32Array) -> npt.NDArray[np.uint16]:

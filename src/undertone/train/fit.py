@@ -18,11 +18,12 @@ from undertone.models import model_class
 from undertone.models.base import Model, ModelSettings
 from undertone.models.corpus import Corpus
 from undertone.models.torch_model import TorchModel
-from undertone.train.loop import LabelledCorpus, train_network
+from undertone.train.loop import train_network
 from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
 from undertone.train.pretrain import PretrainSettings, pretrain
 from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
+from undertone.train.validation import LabelledCorpus
 
 
 @dataclass(frozen=True)

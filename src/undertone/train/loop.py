@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import nn
 
 from undertone.errors import TrainingError, TrainingInterruptedError
 from undertone.models.corpus import Corpus
-from undertone.models.torch_model import TorchModel, batch_logits
+from undertone.models.torch_model import TorchModel
 from undertone.train.batches import TrainBatch, plan_epoch
 from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from undertone.train.interrupt import Interruption
@@ -28,39 +28,7 @@ from undertone.train.objectives import Objective
 from undertone.train.optimizer import learning_rate, make_optimizer, update_average
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
 from undertone.train.settings import TrainSettings, choose_precision
-
-
-class Validation(Protocol):
-    """What chooses the weights that are kept."""
-
-    def validate(
-        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
-    ) -> tuple[float, float] | None:
-        """Return loss and accuracy, the higher the better, or None if it was interrupted on the way."""
-
-
-@dataclass(frozen=True)
-class LabelledCorpus:
-    """Encoded texts and their labels, int64 [N], on one device: what a classifier is validated on."""
-
-    corpus: Corpus
-    labels: torch.Tensor
-
-    def validate(
-        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
-    ) -> tuple[float, float] | None:
-        """Return mean loss and accuracy, or None if it was interrupted on the way."""
-        sums = torch.zeros(2, dtype=torch.float64, device=self.corpus.device)
-        network.eval()
-        with torch.autocast(self.corpus.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-            for rows, logits in batch_logits(network, self.corpus):
-                if interruption.requested:
-                    return None
-                labels = self.labels[rows]
-                loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-                sums += torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
-        loss_sum, correct = sums.tolist()
-        return loss_sum / len(self.corpus), correct / len(self.corpus)
+from undertone.train.validation import Validation
 
 
 @dataclass

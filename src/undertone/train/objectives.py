@@ -7,6 +7,7 @@ Shapes: N reviews, B batch, T tokens, C classes, F features of the student, G of
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast
@@ -144,12 +145,13 @@ class Penalty(Protocol):
         """Return it for the weights as they are."""
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What a step minimizes; its own weights, if it has any, are trained with the network's."""
 
     penalty: Penalty | None = None
     """What a step adds to the mean loss besides, such as a group lasso."""
 
+    @abstractmethod
     def forward(
         self, network: nn.Module, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,7 +159,6 @@ class Objective(nn.Module):
 
         ids and mask are [B, T], `rows` [B] are the reviews' numbers in the corpus.
         """
-        raise NotImplementedError
 
 
 class LabelObjective(Objective):

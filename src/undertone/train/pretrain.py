@@ -8,7 +8,7 @@ Shapes: B batch, T tokens, E embedding, H hidden, V ids, K sampled words.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self, Unpack, cast
 
 import torch
@@ -104,11 +104,7 @@ class LanguageModel(Objective):
         network = cast(LSTMNetwork, network)
         sampled, log_odds = self._sample(ids.device)
         loss = correct = torch.zeros((), device=ids.device)
-        for direction, projection, in_order in zip(
-            network.directions, self.projections, network.orders(ids, mask), strict=True
-        ):
-            states = cast(Direction, direction).states(network.embed(in_order))[:-1]
-            targets = in_order.t()[1:].long()
+        for projection, states, targets in self.readings(network, ids, mask):
             wanted = targets >= FIRST_WORD_ID
             queries = projection(states)
             to_sampled = (queries @ network.embedding.weight[sampled].t()).float() + self.bias[sampled]
@@ -121,6 +117,16 @@ class LanguageModel(Objective):
             right = (of_target > to_sampled.max(2).values) & wanted
             correct = correct + right.sum() / wanted.sum().clamp(min=1) * len(ids)
         return loss / len(network.directions), correct / len(network.directions)
+
+    def readings(
+        self, network: LSTMNetwork, ids: torch.Tensor, mask: torch.Tensor
+    ) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
+        """Yield for each direction its projection to embeddings, its states, [T - 1, B, H], and the ids that come next,
+        int64 [T - 1, B]."""
+        orders = network.orders(ids, mask)
+        for direction, projection, in_order in zip(network.directions, self.projections, orders, strict=True):
+            states = cast(Direction, direction).states(network.embed(in_order))
+            yield projection, states[:-1], in_order.t()[1:].long()
 
     def _sample(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw K word ids, the more often the lower, and return them with the log of how often each is expected."""
@@ -159,11 +165,7 @@ class HeldOut:
                 torch.inference_mode(),
                 torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16),
             ):
-                for direction, projection, in_order in zip(
-                    network.directions, self.objective.projections, network.orders(ids, mask), strict=True
-                ):
-                    states = cast(Direction, direction).states(network.embed(in_order))[:-1]
-                    next_ids = in_order.t()[1:].long()
+                for projection, states, next_ids in self.objective.readings(network, ids, mask):
                     wanted = next_ids >= FIRST_WORD_ID
                     targets = next_ids[wanted] - FIRST_WORD_ID
                     scores = projection(states[wanted]) @ network.embedding.weight[FIRST_WORD_ID:].t()
