@@ -11,7 +11,7 @@ that they mean, and metadata_props hold the rest, so that the file is all one ne
     cleaning              lstm: JSON, how a text becomes words (`CleaningSettings`)
     vocabulary            lstm: JSON, word → id
     unknown_id            lstm: the id of any other word, and the one id of a text without words
-    tokenizer             transformer: tokenizer.json
+    tokenizer             transformer: tokenizer.json, less its own truncation and padding
     ids_before, ids_after transformer: JSON lists, the ids around a text; they count as tokens
 
 `flat` is for bags of n-grams: a file that a C program can map into memory, specified in `models/bow_flat.py`.
@@ -166,8 +166,10 @@ def _lstm_metadata(model: "TorchModel") -> dict[str, str]:
 
 def _transformer_metadata(model: "TorchModel") -> dict[str, str]:
     before, after = cast(Any, model.encoder).frame()
+    # A folder's tokenizer may cut and pad as suited its first use; here max_tokens and the mask decide.
+    tokenizer = json.loads(model.encoder.files()["tokenizer.json"]) | {"truncation": None, "padding": None}
     return {
-        "tokenizer": model.encoder.files()["tokenizer.json"].decode(),
+        "tokenizer": json.dumps(tokenizer, ensure_ascii=False),
         "ids_before": json.dumps(before),
         "ids_after": json.dumps(after),
     }
