@@ -9,6 +9,8 @@ from undertone.settings import unknown_name
 # Written as import paths, so that predicting with one kind does not import what another needs.
 MODELS = {
     "bow": "undertone.models.bow:BowModel",
+    "docvec": "undertone.models.docvec:DocvecModel",
+    "ensemble": "undertone.models.ensemble:EnsembleModel",
     "lstm": "undertone.models.lstm:LSTMModel",
     "transformer": "undertone.models.transformer:TransformerModel",
 }
