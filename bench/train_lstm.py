@@ -33,6 +33,7 @@ from undertone.evaluate.machine import cpu_name
 from undertone.models.corpus import Corpus
 from undertone.models.lstm import LSTMModel, LSTMSettings
 from undertone.text.encoded import PAD_ID
+from undertone.train.batches import ShuffledBatches
 from undertone.train.loop import train_network
 from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.settings import TrainSettings
@@ -172,7 +173,7 @@ def train_ours(model, texts, labels, train, *, seed, console):
     with tempfile.TemporaryDirectory() as folder:
         position = train_network(
             model,
-            train_set,
+            ShuffledBatches(train_set, max_tokens=train.batch_tokens),
             LabelledCorpus(validation_set, torch.from_numpy(labels["validation"])),
             train,
             objective=LabelObjective(ObjectiveSettings(), targets, network=model.network, device=CPU),

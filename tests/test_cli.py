@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import undertone
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 from undertone.cli import main
 
 RECIPE = """
@@ -34,9 +35,37 @@ epochs = 10_000
 max_learning_rate = 0.01
 log_every_steps = 1
 """
+WORDS = """
+[models.words]
+kind = "lstm"
+min_count = 1
+embedding_size = 8
+hidden_size = 6
+pretrain = { epochs = 1, max_learning_rate = 0.01, batch_tokens = 64, window_tokens = 8 }
+
+[models.lstm]
+kind = "lstm"
+min_count = 1
+embedding_size = 8
+hidden_size = 6
+pretrained = "words"
+train = { epochs = 1, max_learning_rate = 0.01 }
+"""
 COMPRESS = ("compress", "toy", "-o", "out", "--method")
 SOFT = ("--soft-labels",)
-VERBS = ["predict", "run", "train", "compress", "label", "evaluate", "export", "report", "data list", "data fetch"]
+VERBS = [
+    "predict",
+    "run",
+    "pretrain",
+    "train",
+    "compress",
+    "label",
+    "evaluate",
+    "export",
+    "report",
+    "data list",
+    "data fetch",
+]
 VERBS += ["data inspect"]
 
 
@@ -192,6 +221,52 @@ def test_train_leaves_a_model(undertone_command, folder):
     assert (folder / "trained" / "models" / "bow" / "bundle.json").exists()
 
 
+def test_pretrain_leaves_language_models_and_train_goes_on_with_the_rest(undertone_command, folder):
+    (folder / "words.toml").write_text(RECIPE + WORDS)
+    status, out, err = undertone_command("pretrain", "words.toml", "--out", "run")
+    assert (status, out) == (0, "")
+    assert "words: perplexity " in err
+    assert files_below(folder / "run" / "models") == [
+        "words",
+        "words/bundle.json",
+        "words/vocabulary.txt",
+        "words/weights.safetensors",
+    ]
+    status, _, err = undertone_command("train", "words.toml", "--out", "run")
+    assert (status, err) == (2, "error: run: holds a run already; go on with it by --resume, or give another --out\n")
+    before = (folder / "run" / "models" / "words" / "bundle.json").stat().st_mtime_ns
+    status, out, err = undertone_command("train", "words.toml", "--out", "run", "--resume")
+    assert (status, out) == (0, "")
+    assert "words: trained already, run/models/words" in err
+    assert (folder / "run" / "models" / "words" / "bundle.json").stat().st_mtime_ns == before
+    assert {path.name for path in (folder / "run" / "models").iterdir()} == {"bow", "words", "lstm"}
+    status, _, err = undertone_command("pretrain", "words.toml", "--out", "run", "--resume")
+    assert status == 0
+    assert "words: trained already" in err
+    assert "lstm" not in err
+
+
+def test_a_language_model_judges_nothing_in_one_line(undertone_command, folder):
+    (folder / "words.toml").write_text(RECIPE.split("[models.bow]")[0] + WORDS)
+    assert undertone_command("pretrain", "words.toml", "-o", "run", "--set", "models.words.hidden_size=4")[0] == 0
+    words = "run/models/words"
+    before = files_below(folder)
+    for arguments in (
+        ("predict", "-m", words, "lovely"),
+        ("evaluate", words, "-d", "reviews.csv"),
+        ("label", words, "-d", "reviews.csv", "--set", 'sources=["train"]', "--out", "soft.parquet"),
+        ("export", words, "--format", "onnx", "--out", "words.onnx"),
+        ("compress", words, "--method", "quantize", "--out", "small"),
+        ("compress", words, "--method", "distill", "--teacher", "toy", "--out", "student"),
+    ):
+        status, out, err = undertone_command(*arguments)
+        (line,) = (line for line in err.splitlines() if ": reading " not in line)
+        assert (status, out) == (2, ""), arguments
+        assert line.startswith("error: ")
+        assert "language model" in line or "needs a train table" in line, arguments
+    assert files_below(folder) == before
+
+
 def test_compress_label_and_export_leave_what_they_promise(undertone_command, folder):
     reviews = ("--data", "reviews.csv")
     status, out, _ = undertone_command(
@@ -257,7 +332,7 @@ def test_a_shell_can_be_taught_to_complete():
     words = {"_UNDERTONE_COMPLETE": "complete_bash", "COMP_WORDS": "undertone pr", "COMP_CWORD": "1"}
     program = "import sys; from undertone.cli import main; sys.argv = ['undertone']; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **words})
-    assert done.stdout.split() == ["predict"]
+    assert sorted(done.stdout.split()) == ["predict", "pretrain"]
 
 
 # What goes wrong: one line on stderr, status 2, and no file left or changed.
@@ -346,6 +421,8 @@ SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
         (("run", "toy.toml", "--out", "folder/../reviews.csv"), "reviews.csv/recipe.json: cannot be written"),
         (("run", "toy.toml", "--out", "."), ".: is not empty and holds no run"),
         (("train", "toy.toml", "--out", "/proc/run"), "/proc/run/recipe.json: cannot be written"),
+        (("pretrain", "toy.toml", "--out", "run"), "toy: has no language model: a model with a pretrain table and no"),
+        (("pretrain", "missing.toml", "--out", "run"), "missing.toml: no such recipe"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -367,6 +444,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(undertone_command, folder, arg
         (("prdict",), "Did you mean 'predict'?"),
         (("predict", "--jsn"), "--json"),
         (("evaluate", "toy"), "--data"),
+        (("pretrain", "toy.toml"), "--out"),
         (("run",), "recipe"),
     ],
 )

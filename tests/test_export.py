@@ -15,6 +15,7 @@ from undertone.errors import MissingExtraError, OutputError, SettingsError  # no
 from undertone.export import export_model  # noqa: E402
 from undertone.models import MODELS, lstm_onnx  # noqa: E402
 from undertone.models.bow_flat import read_flat  # noqa: E402
+from undertone.models.ensemble import EnsembleModel  # noqa: E402
 from undertone.models.lstm import LSTMModel, LSTMSettings  # noqa: E402
 from undertone.text.cleaning import CleaningSettings  # noqa: E402
 from undertone.text.reference import tokenize  # noqa: E402
@@ -243,8 +244,20 @@ def test_a_transformer_that_torch_cannot_trace_is_refused(tmp_path, bert_folder)
     assert_refused(model, tmp_path, OutputError, "torch cannot write this transformer as ONNX: Could not guard")
 
 
-def test_every_kind_has_a_format():
-    assert {kind for exporter in export.FORMATS.values() for kind in exporter.kinds} == set(MODELS)
+NO_FORMAT = {"docvec", "ensemble"}
+"""Teachers: what leaves for other programs is a student of theirs."""
+
+
+def test_every_kind_has_a_format_or_is_a_teacher():
+    assert {kind for exporter in export.FORMATS.values() for kind in exporter.kinds} == set(MODELS) - NO_FORMAT
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_an_ensemble_has_no_format(tmp_path, toy_bow, format):
+    ensemble = EnsembleModel.of({"bow": toy_bow, "lstm": lstm()}, [1.0, 1.0])
+    with pytest.raises(SettingsError, match="not for a model of kind ensemble; its formats: none"):
+        export_model(ensemble, format=format, out=tmp_path / "model", console=Console(quiet=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bow_is_written_as_a_flat_file(tmp_path, toy_bow):

@@ -97,6 +97,14 @@ def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):
     assert (tmp_path / "run" / "models" / "bow").is_dir()
 
 
+def test_only_wanted_models_are_trained_and_the_others_later(write_recipe, tmp_path):
+    recipe = read_recipe(write_recipe(BOW + BOW.replace("models.bow", "models.again")))
+    runs.train(recipe, tmp_path / "run", resume=False, console=QUIET, wanted=["again"])
+    assert files_of(tmp_path / "run" / "models") == {"again/bundle.json", "again/weights.safetensors"}
+    runs.train(recipe, tmp_path / "run", resume=True, console=QUIET)
+    assert {path.name for path in (tmp_path / "run" / "models").iterdir()} == {"bow", "again"}
+
+
 def test_the_same_recipe_makes_the_same_model(write_recipe, tmp_path):
     for name in ("first", "second"):
         run(write_recipe(), tmp_path / name)

@@ -67,6 +67,11 @@ class Bundle:
     size_bytes: int
     num_parameters: int
 
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it has only learned which words follow one another, so that what it says of labels is noise."""
+        return "language_model" in self.manifest.provenance
+
 
 def save_bundle(model: Model, folder: Path, *, provenance: Mapping[str, Any]) -> None:
     """Write a model as a new folder, whole or not at all; OutputError if it exists or cannot be written."""
@@ -102,9 +107,12 @@ def save_bundle(model: Model, folder: Path, *, provenance: Mapping[str, Any]) ->
 def load_bundle(folder: Path) -> Bundle:
     """Read a model to predict with.
 
-    BundleError if the folder is foreign, changed since it was saved, or of a newer format.
+    BundleError if the folder is foreign, changed since it was saved, of a newer format, or holds a language model.
     """
-    return _load(folder, runtime_class)
+    bundle = _load(folder, runtime_class)
+    if bundle.is_language_model:
+        raise BundleError(f"{folder}: a language model, which knows no labels; train one from it by pretrained = ...")
+    return bundle
 
 
 def load_trainable(folder: Path) -> Bundle:
@@ -113,12 +121,7 @@ def load_trainable(folder: Path) -> Bundle:
 
 
 def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
-    manifest = _read_manifest(folder)
-    listed = {MANIFEST, *manifest.files}
-    for path in sorted(folder.iterdir()):
-        if path.name not in listed and not path.name.startswith("."):
-            raise BundleError(f"{path}: not part of this bundle; take it out of the folder")
-    files = {name: _read_file(folder / name, digest) for name, digest in manifest.files.items()}
+    manifest, files = read_files(folder)
     if WEIGHTS not in files:
         raise BundleError(f"{folder / MANIFEST}: lists no {WEIGHTS}; save the model again")
     try:
@@ -140,6 +143,16 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
         num_parameters=_num_parameters(tensors),
     )
+
+
+def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Read what a model folder says of itself, and its other files; BundleError as `load_bundle`, whatever it holds."""
+    manifest = _read_manifest(folder)
+    listed = {MANIFEST, *manifest.files}
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and not path.name.startswith("."):
+            raise BundleError(f"{path}: not part of this bundle; take it out of the folder")
+    return manifest, {name: _read_file(folder / name, digest) for name, digest in manifest.files.items()}
 
 
 def _num_parameters(tensors: Mapping[str, npt.NDArray[np.generic]]) -> int:

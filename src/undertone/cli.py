@@ -220,6 +220,21 @@ def run(
         console.print(f"report: {page}", highlight=False)
 
 
+@app.command(epilog="Example:  undertone pretrain recipes/teachers.toml --out runs/teachers --resume")
+def pretrain(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")],
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train a recipe's language models, which read train and unlabelled reviews, and leave the rest to `train`."""
+    from undertone import runs
+    from undertone.recipe import read_recipe
+
+    whole = read_recipe(recipe, assignments or ())
+    runs.train(whole, out, resume=resume, console=_progress_console(), wanted=whole.language_models())
+
+
 @app.command(epilog="Example:  undertone train recipes/plan.toml --out runs/plan --resume")
 def train(
     recipe: RecipeArgument,
@@ -385,10 +400,12 @@ def export(
     from undertone.recipe import missing_extra
 
     try:
-        trained = load_trainable(model_folder(model)).model
+        bundle = load_trainable(model_folder(model))
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
-    exported = export_model(trained, format=format, out=out, console=_progress_console())
+    if bundle.is_language_model:
+        raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
+    exported = export_model(bundle.model, format=format, out=out, console=_progress_console())
     if as_json:
         content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}
         typer.echo(json.dumps(content))
@@ -466,6 +483,39 @@ def data_inspect(
         typer.echo(report.to_json())
     else:
         render(report, Console())
+
+
+@data_app.command(
+    "leaks", epilog="Example:  undertone data leaks imdb --predictions runs/students/predictions/bow.parquet"
+)
+def data_leaks(
+    name: Annotated[str, typer.Argument(help="A data set's name or an own file.")],
+    predictions: Annotated[
+        list[Path] | None, typer.Option("--predictions", help="A run's predictions, judged without the overlap too.")
+    ] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find texts of test and validation that train or unlabelled texts repeat, or nearly repeat, after the split."""
+    from dataclasses import asdict
+
+    from undertone.data import DataSettings, load_dataset
+    from undertone.data.split import prepare
+    from undertone.evaluate import leaks
+    from undertone.settings import override, parse
+
+    settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
+    console = _progress_console()
+    splits = prepare(load_dataset(settings, console=console), settings)
+    with console.status("comparing texts"):
+        found = leaks.overlaps(splits)
+    judged = [leaks.worth(path, splits, found) for path in predictions or ()]
+    if as_json:
+        typer.echo(
+            json.dumps({"overlaps": [asdict(o) for o in found], "models": [asdict(w) for w in judged]}, indent=1)
+        )
+    else:
+        leaks.render(found, judged, Console())
 
 
 def _progress_console() -> Console:

@@ -88,6 +88,8 @@ def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
             raise SettingsError(
                 f"{model}: says itself how to distill; use undertone train {model}, or take that table out"
             )
+        if new[0].objective is not None:
+            raise SettingsError(f"{model}: objective has no effect on a student; give it by --set objective.losses=...")
         return new[0], recipe.data.model_dump(mode="json"), recipe.seed
     bundle = load_trainable(model_folder(model))
     reviews = bundle.manifest.provenance.get("recipe", {}).get("data")

@@ -1,11 +1,14 @@
 """A recipe says which data, which models, how each is trained or made out of another, and is checked as a whole.
 
     [models.teacher]            kind, its settings, and for torch kinds [models.teacher.train];
-                                an lstm may have [models.teacher.pretrain], which trains a language model first
+                                an lstm may have [models.teacher.pretrain], which trains a language model first,
+                                and [models.teacher.objective], which says what training minimizes
+    [models.words]              kind = "lstm" and [models.words.pretrain] alone: a language model, for others to start
+                                from by pretrained = "words"
     [models.student]            the same, and [models.student.distill] with teachers
     [models.small]              from = "student", and [models.small.prune] or [models.small.quantize]
 
-`from` and `teachers` name models further up, shipped models or model folders.
+`from`, `pretrained`, `members` and `teachers` name models further up, shipped models or model folders.
 """
 
 import re
@@ -24,6 +27,7 @@ from undertone.models.base import ModelSettings
 from undertone.settings import Settings, override, parse, read_toml
 
 if TYPE_CHECKING:
+    from undertone.train.objectives import ObjectiveSettings
     from undertone.train.pretrain import PretrainSettings
     from undertone.train.settings import TrainSettings
 
@@ -54,19 +58,32 @@ class ModelRecipe:
     method: str | None = None
     compress: Settings | None = None
     pretrain: "PretrainSettings | None" = None
+    pretrained: str | None = None
+    """The model whose vocabulary, embedding and layers it starts with."""
+    objective: "ObjectiveSettings | None" = None
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it only learns which words follow one another, and no labels."""
+        return self.pretrain is not None and self.train is None
 
     @property
     def made_of(self) -> tuple[str, ...]:
-        """Names of the models that this one is made from or taught by."""
-        return (self.source,) if self.source is not None else getattr(self.compress, "teachers", ())
+        """Names of the models that this one is made from, of or by."""
+        others = (self.source, self.pretrained, *getattr(self.model, "members", ()))
+        return (*filter(None, others), *getattr(self.compress, "teachers", ()))
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting, defaults included."""
         values = {} if self.model is None else self.model.model_dump(mode="json")
         if self.source is not None:
             values["from"] = self.source
+        if self.pretrained is not None:
+            values["pretrained"] = self.pretrained
         if self.pretrain is not None:
             values["pretrain"] = self.pretrain.model_dump(mode="json")
+        if self.objective is not None:
+            values["objective"] = self.objective.model_dump(mode="json")
         if self.train is not None:
             values["train"] = self.train.model_dump(mode="json")
         if self.method is not None and self.compress is not None:
@@ -83,6 +100,13 @@ class Recipe:
     data: DataSettings
     models: dict[str, ModelRecipe]
     report: ReportSettings
+
+    def language_models(self) -> tuple[str, ...]:
+        """Return the names of the models that learn no labels; SettingsError if there is none."""
+        names = tuple(name for name, entry in self.models.items() if entry.is_language_model)
+        if not names:
+            raise SettingsError(f"{self.name}: has no language model: a model with a pretrain table and no train table")
+        return names
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting, defaults included, as it stands in recipe.json."""
@@ -127,23 +151,33 @@ def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelR
         if method is not None:
             settings = compressor(method).settings
             compress = parse(settings, values.pop(method), source=source, prefix=f"{prefix}.{method}")
-        train = pretrain = None
+        train = objective = None
         if train_values is not None:
             from undertone.train.settings import TrainSettings
 
             train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
-        if made_from is None:
-            if "pretrain" in values:
-                from undertone.train.pretrain import PretrainSettings
+        if "objective" in values:
+            from undertone.train.objectives import ObjectiveSettings
 
-                pretrain = parse(PretrainSettings, values.pop("pretrain"), source=source, prefix=f"{prefix}.pretrain")
-            model = _new_model(values, method, train, source=source, prefix=prefix)
-            if pretrain is not None and model.kind != "lstm":
-                raise SettingsError(f'{source}: {prefix}: pretrain is for kind "lstm"; leave the table out')
-            return ModelRecipe(model, None, train, method, compress, pretrain)
+            objective = parse(ObjectiveSettings, values.pop("objective"), source=source, prefix=f"{prefix}.objective")
+            if train is None or method is not None:
+                where = f"the table {method}" if method else "a model that has a train table"
+                raise SettingsError(f"{source}: {prefix}: objective belongs into {where}")
+            if objective.needs_teacher:
+                raise SettingsError(
+                    f"{source}: {prefix}.objective: {', '.join(objective.losses)} take a teacher; use distill"
+                )
+        if made_from is None:
+            pretrained, pretrain = _start(values, source=source, prefix=prefix)
+            is_language_model = pretrain is not None and train is None and method is None
+            model = _new_model(values, method, train, is_language_model, source=source, prefix=prefix)
+            if model.kind != "lstm" and (pretrain or pretrained):
+                given = "pretrain" if pretrain else "pretrained"
+                raise SettingsError(f'{source}: {prefix}: {given} is for kind "lstm"; leave it out')
+            return ModelRecipe(model, None, train, method, compress, pretrain, pretrained, objective)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
-    if method in (None, "distill") or values:
+    if method in (None, "distill") or objective or values:
         given = next(iter(values), "distill" if method else "nothing")
         raise SettingsError(f"{source}: {prefix}: from goes with prune or quantize, and train, but has {given}")
     if not isinstance(made_from, str):
@@ -151,8 +185,30 @@ def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelR
     return ModelRecipe(None, made_from, train, method, compress)
 
 
+def _start(values: dict[str, Any], *, source: str, prefix: str) -> "tuple[str | None, PretrainSettings | None]":
+    """Take out of a model's table what it starts with: another model's name, or a language model's settings."""
+    pretrained, table = values.pop("pretrained", None), values.pop("pretrain", None)
+    if pretrained is not None and not isinstance(pretrained, str):
+        raise SettingsError(f"{source}: {prefix}.pretrained = {pretrained!r}: give a model's name")
+    if table is None:
+        return pretrained, None
+    if pretrained is not None:
+        raise SettingsError(
+            f"{source}: {prefix}: has a pretrain table and pretrained = {pretrained!r}; give one of them"
+        )
+    from undertone.train.pretrain import PretrainSettings
+
+    return None, parse(PretrainSettings, table, source=source, prefix=f"{prefix}.pretrain")
+
+
 def _new_model(
-    values: dict[str, Any], method: str | None, train: "TrainSettings | None", *, source: str, prefix: str
+    values: dict[str, Any],
+    method: str | None,
+    train: "TrainSettings | None",
+    is_language_model: bool,
+    *,
+    source: str,
+    prefix: str,
 ) -> ModelSettings:
     if not isinstance(values.get("kind"), str):
         raise SettingsError(f'{source}: {prefix}.kind is missing or no name; for example kind = "bow"')
@@ -163,10 +219,13 @@ def _new_model(
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}.kind: {error}") from None
     model = parse(cls.Settings, values, source=source, prefix=prefix)
-    from undertone.train.fit import check_train_table
+    from undertone.train.fit import check_storage, check_train_table
 
     try:
-        check_train_table(model, train)
+        if not is_language_model:
+            check_train_table(model, train)
+        elif model.kind == "lstm":
+            check_storage(model)
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}: {error}") from None
     return model

@@ -12,12 +12,13 @@ A step whose file is there is not done again, so a run that was cut short goes o
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from undertone.bundle import save_bundle
+from undertone.bundle import read_files, save_bundle
 from undertone.data import load_dataset
 from undertone.data.atomic import replacing
 from undertone.data.quality import inspect
@@ -34,9 +35,16 @@ if TYPE_CHECKING:
     from undertone.train.run import Run
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Splits:
-    """Train every model of a recipe into `out`; SettingsError if `out` holds another run, or one to resume."""
+def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: Sequence[str] | None = None) -> Splits:
+    """Train models of a recipe into `out`, all unless `wanted` names some.
+
+    SettingsError if `out` holds another run, or one to resume.
+    """
     has_begun = _has_begun(recipe, out, resume=resume)
+    for entry in recipe.models.values():
+        for other in entry.made_of:
+            if other not in recipe.models:
+                model_folder(other)  # a name that leads nowhere is said now, not after hours of training
     console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
     dataset = load_dataset(recipe.data, console=console)
     splits = prepare(dataset, recipe.data)
@@ -47,7 +55,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Split
         f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
     )
     console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
-    for name in recipe.models:
+    for name in recipe.models if wanted is None else wanted:
         _make_model(recipe, name, splits, out, resume=resume, console=console)
     return splits
 
@@ -55,7 +63,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Split
 def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
     folder = out / "models" / name
     if folder.exists():
-        if load(folder).provenance.get("data_digest") != splits.digest:
+        manifest, _ = read_files(folder)
+        if manifest.provenance.get("data_digest") != splits.digest:
             raise SettingsError(
                 f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
             )
@@ -72,10 +81,11 @@ def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume:
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
-    console.print(
-        f"{name}: {made.provenance['validation_accuracy']:.2%} of validation after "
-        f"{made.provenance['train_seconds']:,.1f} s, {folder}"
-    )
+    if recipe.models[name].is_language_model:
+        reached = f"perplexity {made.provenance['language_model']['perplexity']:,.1f} on validation"
+    else:
+        reached = f"{made.provenance['validation_accuracy']:.2%} of validation"
+    console.print(f"{name}: {reached} after {made.provenance['train_seconds']:,.1f} s, {folder}")
 
 
 def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Splits) -> None:
@@ -89,8 +99,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
-    for name in recipe.models:
-        if name in scored:
+    for name, entry in recipe.models.items():
+        if name in scored or entry.is_language_model:
             continue
         evaluation = evaluate(
             load(out / "models" / name),

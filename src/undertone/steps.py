@@ -1,5 +1,7 @@
 """One step of a recipe: a model fitted to reviews, taught by others, or made smaller out of another."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,13 @@ from undertone.compress import compressor
 from undertone.data.split import Splits
 from undertone.errors import SettingsError
 from undertone.models.base import Model
+from undertone.models.ensemble import EnsembleModel, EnsembleSettings
 from undertone.recipe import ModelRecipe
 from undertone.settings import parse
 
 if TYPE_CHECKING:
     from undertone.compress.base import Teacher
+    from undertone.train.fit import Start
     from undertone.train.run import Run
     from undertone.train.settings import TrainSettings
 
@@ -33,15 +37,51 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
     SettingsError if what it is made from does not fit the reviews or its kind.
     """
     from undertone.train.checkpoint import forget
-    from undertone.train.fit import fit
+    from undertone.train.fit import fit, new_language_model
 
     if not run["resume"]:
         forget(run["run_dir"])
     if entry.method is None:
         assert entry.model is not None, "a recipe's model has a kind or is made from another"
-        fitted = fit(entry.model, entry.train, splits, pretraining=entry.pretrain, **run)
-        return Made(fitted.model, _provenance(fitted.train_seconds, fitted.validation_accuracy, entry.train, []))
+        if isinstance(entry.model, EnsembleSettings):
+            return _ensemble(entry.model, splits, find)
+        if entry.is_language_model:
+            assert entry.pretrain is not None
+            title = f"{run['run_dir'].name} language model"
+            model, position = new_language_model(entry.model, splits, entry.pretrain, title=title, **run)
+            reached = {"perplexity": math.exp(position.best_loss), "accuracy": position.best_accuracy}
+            return Made(model, {"train_seconds": round(position.seconds, 2), "language_model": reached})
+        start, seconds_before = _start(entry, find)
+        fitted = fit(entry.model, entry.train, splits, start=start, objective=entry.objective, **run)
+        seconds = seconds_before + fitted.train_seconds
+        return Made(fitted.model, _provenance(seconds, fitted.validation_accuracy, entry.train, []))
     return _compressed(entry, splits, run, find)
+
+
+def _start(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[Start, float]":
+    """Return what a network starts with, and the seconds that took; SettingsError if that is no LSTM."""
+    if entry.pretrained is None:
+        return entry.pretrain, 0.0
+    from undertone.models.lstm import LSTMModel
+
+    bundle = load_trainable(find(entry.pretrained))
+    if not isinstance(bundle.model, LSTMModel):
+        raise SettingsError(f"pretrained = {entry.pretrained}: is of kind {bundle.manifest.kind}; give an lstm")
+    return bundle.model, bundle.manifest.provenance.get("train_seconds") or 0.0
+
+
+def _ensemble(settings: EnsembleSettings, splits: Splits, find: Callable[[str], Path]) -> Made:
+    """Weigh trained models on validation and join them; SettingsError if one of them cannot be weighed there."""
+    from undertone.compress.blend import weigh
+    from undertone.train.fit import accuracy_on_validation
+
+    start = time.perf_counter()
+    bundles = {name: load_bundle(find(name)) for name in settings.members}
+    weights = weigh([teacher(name, bundle, splits) for name, bundle in bundles.items()], splits, settings.weights)
+    model = EnsembleModel.of({name: bundle.model for name, bundle in bundles.items()}, weights.tolist())
+    accuracy = accuracy_on_validation(model, splits)
+    seconds = sum(bundle.manifest.provenance.get("train_seconds") or 0.0 for bundle in bundles.values())
+    return Made(model, _provenance(seconds + time.perf_counter() - start, accuracy, None, []))
 
 
 def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
@@ -55,9 +95,12 @@ def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[
     if entry.source is None:
         assert entry.model is not None
         teachers = _teachers(entry.compress, splits, find)
-        subject = Subject(entry.model, train, pretraining=entry.pretrain)
+        start, seconds_before = _start(entry, find)
+        subject = Subject(entry.model, train, start=start)
     else:
         bundle = load_trainable(find(entry.source))
+        if bundle.is_language_model:
+            raise SettingsError(f"{entry.source} is a language model; {entry.method} takes a model that knows labels")
         if bundle.model.labels != splits.labels:
             known = ", ".join(bundle.model.labels)
             raise SettingsError(f"{entry.source} knows {known}, but {splits.name} has {', '.join(splits.labels)}")
@@ -105,12 +148,14 @@ def _teachers(settings: Any, splits: Splits, find: Callable[[str], Path]) -> "tu
 
 
 def teacher(name: str, bundle: Bundle, splits: Splits) -> "Teacher":
-    """Return a model as a teacher; SettingsError if it learned from another split of the same reviews.
+    """Return a model as a teacher; SettingsError if it knows no labels or learned from another split of these reviews.
 
-    It would be weighted, and its student validated, on reviews that it was trained on.
+    In the latter case it would be weighted, and its student validated, on reviews that it was trained on.
     """
     from undertone.compress.base import Teacher
 
+    if bundle.is_language_model:
+        raise SettingsError(f"teacher {name} is a language model, which knows no labels; name one trained from it")
     provenance = bundle.manifest.provenance
     reviews = Path(provenance.get("recipe", {}).get("data", {}).get("name", ""))
     if reviews.name == splits.name and provenance.get("data_digest") != splits.digest:

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from undertone.compress.blend import blend, centred, fit_weights
+from undertone.compress.base import Teacher
+from undertone.compress.blend import fit_weights, weigh
+from undertone.errors import SettingsError
+from undertone.models.bow import BowModel
+from undertone.models.ensemble import blend
+from undertone.train.fit import labels_of
 
 NUM_REVIEWS = 4_000
 
@@ -91,14 +96,64 @@ def test_a_teacher_that_is_always_right_gets_a_weight_that_is_a_number(labels, n
     assert 0.5 < weights[0] < 1e3
 
 
-def test_a_blend_is_the_weighted_sum_of_centred_logits():
-    logits = [np.array([[1, 3, 5]], np.float32), np.array([[0, 0, 6]], np.float32)]
-    blended = blend(logits, np.array([0.5, 2.0]))
-    assert blended.dtype == np.float32
-    assert blended.tolist() == [[-5, -4, 9]]
-    assert centred(logits[0]).tolist() == [[-2, 0, 2]]
+@pytest.fixture
+def teachers(bow, lstm):
+    """Two models that learned from the train split alone."""
+    return [Teacher("bow", bow), Teacher("lstm", lstm)]
 
 
-def test_as_many_weights_as_teachers():
-    with pytest.raises(ValueError, match="zip"):
-        blend([np.zeros((1, 2), np.float32)], np.array([0.5, 0.5]))
+def like(bow, labels=("negative", "positive"), **settings):
+    """Return the same bag of n-grams with other label names or settings."""
+    return BowModel.from_state(bow.settings.model_copy(update=settings), labels, bow.state())
+
+
+def refused(message, *arguments):
+    with pytest.raises(SettingsError, match=message) as caught:
+        weigh(*arguments)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_models_are_weighed_by_what_they_say_of_validation(teachers, splits):
+    texts, truth = splits.validation["text"].to_pylist(), labels_of(splits.validation)
+    weights = weigh(teachers, splits, None)
+    expected = fit_weights([teacher.model.logits(texts) for teacher in teachers], truth)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert weights.dtype == np.float64
+    assert (weights > 0).any()
+    np.testing.assert_allclose(weigh(teachers[::-1], splits, None), expected[::-1], rtol=1e-3, atol=1e-3)
+
+
+def test_weights_that_are_given_are_taken_and_nothing_is_read(teachers, splits, monkeypatch):
+    for teacher in teachers:
+        monkeypatch.setattr(teacher.model, "logits", None)
+    assert weigh(teachers, splits, (0.25, 3.0)).tolist() == [0.25, 3.0]
+
+
+def test_a_model_that_saw_validation_is_weighed_by_given_weights_only(bow, lstm, splits):
+    seen = [Teacher("seen", like(bow, refit=True)), Teacher("lstm", lstm)]
+    refused("teacher seen was fitted on validation too, .* train it with refit = false", seen, splits, None)
+    assert weigh(seen, splits, (1.0, 2.0)).tolist() == [1, 2]
+
+
+def test_as_many_weights_as_models(teachers, splits):
+    refused("has 1 numbers for 2 teachers", teachers, splits, (1.0,))
+    refused("has 3 numbers for 2 teachers", teachers, splits, (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0)])
+def test_models_of_other_labels_are_refused(teachers, bow, splits, weights):
+    others = [teachers[1], Teacher("other", like(bow, labels=("bad", "good")))]
+    refused("teacher other knows bad, good, but tiny has negative, positive", others, splits, weights)
+    turned = [teachers[1], Teacher("turned", like(bow, labels=("positive", "negative")))]
+    refused("teacher turned knows positive, negative, but tiny has negative, positive", turned, splits, weights)
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0)])
+def test_two_models_of_one_name_are_refused(teachers, splits, weights):
+    same = [Teacher("bow", teacher.model) for teacher in teachers]
+    refused("teachers bow, bow: give folders of different names", same, splits, weights)
+
+
+def test_models_that_are_always_wrong_are_refused(bow, splits):
+    wrong = BowModel(bow.settings, bow.labels, keys=bow.keys, weights=-bow.weights, bias=-bow.bias)
+    refused("the teachers tell nothing of tiny's labels", [Teacher("wrong", wrong)], splits, None)

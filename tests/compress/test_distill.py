@@ -152,9 +152,13 @@ def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_bow_student_has_no_features_to_match(context, splits, lstm):
-    with pytest.raises(SettingsError, match="a bow student has no features to match"):
-        distill(STUDENTS["bow"], settings_of("kl", "feature"), Context(splits, context.run, (Teacher("lstm", lstm),)))
+@pytest.mark.parametrize(
+    "losses", [("feature",), ("adversarial",), ("virtual-adversarial",), ("noise",), ("entropy",), ("entropy", "noise")]
+)
+def test_losses_for_networks_are_refused_for_a_bow_student(losses, context, splits, lstm):
+    message = f"a bow student learns by hard, kl, logit-mse; leave {', '.join(losses)} out"
+    with pytest.raises(SettingsError, match=message):
+        distill(STUDENTS["bow"], settings_of("kl", *losses), Context(splits, context.run, (Teacher("lstm", lstm),)))
 
 
 def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bow):
@@ -222,6 +226,22 @@ def test_a_resumed_distillation_asks_another_teacher_anew(splits, tmp_path):
     resumed = Context(splits, run_in(tmp_path, resume=True), (Teacher("oracle", second),))
     distill(STUDENTS["bow"], settings_of(), resumed)
     assert second.num_read > 0
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_without_a_teacher_a_loss_that_has_one_is_refused(kind, context):
+    objective = settings_of("hard", "kl", transfer=TransferSettings(sources=("train",)))
+    with pytest.raises(SettingsError, match="distillation takes either teachers or a file of soft labels"):
+        distill(STUDENTS[kind], objective, context)
+
+
+def test_a_student_starts_with_what_it_is_given(context, splits, lstm):
+    train = TRAIN.model_copy(update={"max_learning_rate": 1e-12, "epochs": 1})
+    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
+    made = distill(Subject(LSTM, train, start=lstm), settings_of(), taught)
+    started, given = made.model.state().tensors, lstm.state().tensors
+    np.testing.assert_allclose(started["embedding.weight"], given["embedding.weight"], atol=1e-9)
+    assert not np.allclose(started["classifier.weight"], given["classifier.weight"], atol=1e-3)
 
 
 def test_a_student_is_not_trained_in_less_than_fp32(context, splits):

@@ -14,8 +14,10 @@ from undertone.errors import BundleError, MissingExtraError, SettingsError
 from undertone.models.base import ModelState
 from undertone.models.corpus import Corpus
 from undertone.models.transformer import TransformerModel, TransformerSettings
+from undertone.train.batches import ShuffledBatches
 from undertone.train.loop import train_network
 from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from undertone.train.optimizer import make_optimizer
 from undertone.train.settings import TrainSettings
 from undertone.train.validation import LabelledCorpus
 
@@ -105,7 +107,7 @@ def test_it_is_fine_tuned_by_the_same_loop_as_any_torch_model(folder, tmp_path):
     settings = TrainSettings(epochs=8, max_learning_rate=0.01, precision="fp32")
     position = train_network(
         model,
-        corpus,
+        ShuffledBatches(corpus, max_tokens=settings.batch_tokens),
         LabelledCorpus(corpus, labels),
         settings,
         objective=objective,
@@ -120,6 +122,21 @@ def test_it_is_fine_tuned_by_the_same_loop_as_any_torch_model(folder, tmp_path):
     assert (model.logits(TEXTS).argmax(1) == labels.numpy()).all()
     changed = [name for name, weights in model.state().tensors.items() if (weights != untrained[name]).any()]
     assert any(name.startswith("body.encoder") for name in changed)
+
+
+def test_stages_have_every_weight_once_from_the_embeddings_over_each_layer_to_the_classifier(folder):
+    network = create(folder).network
+    names = {id(weights): name for name, weights in network.named_parameters()}
+    stages = [[names[id(w)] for module in modules for w in module.parameters()] for modules in network.stages()]
+    assert sorted(name for stage in stages for name in stage) == sorted(names.values())
+    assert len(stages) == 4
+    assert {name.split(".")[1] for name in stages[0]} == {"embeddings"}
+    for depth, stage in enumerate(stages[1:-1]):
+        assert {name.split(".layer.")[1].split(".")[0] for name in stage} == {str(depth)}
+    assert sorted(stages[-1]) == ["classifier.bias", "classifier.weight"]
+    optimizer = make_optimizer(TrainSettings(epochs=1, max_learning_rate=0.1, layer_decay=0.5), network)
+    shares = {names[id(w)]: group["share"] for group in optimizer.param_groups for w in group["params"]}
+    assert [shares[stage[0]] for stage in reversed(stages)] == [0.5**below for below in range(len(stages))]
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from undertone.train.batches import plan_epoch
+from undertone.models.corpus import Corpus
+from undertone.text.encoded import EncodedTexts
+from undertone.train.batches import ShuffledBatches, plan_epoch
 
 CPU = torch.device("cpu")
 
@@ -54,3 +56,20 @@ def test_batches_have_few_shapes():
 def test_long_and_short_batches_come_in_no_order(lengths):
     widths = np.array([batch.width for batch in plan(lengths)])
     assert abs(np.corrcoef(widths, np.arange(len(widths)))[0, 1]) < 0.3
+
+
+def test_the_texts_of_a_corpus_are_batched_by_the_plan_of_their_lengths(lengths):
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    corpus = Corpus(EncodedTexts(np.arange(offsets[-1], dtype=np.int32), offsets), CPU)
+    batches = ShuffledBatches(corpus, max_tokens=3000)
+    assert len(batches) == 1000
+    assert batches.device == CPU
+    planned, expected = batches.plan(seed=1, epoch=2), plan(lengths, max_tokens=3000, seed=1, epoch=2)
+    assert len(planned) == len(expected)
+    for batch, other in zip(planned, expected, strict=True):
+        assert torch.equal(batch.rows, other.rows)
+        assert batch[1:] == other[1:]
+    ids, mask = batches.batch(planned[0].rows, planned[0].width)
+    assert ids.shape == (len(planned[0].rows), planned[0].width)
+    assert mask.sum(1).tolist() == lengths[planned[0].rows].tolist()
+    assert ids[:, 0].tolist() == offsets[planned[0].rows].tolist()

@@ -13,10 +13,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from undertone.errors import SettingsError, TrainingError
 from undertone.models.bow import BowSettings
 from undertone.models.corpus import Corpus
-from undertone.models.lstm import LSTMNetwork, LSTMSettings
+from undertone.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
 from undertone.text.encoded import EncodedTexts
 from undertone.train import loop
-from undertone.train.fit import fit
+from undertone.train.fit import fit, new_model
 from undertone.train.log import TrainingLog
 from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from undertone.train.optimizer import make_optimizer
@@ -220,6 +220,46 @@ def test_a_kind_that_is_not_trained_by_steps_is_fitted_too(splits, tmp_path):
     result = run(splits, tmp_path, model=BowSettings(), train=None)
     assert result.model.settings.kind == "bow"
     assert result.validation_accuracy > 0.9
+
+
+def test_a_model_starts_with_the_words_embedding_and_layers_of_a_trained_one(splits, make_splits, tmp_path):
+    others = [f"{text} hitherto unheard" for text in make_splits(num_train=30).train["text"].to_pylist()]
+    start = LSTMModel.create(MODEL, ("a", "b", "c"), others, seed=7)
+    splits = replace(splits, labels=("bad", "good"))
+    settings = MODEL.model_copy(update={"pooling": ("mean",), "output_dropout": 0.3})
+    run_of = {"seed": 0, "run_dir": tmp_path, "resume": False, "console": Console(quiet=True)}
+    model, seconds = new_model(settings, splits, ["other words"], start, **run_of)
+    assert seconds >= 0
+    assert model.labels == ("bad", "good")
+    assert model.settings.pooling == ("mean",)
+    assert model.encoder.files() == start.encoder.files()
+    before, after = start.state().tensors, model.state().tensors
+    kept = {name for name in after if name in before and np.array_equal(before[name], after[name])}
+    assert kept == {name for name in after if not name.startswith("classifier")}
+    assert after["classifier.weight"].shape == (2, 16)
+    result = fit(settings, TRAIN, splits, start=start, **run_of)
+    assert result.validation_accuracy > 0.6
+    assert result.model.encoder.files() == start.encoder.files()
+    for name, tensor in start.state().tensors.items():
+        np.testing.assert_array_equal(tensor, before[name], err_msg="what it starts with is not trained itself")
+
+
+def test_a_start_that_does_not_fit_is_refused_in_one_line(splits, tmp_path):
+    start = LSTMModel.create(MODEL, splits.labels, ["some words"], seed=0)
+    other = MODEL.model_copy(update={"hidden_size": 9})
+    run_of = {"seed": 0, "run_dir": tmp_path, "resume": False, "console": Console(quiet=True)}
+    with pytest.raises(SettingsError, match=r"^hidden_size = 9: the pretrained model has 8; give the same$"):
+        fit(other, TRAIN, splits, start=start, **run_of)
+
+
+def test_a_run_that_started_from_another_models_layers_cannot_be_resumed_from_a_thirds(splits, tmp_path):
+    texts = splits.train["text"].to_pylist()
+    first, second = (LSTMModel.create(MODEL, splits.labels, texts, seed=seed) for seed in (1, 2))
+    run_of = {"seed": 0, "run_dir": tmp_path, "console": Console(quiet=True)}
+    whole = fit(MODEL, TRAIN, splits, start=first, resume=False, **run_of)
+    assert_same_weights(whole, fit(MODEL, TRAIN, splits, start=first, resume=True, **run_of))
+    with pytest.raises(SettingsError, match="starting weights was"):
+        fit(MODEL, TRAIN, splits, start=second, resume=True, **run_of)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

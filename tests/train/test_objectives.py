@@ -10,11 +10,20 @@ from undertone.errors import SettingsError
 from undertone.models.lstm import LSTMNetwork, LSTMSettings
 from undertone.settings import parse
 from undertone.train.fit import fit, train_model
-from undertone.train.objectives import LOSSES, UNLABELLED, LabelObjective, ObjectiveSettings, Targets
+from undertone.train.objectives import (
+    LOSSES,
+    PERTURBING,
+    UNLABELLED,
+    LabelObjective,
+    ObjectiveSettings,
+    Targets,
+)
 from undertone.train.settings import TrainSettings
 
 CPU = torch.device("cpu")
 LABELS = np.array([2, UNLABELLED, 0, 1])
+OF_LOGITS = [name for name in LOSSES if name not in PERTURBING]
+"""Losses that can be told by what a network says; test_adversarial.py has those that change what it reads."""
 
 
 @pytest.fixture
@@ -67,33 +76,41 @@ def apply(targets, logits, *, rows=None, features=None, **settings):
     return loss.item(), gradient.numpy(), int(correct)
 
 
+def apply_hard(targets, logits, **settings):
+    """Return the same for hard: what it adds to kl, since by itself it is refused where a label is missing."""
+    with_kl, kl = (
+        apply(targets, logits, losses=losses, **settings) for losses in ({"hard": 1.0, "kl": 1.0}, {"kl": 1.0})
+    )
+    return with_kl[0] - kl[0], with_kl[1] - kl[1], with_kl[2]
+
+
 def log_softmax(logits):
     logits = logits.astype(np.float64)
     return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
 
 def test_hard_is_the_cross_entropy_and_unlabelled_reviews_add_nothing(targets, student_logits):
-    loss, gradient, _ = apply(targets, student_logits, losses={"hard": 1.0})
+    loss, gradient, _ = apply_hard(targets, student_logits)
     log_probabilities = log_softmax(student_logits)
-    assert loss == pytest.approx(-log_probabilities[0, 2] - log_probabilities[2, 0] - log_probabilities[3, 1], rel=1e-6)
+    assert loss == pytest.approx(-log_probabilities[0, 2] - log_probabilities[2, 0] - log_probabilities[3, 1], rel=1e-5)
     assert not gradient[1].any()
-    np.testing.assert_allclose(gradient[2], np.exp(log_probabilities[2]) - [1, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(gradient[2], np.exp(log_probabilities[2]) - [1, 0, 0], atol=1e-5)
 
 
 def test_a_batch_without_labels_has_no_hard_loss(targets, student_logits):
-    loss, gradient, _ = apply(targets, student_logits[[1, 1]], rows=[1, 1], losses={"hard": 1.0})
+    loss, gradient, _ = apply_hard(targets, student_logits[[1, 1]], rows=[1, 1])
     assert loss == 0
     assert not gradient.any()
 
 
 def test_label_smoothing_moves_a_share_of_each_label_to_all(targets, student_logits):
-    loss, _, _ = apply(targets, student_logits, losses={"hard": 1.0}, label_smoothing=0.3)
+    loss, _, _ = apply_hard(targets, student_logits, label_smoothing=0.3)
     wanted = 0.7 * np.eye(3)[[2, 0, 1]] + 0.1
-    assert loss == pytest.approx(-(wanted * log_softmax(student_logits)[[0, 2, 3]]).sum(), rel=1e-6)
+    assert loss == pytest.approx(-(wanted * log_softmax(student_logits)[[0, 2, 3]]).sum(), rel=1e-5)
 
 
-def test_label_smoothing_leaves_the_teacher_alone(targets, student_logits):
-    for name in ("kl", "logit-mse", "feature"):
+def test_label_smoothing_leaves_all_but_labels_alone(targets, student_logits):
+    for name in ("kl", "logit-mse", "feature", "entropy"):
         plain, _, _ = apply(targets, student_logits, losses={name: 1.0})
         assert apply(targets, student_logits, losses={name: 1.0}, label_smoothing=0.3)[0] == plain
 
@@ -172,15 +189,17 @@ def test_the_projection_starts_the_same_whatever_was_drawn_before(targets, stude
     assert torch.rand(1) != drawn, "and what is drawn afterwards is not decided by it"
 
 
-def test_an_objective_without_features_has_no_weights_of_its_own(targets, student_logits):
+def test_an_objective_without_features_has_no_weights_of_its_own(targets):
     losses = {name: 1.0 for name in LOSSES if name != "feature"}
-    assert not list(objective_of(targets, Student(student_logits), losses=losses).parameters())
+    network = LSTMNetwork(MODEL, num_tokens=20, num_classes=3)
+    assert not list(objective_of(targets, network, losses=losses).parameters())
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_losses(targets, student_logits):
-    weights = {"hard": 0.5, "kl": 2.0, "logit-mse": 0.1, "feature": 3.0}
-    assert weights.keys() == LOSSES.keys()
-    alone = {name: apply(targets, student_logits, losses={name: 1.0}) for name in weights}
+    weights = {"hard": 0.5, "kl": 2.0, "logit-mse": 0.1, "feature": 3.0, "entropy": 0.7}
+    assert list(weights) == OF_LOGITS
+    alone = {name: apply(targets, student_logits, losses={name: 1.0}) for name in weights if name != "hard"}
+    alone["hard"] = apply_hard(targets, student_logits)
     loss, gradient, _ = apply(targets, student_logits, losses=weights)
     assert loss == pytest.approx(sum(weight * alone[name][0] for name, weight in weights.items()), rel=1e-5)
     np.testing.assert_allclose(
@@ -188,11 +207,12 @@ def test_a_mixture_is_the_weighted_sum_of_its_losses(targets, student_logits):
     )
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_losses_are_sums_over_the_batch_and_read_its_rows(targets, student_logits, name):
     rows = [3, 0, 1]
-    together, _, _ = apply(targets, student_logits[rows], rows=rows, losses={name: 1.0})
-    alone = [apply(targets, student_logits[[row]], rows=[row], losses={name: 1.0})[0] for row in rows]
+    losses = {"kl": 1.0, name: 1.0}  # hard by itself is refused where a label is missing
+    together, _, _ = apply(targets, student_logits[rows], rows=rows, losses=losses)
+    alone = [apply(targets, student_logits[[row]], rows=[row], losses=losses)[0] for row in rows]
     assert together == pytest.approx(sum(alone), rel=1e-5)
 
 
@@ -214,10 +234,56 @@ def test_right_is_what_the_label_says_and_without_one_what_the_teacher_says(targ
     assert targets.teacher_logits.argmax(1).tolist() != LABELS.tolist()
 
 
-def test_without_a_teacher_every_review_needs_a_label():
-    Targets(np.array([0, 1]))
+def test_entropy_is_that_of_the_predictions():
+    targets = Targets(np.array([0, UNLABELLED, 2]))
+    known = np.array([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3], [1 - 2e-9, 1e-9, 1e-9]])
+    shifts = np.array([[5], [-3], [0]])
+    logits = (np.log(known) + shifts).astype(np.float32)
+    loss, _, _ = apply(targets, logits, losses={"entropy": 1.0})
+    assert loss == pytest.approx(1.5 * np.log(2) + np.log(3), rel=1e-5)
+    for row, expected in enumerate((1.5 * np.log(2), np.log(3), 0.0)):
+        loss, gradient, _ = apply(targets, logits[[row]], rows=[row], losses={"entropy": 1.0})
+        assert loss == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        surprise = -log_softmax(logits[[row]])
+        np.testing.assert_allclose(gradient, np.exp(-surprise) * (surprise - expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("losses", [["hard"], ["adversarial"], ["hard", "adversarial"]], ids="+".join)
+def test_texts_without_a_label_are_refused_if_nothing_is_learned_of_them(targets, losses):
+    settings = ObjectiveSettings(losses=dict.fromkeys(losses, 1.0))
+    assert not settings.needs_no_label
+    settings.refuse_idle(Targets(np.array([0, 1])))
+    # A teacher of whom no loss learns is of no help.
+    for missing in (Targets(LABELS), targets):
+        with pytest.raises(SettingsError, match="texts without a label teach nothing") as caught:
+            settings.refuse_idle(missing)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["virtual-adversarial", "noise", "entropy"])
+@pytest.mark.parametrize("others", [[], ["hard"], ["hard", "adversarial"]], ids="+".join)
+def test_texts_without_a_label_are_welcome_to_a_loss_that_needs_none(name, others):
+    settings = ObjectiveSettings(losses=dict.fromkeys([*others, name], 1.0))
+    assert settings.needs_no_label
+    assert not settings.needs_teacher
+    settings.refuse_idle(Targets(LABELS))
+
+
+def test_an_objective_refuses_what_its_settings_refuse(student_logits):
     with pytest.raises(SettingsError, match="texts without a label teach nothing"):
-        Targets(LABELS)
+        objective_of(Targets(LABELS), Student(student_logits), losses={"hard": 1.0})
+
+
+@pytest.mark.parametrize("name", sorted(PERTURBING))
+def test_a_network_whose_words_cannot_be_changed_is_refused_in_one_line(student_logits, name):
+    targets = Targets(np.array([0, 1, 2, 0]))
+    student = Student(student_logits)
+    expected = rf"^objective\.losses: {name} is for kind lstm, whose word vectors can be changed$"
+    for losses in ({name: 1.0}, {"hard": 1.0, name: 0.5}):
+        assert ObjectiveSettings(losses=losses).perturbs
+        with pytest.raises(SettingsError, match=expected):
+            objective_of(targets, student, losses=losses)
+    assert not ObjectiveSettings(losses=dict.fromkeys(OF_LOGITS, 1.0)).perturbs
 
 
 @pytest.mark.parametrize(
@@ -229,6 +295,8 @@ def test_without_a_teacher_every_review_needs_a_label():
         ({"losses": {"hard": -0.5}}, "hard = -0.5: give a weight above 0"),
         ({"losses": {}}, "losses"),
         ({"temperature": 0}, "temperature"),
+        ({"epsilon": 0}, "epsilon"),
+        ({"losses": {"virtual_adversarial": 1.0}}, "did you mean virtual-adversarial"),
     ],
 )
 def test_settings_of_no_use_are_refused_in_one_line(values, message):
@@ -247,9 +315,11 @@ def test_a_loss_without_its_teacher_is_refused_in_one_line(student_logits, losse
         objective_of(Targets(np.array([0, 1, 2, 0])), Student(student_logits), losses=losses)
 
 
-def test_hard_alone_needs_no_teacher():
+@pytest.mark.parametrize("name", ["hard", "adversarial", "virtual-adversarial", "noise", "entropy"])
+def test_losses_that_need_no_teacher(name):
     assert not ObjectiveSettings().needs_teacher
-    assert not ObjectiveSettings(losses={"hard": 0.5}).needs_teacher
+    assert not ObjectiveSettings(losses={name: 0.5}).needs_teacher
+    assert ObjectiveSettings(losses={name: 0.5, "kl": 0.5}).needs_teacher
 
 
 def test_features_that_a_teacher_lacks_are_refused_in_one_line(targets, student_logits):

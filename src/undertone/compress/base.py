@@ -12,7 +12,7 @@ import numpy as np
 
 from undertone.data.split import Splits
 from undertone.models.base import Float32Array, Model, ModelSettings
-from undertone.train.pretrain import PretrainSettings
+from undertone.train.fit import Start
 from undertone.train.run import Run
 from undertone.train.settings import TrainSettings
 
@@ -35,8 +35,8 @@ class Subject:
     train: TrainSettings | None
     """How a torch model is (re)trained."""
     model: Model | None = None
-    pretraining: PretrainSettings | None = None
-    """How the language model of one that is yet to be trained is."""
+    start: Start = None
+    """What one that is yet to be trained starts with."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Several teachers as one: their logits, weighted and added.
+"""How much each of several models that are blended as one counts.
 
-Weights are fitted on validation, where no teacher was trained: those, none negative, under which the labels are most
-probable. They calibrate at the same time: a teacher that is too sure of itself gets a smaller weight.
+Weights are fitted on validation, where none of them was trained: those, none negative, under which the labels are most
+probable. They calibrate at the same time: a model that is too sure of itself gets a smaller weight.
 
-Shapes: M teachers, N reviews, C classes.
+Shapes: M models, N reviews, C classes.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,53 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from undertone.models.base import Float32Array
+from undertone.compress.base import Teacher, read
+from undertone.data.split import Splits
+from undertone.errors import SettingsError
+from undertone.models.base import Float32Array, Model
+from undertone.models.ensemble import centred
+from undertone.train.fit import labels_of, saw_validation
 
 
-def centred(logits: Float32Array) -> Float32Array:
-    """Return logits whose mean over the classes is 0, which means the same probabilities."""
-    return np.asarray(logits - logits.mean(axis=1, keepdims=True), np.float32)
+def weigh(teachers: Sequence[Teacher], splits: Splits, weights: Sequence[float] | None) -> npt.NDArray[np.float64]:
+    """Return the weight of each model's centred logits, float64 [M]: those given, or fitted on validation.
+
+    SettingsError if a model has other labels than the reviews, or was fitted on validation and so cannot be weighed
+    there.
+    """
+    if len({teacher.name for teacher in teachers}) < len(teachers):
+        raise SettingsError(
+            f"teachers {', '.join(teacher.name for teacher in teachers)}: give folders of different names"
+        )
+    for teacher in teachers:
+        if teacher.model.labels != splits.labels:
+            raise SettingsError(
+                f"teacher {teacher.name} knows {', '.join(teacher.model.labels)}, "
+                f"but {splits.name} has {', '.join(splits.labels)}"
+            )
+    if weights is None:
+        fitted = fit_weights(_validation_logits(teachers, splits), labels_of(splits.validation))
+        if not fitted.any():
+            raise SettingsError(f"the teachers tell nothing of {splits.name}'s labels; give others, or teacher_weights")
+        return fitted
+    if len(weights) != len(teachers):
+        raise SettingsError(f"teacher_weights has {len(weights)} numbers for {len(teachers)} teachers")
+    return np.array(weights)
+
+
+def _saw_validation(model: Model) -> bool:
+    return saw_validation(model.settings) or any(map(_saw_validation, getattr(model, "models", ())))
+
+
+def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
+    for teacher in teachers:
+        if _saw_validation(teacher.model):
+            raise SettingsError(
+                f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
+                "train it with refit = false, or give their weights"
+            )
+    texts = splits.validation["text"].to_pylist()
+    return [read(teacher.model, texts) for teacher in teachers]
 
 
 def fit_weights(logits: Sequence[Float32Array], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -37,9 +78,3 @@ def fit_weights(logits: Sequence[Float32Array], labels: npt.NDArray[np.int64]) -
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(stacked))
     weights: npt.NDArray[np.float64] = found.x
     return weights
-
-
-def blend(logits: Sequence[Float32Array], weights: npt.NDArray[np.float64]) -> Float32Array:
-    """Return the weighted sum of the teachers' centred logits, float32 [N, C]."""
-    total = sum(weight * centred(each) for weight, each in zip(weights, logits, strict=True))
-    return np.asarray(total, np.float32)

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 
 from undertone.compress.base import Compressed, Context, Subject, Teacher, read
-from undertone.compress.blend import blend, fit_weights
+from undertone.compress.blend import weigh
 from undertone.compress.distill_bow import fit_bow_student, student_ngrams
 from undertone.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
 from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
@@ -25,14 +25,13 @@ from undertone.errors import SettingsError
 from undertone.models.base import Float32Array
 from undertone.models.bow import BowModel, BowSettings
 from undertone.models.corpus import Corpus, sorted_batches
+from undertone.models.ensemble import blend
 from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
 from undertone.settings import Settings
 from undertone.train.fit import (
     accuracy_on_validation,
     check_train_table,
-    labels_of,
     new_model,
-    saw_validation,
     train_model,
 )
 from undertone.train.objectives import ObjectiveSettings, Targets
@@ -75,6 +74,8 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     soft labels miss a review.
     """
     check_train_table(subject.settings, subject.train)
+    if subject.train is None and not isinstance(subject.settings, BowSettings):
+        raise SettingsError(f"distill has no use for a model of kind {subject.settings.kind}; teach a bow or a network")
     start = time.perf_counter()
     splits, run = context.splits, context.run
     transfer = transfer_set(splits, settings.transfer, seed=0)
@@ -98,7 +99,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     assert subject.train is not None
     # Variants have no words of their own, and the mask must stay unknown.
     reviews = transfer.texts[: transfer.num_reviews]
-    model, seconds = new_model(subject.settings, splits, reviews, subject.pretraining, **run)
+    model, seconds = new_model(subject.settings, splits, reviews, subject.start, **run)
     prepare_seconds += seconds
     result = train_model(
         model,
@@ -167,41 +168,13 @@ def label(
 
     SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there.
     """
-    if len({teacher.name for teacher in teachers}) < len(teachers):
-        raise SettingsError(
-            f"teachers {', '.join(teacher.name for teacher in teachers)}: give folders of different names"
-        )
-    for teacher in teachers:
-        if teacher.model.labels != splits.labels:
-            raise SettingsError(
-                f"teacher {teacher.name} knows {', '.join(teacher.model.labels)}, "
-                f"but {splits.name} has {', '.join(splits.labels)}"
-            )
-    if weights is None:
-        fitted = fit_weights(_validation_logits(teachers, splits), labels_of(splits.validation))
-        if not fitted.any():
-            raise SettingsError(f"the teachers tell nothing of {splits.name}'s labels; give others, or teacher_weights")
-    elif len(weights) == len(teachers):
-        fitted = np.array(weights)
-    else:
-        raise SettingsError(f"teacher_weights has {len(weights)} numbers for {len(teachers)} teachers")
-    logits = blend([read(teacher.model, transfer.texts) for teacher in teachers], fitted)
+    fitted = weigh(teachers, splits, weights)
+    logits = blend([read(teacher.model, transfer.texts) for teacher in teachers], fitted.tolist())
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
         "data_digest": splits.digest,
     }
     return SoftLabels(transfer.ids, logits.astype(np.float16), splits.labels, provenance)
-
-
-def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
-    for teacher in teachers:
-        if saw_validation(teacher.model.settings):
-            raise SettingsError(
-                f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
-                "train it with refit = false, or give teacher_weights"
-            )
-    texts = splits.validation["text"].to_pylist()
-    return [read(teacher.model, texts) for teacher in teachers]
 
 
 def features_of(teachers: Sequence[Teacher], texts: Sequence[str]) -> Float32Array:

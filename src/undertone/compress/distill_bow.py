@@ -43,9 +43,11 @@ def fit_bow_student(
     objective: ObjectiveSettings,
     console: Console,
 ) -> BowModel:
-    """Fit a bag of these n-grams to an objective; SettingsError if that matches features, which it does not have."""
-    if "feature" in objective.losses:
-        raise SettingsError("a bow student has no features to match; leave the loss feature out")
+    """Fit a bag of these n-grams to an objective; SettingsError if one of its losses is for networks alone."""
+    unknown = sorted(objective.losses.keys() - _LOSSES)
+    if unknown:
+        raise SettingsError(f"a bow student learns by {', '.join(_LOSSES)}; leave {', '.join(unknown)} out")
+    objective.refuse_idle(targets)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
     weights, bias = [], []
@@ -65,6 +67,8 @@ def _shares(targets: Targets, num_classes: int) -> Float64Array:
         return np.eye(num_classes)[targets.labels]
     return softmax(targets.teacher_logits.astype(np.float64))
 
+
+_LOSSES = ("hard", "kl", "logit-mse")
 
 Loss = Callable[[Float64Array], tuple[float, Float64Array]]
 """Takes the scores of all texts, float64 [N]; returns their summed loss and its gradient, [N]."""
@@ -95,7 +99,7 @@ def _binary_loss(targets: Targets, positive: int, objective: ObjectiveSettings) 
         # Centred logits of two classes are half the score and its negative.
         return float(np.square(scores - odds).sum() / 4), (scores - odds) / 2
 
-    losses: dict[str, Loss] = {"hard": hard, "kl": kl, "logit-mse": logit_mse}
+    losses: dict[str, Loss] = dict(zip(_LOSSES, (hard, kl, logit_mse), strict=True))
 
     def total(scores: Float64Array) -> tuple[float, Float64Array]:
         value, gradient = 0.0, np.zeros_like(scores)

@@ -67,6 +67,8 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
     if settings.ratio is not None and settings.max_accuracy_drop is not None:
         raise SettingsError("give either ratio or max_accuracy_drop")
     assert subject.model is not None
+    if not isinstance(subject.model, BowModel | TorchModel):
+        raise SettingsError(f"prune has no use for a model of kind {subject.settings.kind}")
     _refuse_without_effect(subject.model, settings)
     if settings.max_accuracy_drop is not None:
         refuse_seen_validation(subject.model, "max_accuracy_drop")

@@ -15,11 +15,23 @@ from typing import Self, cast
 import torch
 from torch import nn
 
+from undertone.errors import SettingsError
 from undertone.models.base import ModelSettings, ModelState
 from undertone.models.lstm_settings import LSTMSettings, Pooling
 from undertone.models.torch_model import TorchModel, load_weights
 from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder, without_empty
 from undertone.text.vocabulary import Vocabulary
+
+_OF_LAYERS = (
+    "cleaning",
+    "vocabulary_size",
+    "min_count",
+    "embedding_size",
+    "hidden_size",
+    "num_layers",
+    "bidirectional",
+)
+"""Settings that embedding and layers depend on."""
 
 
 class Direction(nn.Module):
@@ -43,11 +55,22 @@ class Direction(nn.Module):
 
     def states(self, states: torch.Tensor) -> torch.Tensor:
         """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E]."""
-        for depth, layer in enumerate(self.layers):
+        return self.read(states, [None] * len(self.layers))[0]
+
+    def read(
+        self, states: torch.Tensor, before: Sequence[torch.Tensor | None] | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E], and all layers' states after them.
+
+        Layer by layer, hidden states and cells, [L, 2, B, H]; `before` holds those to start from, None for zeros.
+        """
+        after = []
+        for depth, (layer, start) in enumerate(zip(self.layers, before, strict=True)):
             if depth:
                 states = drop_units(states, self.hidden_dropout, training=self.training)
-            states, _ = layer(states)
-        return states
+            states, end = layer(states) if start is None else layer(states, (start[:1], start[1:]))
+            after.append(torch.cat(end))
+        return states, torch.stack(after)
 
     def _pool(self, how: Pooling, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(0, keepdim=True)
@@ -85,10 +108,15 @@ class LSTMNetwork(nn.Module):
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the pooled states of all directions, [B, H · poolings · directions]."""
-        pooled = [
-            direction(self.embed(in_order), mask.t())
-            for direction, in_order in zip(self.directions, self.orders(ids, mask), strict=True)
-        ]
+        return self.read(self.words(ids, mask), mask)
+
+    def words(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        """Return word vectors, [T, B, E], in the order of each direction."""
+        return [self.embed(in_order) for in_order in self.orders(ids, mask)]
+
+    def read(self, words: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+        """Return the pooled states that all directions reach on their word vectors."""
+        pooled = [direction(vectors, mask.t()) for direction, vectors in zip(self.directions, words, strict=True)]
         return torch.cat(pooled, dim=1)
 
     def orders(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
@@ -101,6 +129,13 @@ class LSTMNetwork(nn.Module):
         """Return word vectors, [T, B, E], of ids [B, T], some units dropped in training."""
         # Tokens first, as oneDNN wants them: texts first would have it copy its input, output and gradients.
         return drop_units(self.embedding(ids.t()), self.embedding_dropout, training=self.training)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return its modules from those nearest to the text to those nearest to the labels."""
+        directions = [cast(Direction, direction) for direction in self.directions]
+        attention = [direction.attention for direction in directions if direction.attention is not None]
+        layers = zip(*(direction.layers for direction in directions), strict=True)
+        return [[self.embedding], *map(list, layers), [*attention, self.classifier]]
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of pooled states."""
@@ -155,6 +190,24 @@ class LSTMModel(TorchModel):
     def _assemble(cls, settings: LSTMSettings, labels: tuple[str, ...], encoder: Encoder) -> Self:
         network = LSTMNetwork(settings, num_tokens=encoder.num_tokens, num_classes=len(labels))
         return cls(settings, labels, encoder=encoder, network=network)
+
+    def with_new_classifier(self, settings: ModelSettings, labels: tuple[str, ...], *, seed: int) -> Self:
+        """Return a model of other settings with this one's vocabulary, embedding and layers, all else new.
+
+        SettingsError if a setting that these depend on differs.
+        """
+        assert isinstance(settings, LSTMSettings)
+        settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+        for name in _OF_LAYERS:
+            old, new = getattr(self.settings, name), getattr(settings, name)
+            if old != new:
+                raise SettingsError(f"{name} = {new!r}: the pretrained model has {old!r}; give the same")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self._assemble(settings, labels, self.encoder)
+        of_layers = {name: tensor for name, tensor in self.network.state_dict().items() if "attention" not in name}
+        model.network.load_state_dict({n: t for n, t in of_layers.items() if "classifier" not in n}, strict=False)
+        return model
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
         """Return the ids of each text's words: truncated, and at least one for every text."""

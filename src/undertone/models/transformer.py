@@ -111,6 +111,17 @@ class TransformerNetwork(nn.Module):
         weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
         return torch.bmm(weights[:, None, :], states).squeeze(1)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """Return its modules from those nearest to the text to those nearest to the labels.
+
+        The body's longest list of modules is its layers; what lies beside them counts as part of the first stage.
+        """
+        lists = [list(module) for module in self.body.modules() if isinstance(module, nn.ModuleList)]
+        layers = max(lists, key=len, default=[])
+        inside = {id(part) for layer in layers for part in layer.modules()}
+        beside = [part.parameters(recurse=False) for part in self.body.modules() if id(part) not in inside]
+        return [[nn.ParameterList(weights) for weights in beside], *([layer] for layer in layers), [self.classifier]]
+
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of pooled states."""
         logits: torch.Tensor = self.classifier(self.output_dropout(features))

@@ -5,12 +5,12 @@ Texts of nearly equal length share a batch, so that little is padded; which of t
 anew each epoch. A resumed run makes the same plan again instead of storing it.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from undertone.models.corpus import Int64Array, cut_by_tokens
+from undertone.models.corpus import Corpus, Int64Array, cut_by_tokens
 
 LENGTH_JITTER = 0.05
 """Relative noise on lengths before they are sorted: enough to mix neighbours, and costs as much padding."""
@@ -22,6 +22,40 @@ class TrainBatch(NamedTuple):
     rows: torch.Tensor
     width: int
     num_tokens: int
+
+
+class Batches(Protocol):
+    """What training reads, and in what order."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the ids are."""
+
+    def __len__(self) -> int:
+        """Return how many rows an epoch has."""
+
+    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+        """Return every row once, in batches: the same whenever it is asked for."""
+
+    def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids, int32, and mask, bool, both [B, T], of `rows`."""
+
+
+class ShuffledBatches:
+    """The texts of a corpus, those of nearly equal length together, in an order drawn anew each epoch."""
+
+    def __init__(self, corpus: Corpus, *, max_tokens: int) -> None:
+        self.device = corpus.device
+        self.batch = corpus.batch
+        self._lengths = corpus.lengths
+        self._max_tokens = max_tokens
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+        """Return every text once, in shuffled batches of at most `max_tokens` padded tokens."""
+        return plan_epoch(self._lengths, max_tokens=self._max_tokens, seed=seed, epoch=epoch, device=self.device)
 
 
 def plan_epoch(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,21 @@ from undertone.errors import SettingsError
 from undertone.models import model_class
 from undertone.models.base import Model, ModelSettings
 from undertone.models.corpus import Corpus
+from undertone.models.docvec import DocvecSettings
+from undertone.models.lstm import LSTMModel
+from undertone.models.lstm_settings import LSTMSettings
 from undertone.models.torch_model import TorchModel
-from undertone.train.loop import train_network
+from undertone.train.batches import ShuffledBatches
+from undertone.train.docvec_training import fit_docvec
+from undertone.train.loop import Position, train_network
 from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
 from undertone.train.pretrain import PretrainSettings, pretrain
 from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
 from undertone.train.validation import LabelledCorpus
+
+Start: TypeAlias = PretrainSettings | LSTMModel | None
+"""What a network starts with: a language model that is yet to be trained, a trained model's layers, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,13 @@ def fit(
     train: TrainSettings | None,
     splits: Splits,
     *,
-    pretraining: PretrainSettings | None = None,
+    start: Start = None,
+    objective: ObjectiveSettings | None = None,
     **run: Unpack[Run],
 ) -> FitResult:
     """Fit a model on the train split and choose its weights on the validation split.
+
+    From a loss that needs no label, a network learns of unlabelled reviews too.
 
     SettingsError if `train` is missing for a kind that needs it or given to one that does not, or if a resumed
     run is given other settings or data than it began with.
@@ -52,10 +63,16 @@ def fit(
     cls = model_class(settings.kind)
     if issubclass(cls, TorchModel):
         assert train is not None
-        texts, targets = splits.train["text"].to_pylist(), Targets(labels_of(splits.train))
-        model, create_seconds = new_model(settings, splits, texts, pretraining, **run)
-        result = train_model(model, train, texts, targets, splits.validation, objective=ObjectiveSettings(), **run)
+        objective = objective or ObjectiveSettings()
+        words = splits.train["text"].to_pylist()
+        read = pa.concat_tables([splits.train, splits.unlabelled]) if objective.needs_no_label else splits.train
+        model, create_seconds = new_model(settings, splits, words, start, **run)
+        texts, targets = read["text"].to_pylist(), Targets(labels_of(read))
+        result = train_model(model, train, texts, targets, splits.validation, objective=objective, **run)
         return replace(result, train_seconds=create_seconds + result.train_seconds)
+    if isinstance(settings, DocvecSettings):
+        docvec, seconds = fit_docvec(settings, splits, **run)
+        return FitResult(docvec, seconds, accuracy_on_validation(docvec, splits))
     return _fit_closed(cls, settings, splits, console=run["console"])
 
 
@@ -66,8 +83,14 @@ def check_train_table(settings: ModelSettings, train: TrainSettings | None) -> N
         raise SettingsError(f'kind = "{settings.kind}" needs a train table with epochs and max_learning_rate')
     if not has_epochs and train is not None:
         raise SettingsError(f'kind = "{settings.kind}" has no use for a train table; leave it out')
+    if has_epochs:
+        check_storage(settings)
+
+
+def check_storage(settings: ModelSettings) -> None:
+    """Raise SettingsError for settings of a network that is to be trained in less than fp32."""
     storage = getattr(settings, "storage", "fp32")
-    if has_epochs and storage != "fp32":
+    if storage != "fp32":
         raise SettingsError(
             f'storage = "{storage}" is no way to train; train in fp32 and quantize the model afterwards'
         )
@@ -93,26 +116,38 @@ def new_model(
     settings: ModelSettings,
     splits: Splits,
     texts: Sequence[str],
-    pretraining: PretrainSettings | None,
+    start: Start,
     **run: Unpack[Run],
 ) -> tuple[TorchModel, float]:
-    """Return a model that has seen no label, and the seconds it took, those before a resumption included.
+    """Return a model whose classifier is untrained, and the seconds it took, those before a resumption included.
 
-    Its words are those of `texts`; with a `pretrain` table, it has read all train and unlabelled reviews, and its words
-    are theirs.
+    Its words are those of `texts`, or of what it starts with.
     """
-    start = time.perf_counter()
+    if isinstance(start, PretrainSettings):
+        inner = run.copy()
+        inner["run_dir"] /= "pretrain"
+        title = f"{run['run_dir'].name} language model"
+        model, position = new_language_model(settings, splits, start, title=title, **inner)
+        return model, position.seconds
+    began = time.perf_counter()
+    if start is not None:
+        assert isinstance(settings, LSTMSettings)
+        return start.with_new_classifier(settings, splits.labels, seed=run["seed"]), time.perf_counter() - began
     cls = cast(type[TorchModel], model_class(settings.kind))
-    reviews = texts
-    if pretraining is not None:
-        reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
+    return cls.create(settings, splits.labels, texts, seed=run["seed"]), time.perf_counter() - began
+
+
+def new_language_model(
+    settings: ModelSettings, splits: Splits, pretraining: PretrainSettings, *, title: str, **run: Unpack[Run]
+) -> tuple[TorchModel, Position]:
+    """Return a model that has read all train and unlabelled reviews, and whose words are theirs, and how that went."""
+    began = time.perf_counter()
+    reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
+    cls = cast(type[TorchModel], model_class(settings.kind))
     model = cls.create(settings, splits.labels, reviews, seed=run["seed"])
-    seconds = time.perf_counter() - start
-    if pretraining is not None:
-        run = run.copy()
-        run["run_dir"] /= "pretrain"
-        seconds += pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), **run)
-    return model, seconds
+    seconds = time.perf_counter() - began
+    position = pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), title=title, **run)
+    return model, replace(position, seconds=seconds + position.seconds)
 
 
 def train_model(
@@ -131,6 +166,8 @@ def train_model(
     Its weights are chosen on the labelled reviews of `validation`. SettingsError if a resumed run is given other
     settings or data than it began with, or if the objective asks for a teacher that the targets lack.
     """
+    if settings.compile and objective.perturbs:
+        raise SettingsError("train.compile is not for losses that perturb; leave it out")
     device = choose_device(settings)
     start = time.perf_counter()
     encoded = model.encode(texts)
@@ -151,7 +188,7 @@ def train_model(
     minimized.penalty = penalty
     position = train_network(
         model,
-        Corpus(encoded, device),
+        ShuffledBatches(Corpus(encoded, device), max_tokens=settings.batch_tokens),
         LabelledCorpus(Corpus(encoded_validation, device), torch.from_numpy(validation_labels).to(device)),
         settings,
         objective=minimized,

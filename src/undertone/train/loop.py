@@ -18,14 +18,13 @@ from rich.console import Console
 from torch import nn
 
 from undertone.errors import TrainingError, TrainingInterruptedError
-from undertone.models.corpus import Corpus
 from undertone.models.torch_model import TorchModel
-from undertone.train.batches import TrainBatch, plan_epoch
+from undertone.train.batches import Batches, TrainBatch
 from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from undertone.train.interrupt import Interruption
 from undertone.train.log import TrainingLog
 from undertone.train.objectives import Objective
-from undertone.train.optimizer import learning_rate, make_optimizer, update_average
+from undertone.train.optimizer import make_optimizer, set_learning_rate, update_average
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
 from undertone.train.settings import TrainSettings, choose_precision
 from undertone.train.validation import Validation
@@ -57,6 +56,8 @@ class Position:
     step: int = 0
     seconds: float = 0.0
     best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    """Validation loss of the epoch with the best accuracy."""
     epochs_without_better: int = 0
 
 
@@ -97,7 +98,7 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 def train_network(
     model: TorchModel,
-    train: Corpus,
+    train: Batches,
     validation: Validation,
     settings: TrainSettings,
     *,
@@ -112,7 +113,7 @@ def train_network(
     """Train the model's network in place and leave it with the weights of its best epoch; return where it
     ended.
 
-    `objective` says what is minimized on the texts of `train`; its own weights, if it has any, are trained too.
+    `objective` says what is minimized on `train`; its own weights, if it has any, are trained too.
     `identity` holds whatever must not change between start and resumption (SettingsError if it does).
     TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved.
     """
@@ -141,7 +142,7 @@ class _Run:
     def __init__(
         self,
         model: TorchModel,
-        train: Corpus,
+        train: Batches,
         validation: Validation,
         settings: TrainSettings,
         objective: Objective,
@@ -150,7 +151,7 @@ class _Run:
         run_dir: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.corpus, self.validation, self.objective = train, validation, objective
+        self.batches, self.validation, self.objective = train, validation, objective
         self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
         self.device = train.device
         self.dtype = choose_precision(settings, self.device)
@@ -171,19 +172,13 @@ class _Run:
         settings, position = self.settings, self.position
         self.lap_start = time.perf_counter()
         while position.epoch < settings.epochs and not self._ran_out_of_patience():
-            plan = plan_epoch(
-                self.corpus.lengths,
-                max_tokens=settings.batch_tokens,
-                seed=self.seed,
-                epoch=position.epoch,
-                device=self.device,
-            )
+            plan = self.batches.plan(seed=self.seed, epoch=position.epoch)
             log.start_epoch(position.epoch, len(plan))
             self.network.train()
             while position.batch < len(plan):
                 self._step(
                     plan[position.batch],
-                    usual_size=len(self.corpus) / len(plan),
+                    usual_size=len(self.batches) / len(plan),
                     progress=(position.epoch + position.batch / len(plan)) / settings.epochs,
                 )
                 position.batch += 1
@@ -198,10 +193,9 @@ class _Run:
             self._save(log)
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, progress)
+        set_learning_rate(self.optimizer, self.settings, progress)
         torch.manual_seed(int(np.random.SeedSequence((self.seed, self.position.step)).generate_state(1)[0]))
-        ids, mask = self.corpus.batch(batch.rows, batch.width)
+        ids, mask = self.batches.batch(batch.rows, batch.width)
         self.device_sums += train_step(
             self.forward,
             self.objective,
@@ -265,6 +259,7 @@ class _Run:
         position.epochs_without_better += 1
         if accuracy > position.best_accuracy:
             position.best_accuracy = accuracy
+            position.best_loss = loss
             position.epochs_without_better = 0
             self.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         log.epoch({**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds})

@@ -1,4 +1,4 @@
-"""What training minimizes: hard labels, a teacher's soft labels, or a weighted mixture of losses.
+"""What training minimizes: hard labels, a teacher's soft labels, steadiness, or a weighted mixture of losses.
 
 To add a loss, write a function and a line in LOSSES. All of them are sums over a batch, so that every review
 weighs the same whatever batch it is in.
@@ -8,7 +8,7 @@ Shapes: N reviews, B batch, T tokens, C classes, F features of the student, G of
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast
 
@@ -22,13 +22,14 @@ from torch.nn import functional
 from undertone.errors import SettingsError
 from undertone.models.base import Float32Array
 from undertone.settings import Settings, unknown_name
+from undertone.train.adversarial import divergence, most_diverging_change, random_change, worst_change
 
 UNLABELLED = -1
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What is known about N reviews; SettingsError if there is nothing to learn of one.
+    """What is known about N reviews.
 
     `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
     float32 [N, G], if a teacher has read them.
@@ -38,21 +39,17 @@ class Targets:
     teacher_logits: Float32Array | None = None
     teacher_features: Float32Array | None = None
 
-    def __post_init__(self) -> None:
-        if self.teacher_logits is None and (self.labels == UNLABELLED).any():
-            raise SettingsError(
-                "without a teacher, texts without a label teach nothing; keep unlabelled reviews and variants out of "
-                "transfer, or add a loss that has a teacher"
-            )
-
 
 class ObjectiveSettings(Settings):
     """Settings of the objective."""
 
     losses: dict[str, float] = Field(default={"hard": 1.0}, min_length=1)
-    """Weight of each loss: of hard (the labels), kl, logit-mse and feature."""
+    """Weight of each loss: of hard (the labels), kl, logit-mse, feature, adversarial,
+    virtual-adversarial, noise and entropy."""
     temperature: float = Field(default=2.0, gt=0)
     """Divides the logits of teacher and student before kl compares them."""
+    epsilon: float = Field(default=5.0, gt=0)
+    """Norm of the perturbation of a text's word vectors, in units of the standard deviation of their entries."""
 
     @model_validator(mode="after")
     def _known_and_positive(self) -> Self:
@@ -66,7 +63,29 @@ class ObjectiveSettings(Settings):
     @property
     def needs_teacher(self) -> bool:
         """Whether a loss reads what a teacher says."""
-        return set(self.losses) != {"hard"}
+        return not _TEACHERS.isdisjoint(self.losses)
+
+    @property
+    def needs_no_label(self) -> bool:
+        """Whether a loss learns from a review of which neither a label nor a teacher's opinion is known."""
+        return not _LABEL_FREE.isdisjoint(self.losses)
+
+    def refuse_idle(self, targets: Targets) -> None:
+        """Raise SettingsError if a loss lacks its teacher, or if no loss learns from some of the reviews."""
+        if self.needs_teacher and targets.teacher_logits is None:
+            raise SettingsError(f"losses {', '.join(self.losses)} need a teacher; give one, or take hard alone")
+        if "feature" in self.losses and targets.teacher_features is None:
+            raise SettingsError("the loss feature needs a teacher with features; soft labels hold none")
+        if not self.needs_teacher and not self.needs_no_label and (targets.labels == UNLABELLED).any():
+            raise SettingsError(
+                "without a teacher, texts without a label teach nothing; keep unlabelled reviews and variants out of "
+                "transfer, or add a loss that has a teacher"
+            )
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether a loss changes the word vectors that a text is read by."""
+        return not PERTURBING.isdisjoint(self.losses)
 
 
 class Batch:
@@ -80,6 +99,13 @@ class Batch:
         self.labels = objective.labels[rows]
         self.features: torch.Tensor | None = None
         """The student's, projected to [B, G]; None unless a loss asks for them."""
+        self.words: list[torch.Tensor] = []
+        """The vectors by which each direction reads the reviews, [T, B, E]; none unless a loss perturbs them."""
+        self.mask = torch.empty(0)
+        """False at the padding of `words`, bool [B, T]."""
+        self.logits_of: Callable[[list[torch.Tensor]], torch.Tensor] | None = None
+        """What the student makes of such vectors, float32 [B, C]."""
+        self.epsilon = objective.settings.epsilon
         self._objective, self._rows = objective, rows
 
     @property
@@ -92,11 +118,20 @@ class Batch:
         """The teacher's, float32 [B, G]."""
         return cast(torch.Tensor, self._objective.teacher_features)[self._rows]
 
+    def perturbed(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the student's logits, float32 [B, C], once changes [T, B, E] were added to `words`."""
+        assert self.logits_of is not None, "a loss that perturbs is listed in PERTURBING"
+        return self.logits_of([words + change for words, change in zip(self.words, changes, strict=True)])
+
 
 def hard_labels(batch: Batch) -> torch.Tensor:
     """Return the cross-entropy with the labels; an unlabelled review adds nothing."""
+    return _cross_entropy(batch, batch.logits)
+
+
+def _cross_entropy(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(
-        batch.logits,
+        logits,
         batch.labels,
         ignore_index=UNLABELLED,
         label_smoothing=batch.label_smoothing,
@@ -128,12 +163,41 @@ def feature_matching(batch: Batch) -> torch.Tensor:
     return (batch.features - batch.teacher_features).square().mean(1).sum()
 
 
+def adversarial(batch: Batch) -> torch.Tensor:
+    """Return the cross-entropy with the labels after the change of word vectors that raises it most."""
+    return _cross_entropy(batch, batch.perturbed(worst_change(batch, hard_labels(batch))))
+
+
+def virtual_adversarial(batch: Batch) -> torch.Tensor:
+    """Return how far predictions move under the change of word vectors that moves them most; needs no labels."""
+    return divergence(batch.logits.detach(), batch.perturbed(most_diverging_change(batch)))
+
+
+def noise(batch: Batch) -> torch.Tensor:
+    """Return how far predictions move under a random change: the control of virtual adversarial training."""
+    return divergence(batch.logits.detach(), batch.perturbed(random_change(batch, batch.epsilon)))
+
+
+def entropy(batch: Batch) -> torch.Tensor:
+    """Return the entropy of the predictions (Grandvalet & Bengio 2005); needs no labels."""
+    return -(batch.logits.softmax(1) * batch.logits.log_softmax(1)).sum()
+
+
 LOSSES: dict[str, Callable[[Batch], torch.Tensor]] = {
     "hard": hard_labels,
     "kl": softened_kl,
     "logit-mse": logit_mse,
     "feature": feature_matching,
+    "adversarial": adversarial,
+    "virtual-adversarial": virtual_adversarial,
+    "noise": noise,
+    "entropy": entropy,
 }
+
+_TEACHERS = {"kl", "logit-mse", "feature"}
+_LABEL_FREE = {"virtual-adversarial", "noise", "entropy"}
+PERTURBING = {"adversarial", "virtual-adversarial", "noise"}
+"""Losses that change the word vectors by which a text is read, which only an LSTM allows."""
 
 
 class Penalty(Protocol):
@@ -157,6 +221,8 @@ class Objective(nn.Module, ABC):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss, summed over a batch of reviews, and how many of them the network gets right.
 
+        Where a review's label is not known, it counts as right as often as the others of the batch are.
+
         ids and mask are [B, T], `rows` [B] are the reviews' numbers in the corpus.
         """
 
@@ -179,16 +245,17 @@ class LabelObjective(Objective):
         self.labels = torch.from_numpy(targets.labels).to(device)
         self.teacher_logits = _on(device, targets.teacher_logits)
         self.teacher_features = _on(device, targets.teacher_features)
-        if settings.needs_teacher and targets.teacher_logits is None:
-            raise SettingsError(f"losses {', '.join(settings.losses)} need a teacher; give one, or take hard alone")
+        settings.refuse_idle(targets)
+        if settings.perturbs and not hasattr(network, "words"):
+            losses = " and ".join(sorted(PERTURBING.intersection(settings.losses)))
+            raise SettingsError(f"objective.losses: {losses} is for kind lstm, whose word vectors can be changed")
         self.truth = self.labels
         """Label of each review; the teacher's where it has none, int64 [N]."""
         if self.teacher_logits is not None:
             self.truth = torch.where(self.labels == UNLABELLED, self.teacher_logits.argmax(1), self.labels)
         self.projection: nn.Linear | None = None
         if "feature" in settings.losses:
-            if self.teacher_features is None:
-                raise SettingsError("the loss feature needs a teacher with features; soft labels hold none")
+            assert self.teacher_features is not None
             num_features = cast(Any, network).classifier.in_features
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)  # it starts the same in every run, so that seed and resumption decide the rest
@@ -198,14 +265,25 @@ class LabelObjective(Objective):
         self, network: nn.Module, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss, summed over the batch, and how many reviews the student gets right."""
-        if self.projection is None:
-            batch = Batch(self, rows, network(ids, mask).float())
+        if self.settings.perturbs or self.projection is not None:
+            batch = self._opened(network, ids, mask, rows)
         else:
-            features = cast(Any, network).features(ids, mask)
-            batch = Batch(self, rows, cast(Any, network).classify(features).float())
-            batch.features = self.projection(features.float())
+            batch = Batch(self, rows, network(ids, mask).float())
         loss = torch.stack([weight * LOSSES[name](batch) for name, weight in self.settings.losses.items()]).sum()
-        return loss, (batch.logits.argmax(1) == self.truth[rows]).sum()
+        truth = self.truth[rows]
+        right = (batch.logits.argmax(1) == truth).sum()
+        return loss, right * len(rows) / (truth != UNLABELLED).sum().clamp(min=1)
+
+    def _opened(self, network: Any, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor) -> Batch:  # noqa: ANN401
+        """Return the batch with what losses read besides logits."""
+        words = network.words(ids, mask) if self.settings.perturbs else []
+        features = network.read(words, mask) if words else network.features(ids, mask)
+        batch = Batch(self, rows, network.classify(features).float())
+        batch.words, batch.mask = words, mask
+        batch.logits_of = lambda words: network.classify(network.read(words, mask)).float()
+        if self.projection is not None:
+            batch.features = self.projection(features.float())
+        return batch
 
 
 def _on(device: torch.device, array: Float32Array | None) -> torch.Tensor | None:

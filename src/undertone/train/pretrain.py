@@ -1,27 +1,32 @@
 """Language-model pretraining: an LSTM learns from unlabelled text what comes next, before it learns labels.
 
-Each direction predicts the next word of its own reading order through the embedding that it reads with (Press & Wolf
-2017), among words drawn from a log-uniform proposal whose odds are taken out again (sampled softmax, Jean et al. 2015).
-The loop is that of all training; the classifier is left as it was.
+All texts make one long stream, a boundary between any two, cut into B streams of equal length. A step reads the
+next T tokens of each, and the LSTM goes on from the state in which it left them (truncated back-propagation through
+time), so it learns from what it read long before. Each direction predicts the next word of its own reading order
+through the embedding that it reads with (Press & Wolf 2017), among words drawn without replacement, whose odds of
+being drawn are taken out again (sampled softmax, Jean et al. 2015). The loop is that of all training; the classifier
+is left as it was.
 
-Shapes: B batch, T tokens, E embedding, H hidden, V ids, K sampled words.
+Shapes: B streams, T tokens, E embedding, H hidden, V ids, K sampled words, D directions, L layers.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Self, Unpack, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
 from undertone.errors import SettingsError
 from undertone.models.corpus import Corpus, sorted_batches
-from undertone.models.lstm import Direction, LSTMModel, LSTMNetwork
+from undertone.models.lstm import Direction, LSTMModel, LSTMNetwork, drop_units
 from undertone.models.torch_model import TorchModel
-from undertone.text.encoded import FIRST_WORD_ID
+from undertone.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
+from undertone.train.batches import TrainBatch
 from undertone.train.interrupt import Interruption
-from undertone.train.loop import train_network
+from undertone.train.loop import Position, train_network
 from undertone.train.objectives import Objective
 from undertone.train.run import Run, identity_of, reviews_digest
 from undertone.train.settings import TrainSettings, choose_device
@@ -32,43 +37,62 @@ _MAX_VALIDATION_TEXTS = 512
 
 
 class PretrainSettings(TrainSettings):
-    """Settings of the `pretrain` table: those of training, and how many words a step draws."""
+    """Settings of the `pretrain` table: those of training, and what a language model has besides."""
 
+    batch_tokens: int = Field(8_192, ge=1)
+    """Tokens of a step, B · T."""
+    window_tokens: int = Field(64, ge=1)
+    """Tokens of each stream that a step reads and back-propagates through, T."""
     num_samples: int = Field(default=1_024, ge=1)
     """Words that the true next word is told apart from, drawn anew each step."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """On word vectors and on the LSTM's states; the same units throughout a window (Gal and Ghahramani 2016)."""
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
         for name in ("label_smoothing", "ema_decay", "compile"):
             if getattr(self, name):
                 raise ValueError(f"{name} is not for pretraining; leave it out")
+        if self.window_tokens > self.batch_tokens:
+            raise ValueError(
+                f"window_tokens = {self.window_tokens} is more than a step's batch_tokens = {self.batch_tokens}"
+            )
         return self
 
 
 def pretrain(
-    model: TorchModel, settings: PretrainSettings, texts: Sequence[str], held_out: Sequence[str], **run: Unpack[Run]
-) -> float:
-    """Train the embedding and the LSTM layers in place; return the seconds it took.
+    model: TorchModel,
+    settings: PretrainSettings,
+    texts: Sequence[str],
+    held_out: Sequence[str],
+    *,
+    title: str = "language model",
+    **run: Unpack[Run],
+) -> Position:
+    """Train the embedding and the LSTM layers in place; return how that ended, its loss in nats a word.
 
     The weights kept are those that predict most next words of `held_out` right, or of 512 evenly spaced texts of it.
-    SettingsError if the model is no LSTM.
+    SettingsError if the model is no LSTM, or if the texts are too few for a step.
     """
     if not isinstance(model, LSTMModel):
         raise SettingsError(f"pretrain is for kind lstm, not {model.settings.kind}; leave the table out")
+    if model.encoder.num_tokens < FIRST_WORD_ID + 2:
+        raise SettingsError("pretrain needs two known words at least; lower min_count")
     device = choose_device(settings)
     num_validated = min(len(held_out), _MAX_VALIDATION_TEXTS)
     validated = [held_out[i * len(held_out) // num_validated] for i in range(num_validated)]
-    encoded, encoded_held_out = model.encode(texts), model.encode(validated)
+    encoded, encoded_held_out = model.encoder.encode(texts), model.encode(validated)
     model.to(device)
-    corpus = Corpus(encoded, device)
     network = cast(LSTMNetwork, model.network)
+    num_directions = len(network.directions)
+    streams = Streams(encoded, settings, num_directions=num_directions, seed=run["seed"], device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run["seed"])
-        objective = LanguageModel(network, num_samples=settings.num_samples, mean_length=float(corpus.lengths.mean()))
-    position = train_network(
+        objective = LanguageModel(network, settings, num_streams=streams.num_streams).to(device)
+    return train_network(
         model,
-        corpus,
-        HeldOut(Corpus(encoded_held_out, device), objective.to(device)),
+        streams,
+        HeldOut(Corpus(encoded_held_out, device), objective),
         settings,
         objective=objective,
         identity={
@@ -76,71 +100,159 @@ def pretrain(
             "reviews": reviews_digest(encoded),
             "held-out reviews": reviews_digest(encoded_held_out),
         },
-        title=f"{run['run_dir'].parent.name} language model",
+        title=title,
         **run,
     )
-    return position.seconds
+
+
+class Streams:
+    """B streams of tokens on one device, read in windows of T: window w is the (w // B)-th of stream w % B.
+
+    The texts follow one another in an order drawn from `seed`. What does not fill a last window of every stream is
+    left out. SettingsError if there is not enough text for one window of each stream.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedTexts,
+        settings: PretrainSettings,
+        *,
+        num_directions: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        window = settings.window_tokens
+        self.device = device
+        self.num_streams = settings.batch_tokens // window
+        num_steps = (len(encoded.ids) + len(encoded) - 1) // (self.num_streams * window)
+        if num_steps < 1 or not len(encoded.ids):
+            raise SettingsError(
+                f"pretrain has {len(encoded.ids)} tokens to read, too few for a step of {settings.batch_tokens}; "
+                "lower pretrain.batch_tokens"
+            )
+        self._window = window
+        self._num_windows = num_steps * self.num_streams
+        self._stream_tokens = num_steps * window
+        joined = torch.from_numpy(_joined(encoded, np.random.default_rng(seed))).to(device)
+        self._orders = [joined, joined.flip(0)][:num_directions]
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return self._num_windows
+
+    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+        """Return the windows in the order in which they have to be read, which is the same in every epoch."""
+        steps = torch.split(torch.arange(self._num_windows, device=self.device), self.num_streams)
+        return [TrainBatch(rows, self._window, len(rows) * self._window) for rows in steps]
+
+    def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids, int32 [D · B, T + 1], of windows and the token after each, and a mask that is all True.
+
+        The first B rows are for the forward direction; the next ones are windows of the same text in reverse.
+        """
+        starts = rows % self.num_streams * self._stream_tokens + rows // self.num_streams * width
+        positions = starts[:, None] + torch.arange(width + 1, device=self.device)
+        ids = torch.cat([order[positions] for order in self._orders])
+        return ids, torch.ones_like(ids, dtype=torch.bool)
+
+
+def _joined(encoded: EncodedTexts, random: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Return the ids of all texts in a random order, int32, PAD_ID after each."""
+    order = random.permutation(len(encoded))
+    lengths = encoded.lengths[order] + 1
+    ends = np.cumsum(lengths)
+    source = np.arange(ends[-1]) - np.repeat(ends - lengths - encoded.offsets[order], lengths)
+    joined: npt.NDArray[np.int32] = encoded.ids[np.minimum(source, len(encoded.ids) - 1)]
+    joined[ends - 1] = PAD_ID
+    return joined
 
 
 class LanguageModel(Objective):
-    """The loss of predicting each next word, summed over a review and divided by the mean number of words of one.
+    """The loss of predicting each next word: nats a word, summed over the windows of a step.
 
-    Unknown words are read but not predicted: they are never drawn, so they would only ever become likelier.
+    Unknown words are read but not predicted: they are never drawn, so they would only ever become likelier. Nor are
+    boundaries between texts.
     """
 
-    def __init__(self, network: LSTMNetwork, *, num_samples: int, mean_length: float) -> None:
+    carried: torch.Tensor
+    """States that each stream was left in, float32 [D, L, 2, B, H]: hidden ones, then cells. Part of a checkpoint."""
+
+    def __init__(self, network: LSTMNetwork, settings: PretrainSettings, *, num_streams: int) -> None:
         super().__init__()
         num_ids, embedding_size = network.embedding.weight.shape
-        hidden_size = cast(nn.LSTM, cast(Direction, network.directions[0]).layers[-1]).hidden_size
+        layers = cast(Direction, network.directions[0]).layers
+        hidden_size = cast(nn.LSTM, layers[-1]).hidden_size
         self.projections = nn.ModuleList(nn.Linear(hidden_size, embedding_size) for _ in network.directions)
         self.bias = nn.Parameter(torch.zeros(num_ids))
-        self.num_samples = num_samples
-        self.mean_length = mean_length
+        self.register_buffer("carried", torch.zeros(len(network.directions), len(layers), 2, num_streams, hidden_size))
+        self.num_samples = min(settings.num_samples, num_ids - FIRST_WORD_ID - 1)
+        self.dropout = settings.dropout
 
     def forward(
         self, network: nn.Module, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss, summed over the batch, and the share of right words, times B."""
+        """Return the loss, summed over the B windows, and the share of right words among those drawn, times B.
+
+        ids are [D · B, T + 1]: B windows for each direction, as it reads them.
+        """
         network = cast(LSTMNetwork, network)
         sampled, log_odds = self._sample(ids.device)
         loss = correct = torch.zeros((), device=ids.device)
-        for projection, states, targets in self.readings(network, ids, mask):
-            wanted = targets >= FIRST_WORD_ID
-            queries = projection(states)
-            to_sampled = (queries @ network.embedding.weight[sampled].t()).float() + self.bias[sampled]
-            # A sampled word that is the true one would count as a wrong answer.
-            to_sampled = to_sampled.masked_fill(targets[:, :, None] == sampled, float("-inf"))
-            of_target = (queries * network.embedding.weight[targets]).sum(2).float() + self.bias[targets]
-            # The true word is always there, so no odds are taken out of it: the sum estimates that over all words.
-            losses = torch.logsumexp(torch.cat([of_target[:, :, None], to_sampled - log_odds], 2), 2) - of_target
-            loss = loss + (losses * wanted).sum() / self.mean_length
-            right = (of_target > to_sampled.max(2).values) & wanted
-            correct = correct + right.sum() / wanted.sum().clamp(min=1) * len(ids)
-        return loss / len(network.directions), correct / len(network.directions)
+        # Nothing precedes the first windows.
+        states_before = self.carried * (rows >= self.carried.shape[3])[:, None]
+        states_after = []
+        for direction, projection, in_order, before in zip(
+            network.directions, self.projections, ids.chunk(len(network.directions)), states_before, strict=True
+        ):
+            words = drop_units(network.embedding(in_order[:, :-1].t()), self.dropout, training=self.training)
+            states, after = cast(Direction, direction).read(words, before)
+            states_after.append(after)
+            queries = projection(drop_units(states, self.dropout, training=self.training))
+            nats, right = self._losses(network.embedding.weight, queries, in_order.t()[1:], sampled, log_odds)
+            loss, correct = loss + nats, correct + right
+        self.carried = torch.stack(states_after).detach().float()
+        scale = len(rows) / len(network.directions)
+        return loss * scale, correct * scale
 
-    def readings(
-        self, network: LSTMNetwork, ids: torch.Tensor, mask: torch.Tensor
-    ) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
-        """Yield for each direction its projection to embeddings, its states, [T - 1, B, H], and the ids that come next,
-        int64 [T - 1, B]."""
-        orders = network.orders(ids, mask)
-        for direction, projection, in_order in zip(network.directions, self.projections, orders, strict=True):
-            states = cast(Direction, direction).states(network.embed(in_order))
-            yield projection, states[:-1], in_order.t()[1:].long()
+    def _losses(
+        self,
+        embedding: torch.Tensor,
+        queries: torch.Tensor,
+        targets: torch.Tensor,
+        sampled: torch.Tensor,
+        log_odds: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean nats a word and the share of right ones, of queries [T, B, E] and targets [T, B]."""
+        queries, targets = queries.flatten(0, 1), targets.flatten().long()
+        wanted = targets >= FIRST_WORD_ID
+        of_target = (queries * embedding[targets]).sum(1).float() + self.bias[targets]
+        to_sampled = (queries @ embedding[sampled].t()).float() + (self.bias[sampled] - log_odds)
+        # A sampled word that is the true one would count as a wrong answer.
+        place = torch.full((len(self.bias),), -1, device=targets.device)
+        place[sampled] = torch.arange(len(sampled), device=targets.device)
+        place_of_target = place[targets]
+        nowhere_near = torch.where(place_of_target >= 0, -1e9, 0.0)
+        to_sampled = to_sampled.scatter_add(1, place_of_target.clamp(min=0)[:, None], nowhere_near[:, None])
+        # The true word is always there, so no odds are taken out of it: the sum estimates that over all words.
+        losses = torch.logaddexp(torch.logsumexp(to_sampled, 1), of_target) - of_target
+        right = of_target > to_sampled.detach().amax(1)
+        num_words = wanted.sum().clamp(min=1)
+        return (losses * wanted).sum() / num_words, (right & wanted).sum() / num_words
 
     def _sample(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw K word ids, the more often the lower, and return them with the log of how often each is expected."""
-        num_words = len(self.bias) - FIRST_WORD_ID
-        uniform = torch.rand(self.num_samples, device=device)
-        words = (torch.exp(uniform * math.log(num_words + 1)) - 1).long().clamp(max=num_words - 1)
-        sampled = words + FIRST_WORD_ID
-        return sampled, self._log_odds(sampled)
+        """Draw K distinct word ids, the more often the lower, and return them with the log of the odds of being drawn.
 
-    def _log_odds(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the log of the expected number of times that each id is among the K drawn."""
+        Each word waits for an exponential time, of rate 1 / (rank + 1), and the K first ones are taken. Given the time
+        of the next one, each is among them with probability 1 - exp(-rate · time), and dividing by that makes a sum
+        over the sample an unbiased estimate of the sum over all words (Cohen & Kaplan 2007, "Summarizing data using
+        bottom-k sketches").
+        """
         num_words = len(self.bias) - FIRST_WORD_ID
-        rank = (ids - FIRST_WORD_ID).float()
-        return torch.log(self.num_samples * torch.log1p(1 / (rank + 1)) / math.log(num_words + 1))
+        rates = 1 / torch.arange(1, num_words + 1, device=device)
+        times = torch.empty(num_words, device=device).exponential_() / rates
+        first, words = torch.topk(times, self.num_samples + 1, largest=False)
+        words = words[:-1]
+        return words + FIRST_WORD_ID, torch.log(-torch.expm1(-rates[words] * first[-1]))
 
 
 class HeldOut:
@@ -153,7 +265,10 @@ class HeldOut:
     def validate(
         self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
     ) -> tuple[float, float] | None:
-        """Return nats a word, the log of the perplexity, and the share of right words; None if interrupted."""
+        """Return nats a word, the log of the perplexity, and the share of right words; None if interrupted.
+
+        Each text is read from its start, as a classifier does.
+        """
         network = cast(LSTMNetwork, network.eval())
         device = self.corpus.device
         sums = torch.zeros(3, dtype=torch.float64, device=device)
@@ -165,7 +280,7 @@ class HeldOut:
                 torch.inference_mode(),
                 torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16),
             ):
-                for projection, states, next_ids in self.objective.readings(network, ids, mask):
+                for projection, states, next_ids in self._readings(network, ids, mask):
                     wanted = next_ids >= FIRST_WORD_ID
                     targets = next_ids[wanted] - FIRST_WORD_ID
                     scores = projection(states[wanted]) @ network.embedding.weight[FIRST_WORD_ID:].t()
@@ -175,3 +290,13 @@ class HeldOut:
                     sums += torch.stack([loss.double(), right.double(), wanted.sum().double()])
         loss_sum, right_sum, num_words = sums.tolist()
         return loss_sum / max(1, num_words), right_sum / max(1, num_words)
+
+    def _readings(
+        self, network: LSTMNetwork, ids: torch.Tensor, mask: torch.Tensor
+    ) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
+        """Yield for each direction its projection to embeddings, its states, [T - 1, B, H], and the ids that come next,
+        int64 [T - 1, B]."""
+        orders = network.orders(ids, mask)
+        for direction, projection, in_order in zip(network.directions, self.objective.projections, orders, strict=True):
+            states = cast(Direction, direction).states(network.embed(in_order))
+            yield projection, states[:-1], in_order.t()[1:].long()

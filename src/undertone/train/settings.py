@@ -18,6 +18,11 @@ class TrainSettings(Settings):
     """Peak of the one-cycle schedule."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the run in which the learning rate rises; then it falls along a cosine to almost nothing."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning rate of each layer relative to the one above it, from the classifier down (Howard & Ruder 2018)."""
+    unfreeze_fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of the run in which layers start to learn one after another, from the classifier down: half of them by its
+    half. Pretrained layers so are not spoiled by a classifier that knows nothing yet."""
     batch_tokens: int = Field(4_096, ge=1)
     """Tokens of a batch, padding included; short texts so share a batch with more of their kind."""
     weight_decay: float = Field(0.0, ge=0)
