@@ -1,6 +1,7 @@
 """What a recipe's tables mean: language models, what starts from them, objectives, ensembles."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -250,3 +251,13 @@ def test_a_recipe_resolves_all_its_models(read):
     assert resolved["name"] == "toy"
     assert resolved["models"] == {name: made.resolved() for name, made in recipe.models.items()}
     assert resolved["models"]["lstm"]["pretrained"] == "words"
+
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_that_comes_along_is_valid_and_has_its_soft_labels(path):
+    for name, entry in read_recipe(path).models.items():
+        soft_labels = getattr(entry.compress, "soft_labels", None)
+        assert soft_labels is None or (path.parents[1] / soft_labels).is_file(), name

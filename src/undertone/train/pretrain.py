@@ -39,13 +39,11 @@ _MAX_VALIDATION_TEXTS = 512
 class PretrainSettings(TrainSettings):
     """Settings of the `pretrain` table: those of training, and what a language model has besides."""
 
-    batch_tokens: int = Field(8_192, ge=1)
-    """Tokens of a step, B · T."""
-    window_tokens: int = Field(64, ge=1)
-    """Tokens of each stream that a step reads and back-propagates through, T."""
+    window_tokens: int = Field(128, ge=1)
+    """Tokens of each stream that a step reads and back-propagates through, T; there are batch_tokens / T streams."""
     num_samples: int = Field(default=1_024, ge=1)
     """Words that the true next word is told apart from, drawn anew each step."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
     """On word vectors and on the LSTM's states; the same units throughout a window (Gal and Ghahramani 2016)."""
 
     @model_validator(mode="after")
