@@ -41,6 +41,7 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a setting, for example seed=1.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds, if any.")]
+RunFolderOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")]
 # An unreadable path is left to whoever reads it, who says so in one line where Typer would draw a box.
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.", readable=False)]
 
@@ -223,7 +224,7 @@ def run(
 @app.command(epilog="Example:  undertone pretrain recipes/teachers.toml --out runs/teachers --resume")
 def pretrain(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")],
+    out: RunFolderOption,
     assignments: SetOption = None,
     resume: ResumeOption = False,
 ) -> None:
@@ -238,7 +239,7 @@ def pretrain(
 @app.command(epilog="Example:  undertone train recipes/plan.toml --out runs/plan --resume")
 def train(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")],
+    out: RunFolderOption,
     assignments: SetOption = None,
     resume: ResumeOption = False,
 ) -> None:

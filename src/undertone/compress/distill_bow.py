@@ -15,7 +15,7 @@ from rich.console import Console
 
 from undertone.errors import SettingsError
 from undertone.models.base import softmax
-from undertone.models.bow import BowModel, BowSettings
+from undertone.models.bow import BowModel, BowSettings, positive_labels
 from undertone.models.bow_fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot
 from undertone.train.objectives import UNLABELLED, ObjectiveSettings, Targets
 
@@ -51,7 +51,7 @@ def fit_bow_student(
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
     weights, bias = [], []
-    for positive in range(len(labels)) if len(labels) > 2 else [1]:
+    for positive in positive_labels(labels):
         with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
             ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
             loss = _binary_loss(targets, positive, objective)

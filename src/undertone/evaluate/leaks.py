@@ -120,9 +120,8 @@ def _shingles(texts: Sequence[str]) -> "sparse.csr_matrix":
     data, offsets = kernel.join_utf8(texts)
     keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(CleaningSettings().resolved()), ORDER)
     # Orders follow one another: n tokens have n + (n - 1) + … n-grams, of which the last n - 4 are wanted.
-    sums = np.diff(ends)
-    num_tokens = (sums + ORDER * (ORDER - 1) // 2) // ORDER
-    wanted = np.where(sums > ORDER * (ORDER - 1) // 2, np.maximum(num_tokens - ORDER + 1, 0), 0)
+    sums, of_shorter_text = np.diff(ends), ORDER * (ORDER - 1) // 2
+    wanted = np.where(sums > of_shorter_text, (sums + of_shorter_text) // ORDER - (ORDER - 1), 0)
     rows = np.repeat(np.arange(len(texts)), wanted)
     places = np.arange(len(rows)) - np.repeat(np.cumsum(wanted) - ends[1:], wanted)
     matrix = sparse.csr_matrix(

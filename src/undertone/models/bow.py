@@ -118,7 +118,7 @@ class BowModel(Model):
     def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
         """Rebuild a model; BundleError if a tensor is missing or shapes do not agree."""
         assert isinstance(settings, BowSettings)
-        num_problems = 1 if len(labels) == 2 else len(labels)
+        num_problems = len(positive_labels(labels))
         tensors: dict[str, Any] = state.tensors
         num_ngrams = tensors["keys"].size if "keys" in tensors else 0
         expected = {
@@ -155,7 +155,7 @@ class BowModel(Model):
             shares = np.eye(len(labels))[label_ids]
             presence = one_ngram_a_slot(frequent_ngrams(texts, settings), shares, settings.slot_bits)
         weights, bias = [], []
-        for positive in range(len(labels)) if len(labels) > 2 else [1]:
+        for positive in positive_labels(labels):
             with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
                 weight, intercept = fit_problem(presence.matrix, label_ids == positive, settings)
             weights.append(weight)
@@ -189,6 +189,11 @@ def table_scores(
         return found
 
     return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
+
+
+def positive_labels(labels: Sequence[str]) -> Sequence[int]:
+    """Return the label that each of the K binary problems tells from the rest: one problem serves two classes."""
+    return range(1, 2) if len(labels) == 2 else range(len(labels))
 
 
 def logits_of_problems(scores: Float32Array) -> Float32Array:

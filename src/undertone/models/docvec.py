@@ -17,7 +17,7 @@ from pydantic import Field
 
 from undertone.errors import BundleError
 from undertone.models.base import Float32Array, Model, ModelSettings, ModelState
-from undertone.models.bow import logits_of_problems
+from undertone.models.bow import logits_of_problems, positive_labels
 from undertone.models.packed import check_shapes
 from undertone.text.cleaning import CleaningSettings
 from undertone.text.threads import map_threads
@@ -124,7 +124,7 @@ class DocvecModel(Model):
         assert isinstance(settings, DocvecSettings)
         tensors: dict[str, Any] = state.tensors
         num_ngrams = tensors["keys"].size if "keys" in tensors else 0
-        num_problems = 1 if len(labels) == 2 else len(labels)
+        num_problems = len(positive_labels(labels))
         size = settings.embedding_size
         shapes: list[tuple[int, ...]] = [
             (num_ngrams,),

@@ -205,8 +205,8 @@ class LSTMModel(TorchModel):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self._assemble(settings, labels, self.encoder)
-        of_layers = {name: tensor for name, tensor in self.network.state_dict().items() if "attention" not in name}
-        model.network.load_state_dict({n: t for n, t in of_layers.items() if "classifier" not in n}, strict=False)
+        kept = {n: t for n, t in self.network.state_dict().items() if "attention" not in n and "classifier" not in n}
+        model.network.load_state_dict(kept, strict=False)
         return model
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from undertone.data.split import Splits
 from undertone.errors import TrainingInterruptedError
 from undertone.models.base import Float32Array
+from undertone.models.bow import positive_labels
 from undertone.models.bow_fit import Presence, frequent_ngrams
 from undertone.models.docvec import DocvecModel, DocvecSettings, drawn_from
 from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
@@ -47,17 +48,18 @@ def fit_docvec(settings: DocvecSettings, splits: Splits, **run: Unpack[Run]) -> 
         presence = frequent_ngrams(train + splits.unlabelled["text"].to_pylist(), settings)
     counts = np.diff(presence.matrix.tocsc().indptr).astype(np.int32)
     vectors, seconds = _learn(settings, presence, counts, data_digest=splits.digest, run=run)
-    unlabelled = DocvecModel(
+    num_problems = len(positive_labels(splits.labels))
+    model = DocvecModel(
         settings,
         splits.labels,
         keys=presence.keys,
         vectors=vectors.astype(np.float16),
         counts=counts,
-        classifier=np.zeros((0, settings.embedding_size), np.float32),
-        bias=np.zeros(0, np.float32),
+        classifier=np.zeros((num_problems, settings.embedding_size), np.float32),
+        bias=np.zeros(num_problems, np.float32),
     )
     with console.status(f"fitting {len(train):,} labels"):
-        model = _classifier(unlabelled, train, np.asarray(splits.train["label"].to_numpy()))
+        _fit_classifier(model, train, np.asarray(splits.train["label"].to_numpy()))
     return model, seconds + time.perf_counter() - began
 
 
@@ -129,26 +131,16 @@ def _random_vectors(random: np.random.Generator, number: int, size: int) -> Floa
     return random.standard_normal((number, size), np.float32) / np.float32(np.sqrt(size))
 
 
-def _classifier(model: DocvecModel, texts: list[str], label_ids: npt.NDArray[np.int64]) -> DocvecModel:
-    """Return the model with a logistic regression on the vectors that it infers for labelled texts.
+def _fit_classifier(model: DocvecModel, texts: list[str], label_ids: npt.NDArray[np.int64]) -> None:
+    """Fit the model's logistic regression, in place, to the vectors that it infers for labelled texts.
 
     Inferred, not learned ones: so the classifier sees in training what it will see of other texts.
     """
     from sklearn.linear_model import LogisticRegression
 
     features = model.features(texts)
-    weights, biases = [], []
-    for positive in range(len(model.labels)) if len(model.labels) > 2 else [1]:
+    for problem, positive in enumerate(positive_labels(model.labels)):
         regression = LogisticRegression(C=model.settings.inverse_regularization, max_iter=1000)
         regression.fit(features, label_ids == positive)
-        weights.append(regression.coef_[0])
-        biases.append(regression.intercept_[0])
-    return DocvecModel(
-        model.settings,
-        model.labels,
-        keys=model.keys,
-        vectors=model.vectors,
-        counts=model.counts,
-        classifier=np.array(weights, np.float32),
-        bias=np.array(biases, np.float32),
-    )
+        model.classifier[problem] = regression.coef_[0]
+        model.bias[problem] = regression.intercept_[0]
