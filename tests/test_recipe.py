@@ -92,12 +92,14 @@ def test_a_model_says_which_one_it_starts_from():
     assert (started.pretrained, started.pretrain, started.source) == ("runs/words", None, None)
     assert started.model == entry(CLASSIFIER).model
     assert entry(CLASSIFIER).pretrained is None
+    read_on = entry({**LANGUAGE_MODEL, "pretrained": "words"})
+    assert read_on.is_language_model
+    assert read_on.made_of == ("words",)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({**LANGUAGE_MODEL, "pretrained": "words"}, "a pretrain table and pretrained = 'words'; give one of them"),
         ({**CLASSIFIER, "pretrain": PRETRAIN, "pretrained": "words"}, "pretrained = 'words'; give one of them"),
         ({**SIZES, "pretrained": "words"}, 'kind = "lstm" needs a train table'),
         ({**SIZES, "pretrained": "words", "distill": {}}, 'kind = "lstm" needs a train table'),

@@ -230,6 +230,17 @@ def test_a_classifier_starts_with_the_words_and_layers_of_a_language_model(model
     assert files[0] == files[1]
 
 
+def test_a_language_model_goes_on_from_another(train, models):
+    barely = PRETRAIN.replace("epochs = 2, max_learning_rate = 0.05", "epochs = 1, max_learning_rate = 1e-12")
+    made = train(f'[models.longer]{SIZES}{barely}\npretrained = "{{words}}"')
+    words, longer = load_trainable(models / "words"), load_trainable(made / "longer")
+    assert longer.is_language_model
+    for name in filter(is_of_layers, weights_of(models / "words")):
+        np.testing.assert_allclose(longer.model.state().tensors[name], words.model.state().tensors[name], atol=1e-9)
+    before, in_all = (bundle.manifest.provenance["train_seconds"] for bundle in (words, longer))
+    assert in_all > before
+
+
 def test_a_student_starts_with_them_too(train, models):
     made = train(f"""
     [models.student]{SIZES}{TRAIN}

@@ -170,6 +170,10 @@ def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelR
         if made_from is None:
             pretrained, pretrain = _start(values, source=source, prefix=prefix)
             is_language_model = pretrain is not None and train is None and method is None
+            if pretrain and pretrained and not is_language_model:
+                raise SettingsError(
+                    f"{source}: {prefix}: has a pretrain table and pretrained = {pretrained!r}; give one of them"
+                )
             model = _new_model(values, method, train, is_language_model, source=source, prefix=prefix)
             if model.kind != "lstm" and (pretrain or pretrained):
                 given = "pretrain" if pretrain else "pretrained"
@@ -186,19 +190,15 @@ def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelR
 
 
 def _start(values: dict[str, Any], *, source: str, prefix: str) -> "tuple[str | None, PretrainSettings | None]":
-    """Take out of a model's table what it starts with: another model's name, or a language model's settings."""
+    """Take out of a model's table what it starts with: another model's name, and a language model's settings."""
     pretrained, table = values.pop("pretrained", None), values.pop("pretrain", None)
     if pretrained is not None and not isinstance(pretrained, str):
         raise SettingsError(f"{source}: {prefix}.pretrained = {pretrained!r}: give a model's name")
     if table is None:
         return pretrained, None
-    if pretrained is not None:
-        raise SettingsError(
-            f"{source}: {prefix}: has a pretrain table and pretrained = {pretrained!r}; give one of them"
-        )
     from undertone.train.pretrain import PretrainSettings
 
-    return None, parse(PretrainSettings, table, source=source, prefix=f"{prefix}.pretrain")
+    return pretrained, parse(PretrainSettings, table, source=source, prefix=f"{prefix}.pretrain")
 
 
 def _new_model(

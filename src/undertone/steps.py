@@ -18,6 +18,7 @@ from undertone.settings import parse
 
 if TYPE_CHECKING:
     from undertone.compress.base import Teacher
+    from undertone.models.lstm import LSTMModel
     from undertone.train.fit import Start
     from undertone.train.run import Run
     from undertone.train.settings import TrainSettings
@@ -48,9 +49,13 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
         if entry.is_language_model:
             assert entry.pretrain is not None
             title = f"{run['run_dir'].name} language model"
-            model, position = new_language_model(entry.model, splits, entry.pretrain, title=title, **run)
+            read_before, seconds_before = _pretrained(entry, find)
+            model, position = new_language_model(
+                entry.model, splits, entry.pretrain, start=read_before, title=title, **run
+            )
             reached = {"perplexity": math.exp(position.best_loss), "accuracy": position.best_accuracy}
-            return Made(model, {"train_seconds": round(position.seconds, 2), "language_model": reached})
+            seconds = round(seconds_before + position.seconds, 2)
+            return Made(model, {"train_seconds": seconds, "language_model": reached})
         start, seconds_before = _start(entry, find)
         fitted = fit(entry.model, entry.train, splits, start=start, objective=entry.objective, **run)
         seconds = seconds_before + fitted.train_seconds
@@ -60,8 +65,13 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
 
 def _start(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[Start, float]":
     """Return what a network starts with, and the seconds that took; SettingsError if that is no LSTM."""
+    pretrained, seconds = _pretrained(entry, find)
+    return pretrained or entry.pretrain, seconds
+
+
+def _pretrained(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[LSTMModel | None, float]":
     if entry.pretrained is None:
-        return entry.pretrain, 0.0
+        return None, 0.0
     from undertone.models.lstm import LSTMModel
 
     bundle = load_trainable(find(entry.pretrained))
