@@ -23,11 +23,12 @@ from undertone.data import load_dataset
 from undertone.data.atomic import replacing
 from undertone.data.quality import inspect
 from undertone.data.split import Splits, prepare
+from undertone.distributed.world import current, has_others
 from undertone.errors import SettingsError
 from undertone.evaluate import evaluate, write_predictions
 from undertone.evaluate.results import add_results, read_results
 from undertone.predictor import load, model_folder
-from undertone.recipe import Recipe, missing_extra
+from undertone.recipe import ModelRecipe, Recipe, missing_extra
 from undertone.report import write_report
 from undertone.steps import Made, make
 
@@ -40,15 +41,17 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
 
     SettingsError if `out` holds another run, or one to resume.
     """
-    has_begun = _has_begun(recipe, out, resume=resume)
+    is_begun = has_begun(recipe, out, resume=resume)
     for entry in recipe.models.values():
         for other in entry.made_of:
             if other not in recipe.models:
                 model_folder(other)  # a name that leads nowhere is said now, not after hours of training
     console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
-    dataset = load_dataset(recipe.data, console=console)
+    world = current()
+    with world.first_before_others("reading"):  # it may have to fetch and encode the reviews
+        dataset = load_dataset(recipe.data, console=console)
     splits = prepare(dataset, recipe.data)
-    if not has_begun:
+    if not is_begun and world.is_first:
         _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
         _write(out / "data.json", inspect(dataset).to_json())
     sizes = ", ".join(
@@ -58,6 +61,11 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
     for name in recipe.models if wanted is None else wanted:
         _make_model(recipe, name, splits, out, resume=resume, console=console)
     return splits
+
+
+def _shares_work(entry: ModelRecipe) -> bool:
+    """Say whether many ranks can make such a model together; other kinds the first one makes for all."""
+    return entry.train is not None or entry.pretrain is not None or entry.source is not None
 
 
 def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
@@ -74,13 +82,19 @@ def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume:
     def find(other: str) -> Path:
         return out / "models" / other if other in recipe.models else model_folder(other)
 
+    world = current()
+    if not world.is_first and not _shares_work(recipe.models[name]):
+        world.wait_for_first(f"model {name}")
+        return
     resolved = recipe.resolved()
     run: Run = {"seed": recipe.seed, "run_dir": out / "training" / name, "resume": resume, "console": console}
     try:
         made = make(recipe.models[name], splits, run, find=find)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
-    save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
+    if world.is_first:
+        save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
+    world.wait_for_first(f"model {name}")
     if recipe.models[name].is_language_model:
         reached = f"perplexity {made.provenance['language_model']['perplexity']:,.1f} on validation"
     else:
@@ -96,6 +110,8 @@ def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Split
 
 def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     """Train, score each finished model once on the test split, and write the report; returns its path."""
+    if has_others():
+        raise SettingsError("ranks only train: use undertone launch, and then undertone run --resume in one process")
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
@@ -116,14 +132,14 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
 
 
-def _has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
+def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
     """Say whether `out` holds models of this very recipe; SettingsError if of another, or if it holds something else.
 
     Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
     """
     path = out / "recipe.json"
     found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
-    if found <= {"recipe.json", "data.json"}:
+    if found <= {"recipe.json", "data.json", "ranks"}:
         return False
     if not path.exists():
         raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")

@@ -276,7 +276,7 @@ def test_a_step_never_waits_for_the_device(dtype):
         optimizer = make_optimizer(TRAIN, network)
         rows = mode.from_tensor(torch.tensor([0, 1]))
         batch = (*corpus.batch(rows, 6), rows)
-        sums = loop.train_step(network, objective, optimizer, batch, TRAIN, dtype, usual_size=2.0)
+        sums = loop.train_step(loop.Minimized(network, objective), optimizer, batch, TRAIN, dtype, usual_size=2.0)
         with pytest.raises(Exception, match="_local_scalar_dense"):
             sums[0].item()
 

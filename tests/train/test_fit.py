@@ -294,7 +294,9 @@ def test_a_step_never_waits_for_the_device():
         objective = with_labels([0, 1], network)
         rows = mode.from_tensor(torch.tensor([0, 1]))
         batch = (*corpus.batch(rows, 6), rows)
-        sums = loop.train_step(network, objective, optimizer, batch, TRAIN, torch.bfloat16, usual_size=2.0)
+        sums = loop.train_step(
+            loop.Minimized(network, objective), optimizer, batch, TRAIN, torch.bfloat16, usual_size=2.0
+        )
         assert sums.shape == (3,)
         with pytest.raises(Exception, match="_local_scalar_dense"):
             sums[0].item()
@@ -311,7 +313,7 @@ def test_every_review_counts_the_same_whatever_the_size_of_its_batch():
         batch = (ids, ids > 0, torch.arange(num_copies))
         train = changed(gradient_clip=1e9)
         objective = with_labels([0] * num_copies, network)
-        loop.train_step(network, objective, sgd, batch, train, torch.float32, usual_size=4.0)
+        loop.train_step(loop.Minimized(network, objective), sgd, batch, train, torch.float32, usual_size=4.0)
         return before - network.classifier.bias.detach()
 
     torch.testing.assert_close(gradient(8), 8 * gradient(1))

@@ -103,7 +103,8 @@ def test_pretraining_changes_embedding_and_layers_and_leaves_the_classifier(tmp_
 
 
 def test_the_position_returned_is_that_of_the_weights_kept(tmp_path, monkeypatch):
-    validated = iter([(2.0, 0.3), (1.0, 0.5), (0.5, 0.4)])
+    # Nats, right words and all words of three epochs.
+    validated = iter(torch.tensor([[20.0, 3.0, 10.0], [10.0, 5.0, 10.0], [5.0, 4.0, 10.0]], dtype=torch.float64))
     monkeypatch.setattr(HeldOut, "validate", lambda *arguments: next(validated))
     texts = counting(30)
     position = pretrain.pretrain(new_model(texts), changed(epochs=3), texts, texts[:5], **run_in(tmp_path))
@@ -124,7 +125,8 @@ def test_the_loss_returned_is_nats_a_word_of_the_model_kept(tmp_path, monkeypatc
     model = new_model(texts)
     position = pretrain.pretrain(model, changed(epochs=1), texts, texts[:5], **run_in(tmp_path))
     with Interruption() as interruption:
-        loss, accuracy = held_outs[0].validate(model.network, torch.float32, interruption)
+        nats, right, num_words = held_outs[0].validate(model.network, torch.float32, interruption).tolist()
+    loss, accuracy = nats / num_words, right / num_words
     assert (position.best_loss, position.best_accuracy) == (loss, accuracy)
     assert 0 < loss < math.log(6) + 1
 
@@ -186,10 +188,11 @@ def test_validation_reads_at_most_so_many_texts_evenly_spaced(tmp_path, monkeypa
         return original(model, texts)
 
     monkeypatch.setattr(LSTMModel, "encode", recording)
-    monkeypatch.setattr(HeldOut, "validate", lambda *arguments: (0.0, 0.0))
+    monkeypatch.setattr(HeldOut, "validate", lambda *arguments: torch.zeros(3, dtype=torch.float64))
     held_out = [f"one two {number}" for number in range(num_held_out)]
     pretrained(counting(30), held_out, tmp_path, train=changed(epochs=1))
-    (validated,) = read
+    validated, validated_here = read  # to tell whether they are those of a resumed run, and this rank's
+    assert validated_here == validated
     chosen = [int(text.split()[-1]) for text in validated]
     assert len(chosen) == expected
     if chosen:
@@ -615,8 +618,9 @@ def test_validation_scores_every_known_word_at_every_place_of_texts_read_from_th
             scores.append(full_softmax(network, objective, direction, in_order))
     losses = torch.stack([loss for of_text, _ in scores for loss in of_text])
     assert len(losses) == 2 * (6 + 3) - 2, "the unknown word is nobody's target"
-    assert validated[0] == pytest.approx(losses.mean().item(), rel=1e-5)
-    assert validated[1] == pytest.approx(np.mean([hit for _, of_text in scores for hit in of_text]))
+    assert validated[0].item() == pytest.approx(losses.sum().item(), rel=1e-5)
+    assert validated[1] == sum(hit for _, of_text in scores for hit in of_text)
+    assert validated[2] == len(losses)
     assert torch.equal(objective.carried, carried), "and the streams' states are left as they were"
 
 
@@ -634,7 +638,9 @@ def test_a_step_never_waits_for_the_device(bidirectional, num_layers):
         for number in range(2):
             rows = mode.from_tensor(torch.tensor([0, 1]) + 2 * number)
             batch = (*streams.batch(rows, 5), rows)
-            sums = loop.train_step(network, objective, optimizer, batch, PRETRAIN, torch.bfloat16, usual_size=2.0)
+            sums = loop.train_step(
+                loop.Minimized(network, objective), optimizer, batch, PRETRAIN, torch.bfloat16, usual_size=2.0
+            )
             assert sums.shape == (3,)
         with pytest.raises(Exception, match="_local_scalar_dense"):
             sums[0].item()

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
+from undertone.distributed.world import current
+
 _PROBE = 0.1
 """Norm of the random change, relative to ε, along which the divergence's curvature is probed."""
 
@@ -60,7 +62,9 @@ def scaled(changes: Sequence[torch.Tensor], batch: Perturbed, epsilon: float) ->
     """
     known = batch.mask.t()[:, :, None]
     words = batch.words[0].detach().float() * known
-    deviation = (words.square().sum() / (known.sum() * words.shape[2])).sqrt()
+    total = torch.stack([words.square().sum(), known.sum() * words.shape[2]])
+    current().sum_(total)  # of the whole batch, whatever this rank reads of it
+    deviation = (total[0] / total[1]).sqrt()
     changes = [change * known for change in changes]
     squares = torch.stack([change.float().square().sum((0, 2)) for change in changes]).sum(0)
     factor = epsilon * deviation / squares.sqrt().clamp(min=1e-12)

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from undertone.data.split import Splits
+from undertone.distributed.world import current
 from undertone.errors import SettingsError
 from undertone.models import model_class
 from undertone.models.base import Model, ModelSettings
@@ -138,13 +139,21 @@ def new_model(
 
 
 def new_language_model(
-    settings: ModelSettings, splits: Splits, pretraining: PretrainSettings, *, title: str, **run: Unpack[Run]
+    settings: ModelSettings,
+    splits: Splits,
+    pretraining: PretrainSettings,
+    *,
+    start: LSTMModel | None = None,
+    title: str,
+    **run: Unpack[Run],
 ) -> tuple[TorchModel, Position]:
-    """Return a model that has read all train and unlabelled reviews, and whose words are theirs, and how that went."""
+    """Return a model that has read all train and unlabelled reviews, and how that went.
+
+    Its words are those of the reviews, or of the model that it starts with.
+    """
     began = time.perf_counter()
     reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
-    cls = cast(type[TorchModel], model_class(settings.kind))
-    model = cls.create(settings, splits.labels, reviews, seed=run["seed"])
+    model, _ = new_model(settings, splits, reviews, start, **run)
     seconds = time.perf_counter() - began
     position = pretrain(model, pretraining, reviews, splits.validation["text"].to_pylist(), title=title, **run)
     return model, replace(position, seconds=seconds + position.seconds)
@@ -171,8 +180,10 @@ def train_model(
     device = choose_device(settings)
     start = time.perf_counter()
     encoded = model.encode(texts)
-    encoded_validation = model.encode(validation["text"].to_pylist())
+    validation_texts = validation["text"].to_pylist()
+    encoded_validation = model.encode(validation_texts)
     validation_labels = labels_of(validation)
+    share = slice(current().rank, None, current().size)  # of validation, to each rank
     prepare_seconds = time.perf_counter() - start
     identity = {
         **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
@@ -189,7 +200,9 @@ def train_model(
     position = train_network(
         model,
         ShuffledBatches(Corpus(encoded, device), max_tokens=settings.batch_tokens),
-        LabelledCorpus(Corpus(encoded_validation, device), torch.from_numpy(validation_labels).to(device)),
+        LabelledCorpus(
+            Corpus(model.encode(validation_texts[share]), device), torch.from_numpy(validation_labels[share]).to(device)
+        ),
         settings,
         objective=minimized,
         identity=identity,

@@ -1,13 +1,19 @@
-"""Ctrl-C as a wish that the loop grants between two steps, when its state is whole."""
+"""Ctrl-C, and what clusters send before they take a node away, as a wish that the loop grants between two steps."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class Interruption:
-    """A context in which the first Ctrl-C only sets `requested`; a second one interrupts as usual."""
+    """A context in which SIGNALS only set `requested`; Ctrl-C after any of them interrupts as it usually does.
+
+    The others may come twice, once from the cluster and once from the launcher, and must not cut short what the first
+    one asked for.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -16,16 +22,17 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if self._in_main_thread:
-            self._previous = signal.signal(signal.SIGINT, self._request)
+            self._previous = {number: signal.signal(number, self._request) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._in_main_thread:
-            signal.signal(signal.SIGINT, self._previous)
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True

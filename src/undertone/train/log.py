@@ -25,7 +25,33 @@ if TYPE_CHECKING:
 METRICS_NAME = "metrics.jsonl"
 
 
-class TrainingLog:
+class SilentLog:
+    """The log of a rank that is not the first: it tells nothing."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its file, which it lacks."""
+        return 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def start_epoch(self, epoch: int, num_batches: int) -> None:
+        """Hear of an epoch."""
+
+    def step(self, batches_done: int, event: Mapping[str, Any]) -> None:
+        """Hear of steps."""
+
+    def epoch(self, event: Mapping[str, Any]) -> None:
+        """Hear of the end of an epoch."""
+
+
+class TrainingLog(SilentLog):
     """Appends events to a run's metrics and shows them; a context manager.
 
     `keep_bytes` is what a checkpoint knows of metrics.jsonl: events after it are cut off, since the resumed
@@ -122,7 +148,7 @@ class TrainingLog:
             raise OutputError(f"{self._file.name}: not written: {error.strerror}") from None
         if self._writer is not None:
             for name, value in event.items():
-                if name not in ("step", "epoch"):
+                if name not in ("step", "epoch") and not isinstance(value, list):
                     self._writer.add_scalar(f"{kind}/{name}", value, event["step"])
 
 

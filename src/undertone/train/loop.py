@@ -2,7 +2,9 @@
 
 A step's randomness depends on seed and step number, the batches on seed and epoch, the learning rate on
 progress. So a checkpoint is weights, optimizer and counters, and a run that was killed and resumed ends
-with the same bits.
+with the same bits. Where many ranks train one model (`distributed/`), each goes through all of this with its share of
+every batch, the first writes files, and a checkpoint also holds what each rank remembers for itself. (From three ranks
+on, torch adds up in another order until it has rebuilt its buckets, so that bits may differ after a resumption.)
 """
 
 import copy
@@ -17,16 +19,22 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from undertone.distributed.comm import make_exchange, mean_state
+from undertone.distributed.plan import deal
+from undertone.distributed.stopwatch import RankSeconds, Stopwatch
+from undertone.distributed.wire import bytes_sent
+from undertone.distributed.world import current
 from undertone.errors import TrainingError, TrainingInterruptedError
 from undertone.models.torch_model import TorchModel
 from undertone.train.batches import Batches, TrainBatch
 from undertone.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from undertone.train.interrupt import Interruption
-from undertone.train.log import TrainingLog
+from undertone.train.log import SilentLog, TrainingLog
 from undertone.train.objectives import Objective
 from undertone.train.optimizer import make_optimizer, set_learning_rate, update_average
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
 from undertone.train.settings import TrainSettings, choose_precision
+from undertone.train.step import Minimized, train_step
 from undertone.train.validation import Validation
 
 
@@ -61,41 +69,6 @@ class Position:
     epochs_without_better: int = 0
 
 
-def train_step(
-    network: nn.Module,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    settings: TrainSettings,
-    dtype: torch.dtype,
-    *,
-    usual_size: float,
-) -> torch.Tensor:
-    """Take one step on ids [B, T], mask [B, T] and row numbers [B]; return summed loss, correct ones and
-    gradient norm.
-
-    `usual_size` is the mean of B over all batches. The result stays on the device, float64 [3]: nothing in a
-    step waits for the device.
-    """
-    ids, mask, rows = batch
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-        loss, correct = objective(network, ids, mask, rows)
-    # Not the mean of this batch: a batch of short reviews holds many, and each would count for less than a long
-    # one, which cost almost a point of accuracy (docs/training.md).
-    total = loss / usual_size
-    if objective.penalty is not None:
-        total = total + objective.penalty()
-    total.backward()
-    norm = nn.utils.clip_grad_norm_(_parameters(optimizer), settings.gradient_clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return torch.stack([loss.detach().double(), correct.double(), norm.double()])
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
 def train_network(
     model: TorchModel,
     train: Batches,
@@ -122,20 +95,28 @@ def train_network(
         remove_checkpoint(run_dir)
     content = load_checkpoint(run_dir)
     keep_bytes = run.restore(content) if content is not None else 0
-    log = TrainingLog(
-        run_dir,
-        console,
-        title=title,
-        epochs=settings.epochs,
-        tensorboard=settings.tensorboard,
-        keep_bytes=keep_bytes,
-        step=run.position.step,
-    )
+    log = SilentLog()
+    if current().is_first:
+        log = TrainingLog(
+            run_dir,
+            console,
+            title=title,
+            epochs=settings.epochs,
+            tensorboard=settings.tensorboard,
+            keep_bytes=keep_bytes,
+            step=run.position.step,
+        )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
         run.train(log, interruption)
     model.network.load_state_dict(run.best_weights)
     model.network.eval()
     return run.position
+
+
+def _compiled(network: nn.Module, settings: TrainSettings) -> nn.Module:
+    if settings.compile == "cuda-graphs":
+        return cast(nn.Module, torch.compile(network, mode="reduce-overhead", dynamic=False))
+    return cast(nn.Module, torch.compile(network, dynamic=True)) if settings.compile else network
 
 
 class _Run:
@@ -156,25 +137,37 @@ class _Run:
         self.device = train.device
         self.dtype = choose_precision(settings, self.device)
         self.network = model.network
-        self.forward = cast(nn.Module, torch.compile(self.network, dynamic=True)) if settings.compile else self.network
+        self.forward = _compiled(self.network, settings)
         self.average = copy.deepcopy(self.network) if settings.ema_decay else None
         self.optimizer = make_optimizer(settings, self.network, objective)
+        self.world = current()
+        self.stopwatch = Stopwatch(self.device)
+        self.exchange = make_exchange(settings.exchange, self.world, self.stopwatch)
+        self.minimized = self.exchange.wrap(Minimized(self.forward, objective))
         self.best_weights: dict[str, torch.Tensor] = {}
         self.position = Position()
         self.epoch_sums = Sums()
         self.recent = Sums()  # since the last step event; what the device knows of it is in device_sums
-        self.device_sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        # Loss, correct ones, gradient norms, and how many ranks were asked to stop.
+        self.device_sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self.must_stop = False
+        self.interruption = Interruption()
+        self.rank_seconds = RankSeconds.none(self.world)  # of this epoch
+        self.epoch_bytes = self.bytes_before = bytes_sent()
         self.flops_per_token = 6 * model.num_matmul_parameters
         self.peak_flops = measure_peak_flops(self.device, self.dtype)
         self.lap_start = time.perf_counter()
 
-    def train(self, log: TrainingLog, interruption: Interruption) -> None:
+    def train(self, log: SilentLog, interruption: Interruption) -> None:
         settings, position = self.settings, self.position
+        self.interruption = interruption
         self.lap_start = time.perf_counter()
         while position.epoch < settings.epochs and not self._ran_out_of_patience():
             plan = self.batches.plan(seed=self.seed, epoch=position.epoch)
             log.start_epoch(position.epoch, len(plan))
             self.network.train()
+            self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
+            self.stopwatch.start()
             while position.batch < len(plan):
                 self._step(
                     plan[position.batch],
@@ -185,26 +178,36 @@ class _Run:
                 position.step += 1
                 if position.step % settings.log_every_steps == 0 or position.batch == len(plan):
                     self._log_step(log)
-                if interruption.requested:
+                if self.must_stop or (interruption.requested and self.world.size == 1):
                     self._stop(log)
                 if position.step % settings.checkpoint_every_steps == 0:
                     self._save(log)
-            self._end_epoch(log, interruption)
+            self._end_epoch(log)
             self._save(log)
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
         set_learning_rate(self.optimizer, self.settings, progress)
-        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.position.step)).generate_state(1)[0]))
-        ids, mask = self.batches.batch(batch.rows, batch.width)
-        self.device_sums += train_step(
-            self.forward,
-            self.objective,
+        # That of the first rank is that of a process alone.
+        randomness = np.random.SeedSequence((self.seed, self.position.step, self.world.rank))
+        torch.manual_seed(int(randomness.generate_state(1)[0]))
+        rows = deal(batch.rows, self.world)
+        is_idle = len(rows) == 0
+        if is_idle:  # fewer reviews than ranks: one that another reads too, and that counts for nothing
+            rows = batch.rows[:1]
+        ids, mask = self.batches.batch(rows, batch.width)
+        sums = train_step(
+            self.minimized,
             self.optimizer,
-            (ids, mask, batch.rows),
+            (ids, mask, rows),
             self.settings,
             self.dtype,
-            usual_size=usual_size,
+            # Ranks average their gradients, of which the whole batch's is the sum.
+            usual_size=math.inf if is_idle else usual_size / self.world.size,
+            penalty=self.objective.penalty,
+            exchange=self.exchange,
         )
+        sums[:2] *= not is_idle
+        self.device_sums[:3] += sums
         if self.average is not None:
             update_average(self.average, self.network, decay=self.settings.ema_decay, step=self.position.step)
         self.recent.reviews += len(batch.rows)
@@ -212,23 +215,33 @@ class _Run:
 
     def _read_sums(self) -> None:
         """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for
-        the device."""
-        loss, correct, gradient_norm = self.device_sums.tolist()
+        the device, and ranks for one another besides their exchange."""
+        if self.interruption.requested:
+            self.device_sums[3] = 1
+        self.world.sum_(self.device_sums)
+        loss, correct, gradient_norm, num_asked_to_stop = self.device_sums.tolist()
+        self.must_stop = num_asked_to_stop > 0  # known to all ranks at the same step
         self.device_sums.zero_()
         now = time.perf_counter()
         seconds = now - self.lap_start
         self.lap_start = now
         self.position.seconds += seconds
-        self.recent.add(Sums(loss, correct, gradient_norm, seconds=seconds))
+        self.recent.add(Sums(loss, correct, gradient_norm / self.world.size, seconds=seconds))
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
             raise TrainingError(
                 f"{self.run_dir}: the loss stopped being a number near step {self.position.step}; lower "
                 f'max_learning_rate (now {self.settings.max_learning_rate:g}) or set precision = "fp32"'
             )
 
-    def _log_step(self, log: TrainingLog) -> None:
+    def _log_step(self, log: SilentLog) -> None:
         self._read_sums()
-        log.step(self.position.batch, self._figures(self.recent, epoch=self.position.epoch + 1))
+        figures = self._figures(self.recent, epoch=self.position.epoch + 1)
+        if self.world.size > 1:
+            seconds = self.stopwatch.read(self.world)
+            self.rank_seconds = self.rank_seconds.plus(seconds)
+            bytes_before, self.bytes_before = self.bytes_before, bytes_sent()
+            figures |= {**seconds.shares(), "bytes_sent": self.bytes_before - bytes_before}
+        log.step(self.position.batch, figures)
         self.epoch_sums.add(self.recent)
         self.recent = Sums()
 
@@ -240,21 +253,30 @@ class _Run:
             "train_loss": sums.loss / sums.reviews,
             "train_accuracy": sums.correct / sums.reviews,
             "tokens_per_second": tokens_per_second,
-            "share_of_peak": tokens_per_second * self.flops_per_token / self.peak_flops,
+            "share_of_peak": tokens_per_second * self.flops_per_token / (self.peak_flops * self.world.size),
             "seconds": self.position.seconds,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
 
-    def _end_epoch(self, log: TrainingLog, interruption: Interruption) -> None:
+    def _end_epoch(self, log: SilentLog) -> None:
         position = self.position
         network = self.network if self.average is None else self.average
         figures = self._figures(self.epoch_sums, epoch=position.epoch + 1)
-        validated = self.validation.validate(network, self.dtype, interruption)
-        if validated is None:
+        if self.world.size > 1:
+            figures |= {**self.rank_seconds.figures(), "bytes_sent": self.bytes_before - self.epoch_bytes}
+            self.rank_seconds, self.epoch_bytes = RankSeconds.none(self.world), self.bytes_before
+        self.exchange.settle()
+        if self.average is not None and self.exchange.ranks_differ:
+            self.world.mean_(self.average.parameters())
+        # Ranks that were asked to stop say so when all do.
+        interruption = self.interruption if self.world.size == 1 else Interruption()
+        sums = self.validation.validate(network, self.dtype, interruption)
+        if sums is None:
             self._stop(log)
             return
-        loss, accuracy = validated
+        self.world.sum_(sums)
+        loss, accuracy = (sums[:2] / sums[2].clamp(min=1)).tolist()
         self._read_sums()
         position.epochs_without_better += 1
         if accuracy > position.best_accuracy:
@@ -271,15 +293,29 @@ class _Run:
         patience = self.settings.patience
         return patience is not None and self.position.epochs_without_better >= patience
 
-    def _stop(self, log: TrainingLog) -> None:
+    def _stop(self, log: SilentLog) -> None:
         self._save(log)
         raise TrainingInterruptedError(
             f"interrupted in epoch {self.position.epoch + 1} after step {self.position.step}; "
             f"{self.run_dir} holds all of it: go on with --resume"
         )
 
-    def _save(self, log: TrainingLog) -> None:
+    def _save(self, log: SilentLog) -> None:
         self._read_sums()
+        objective = self.objective.state_dict()
+        for name, _ in self.objective.named_buffers():  # each rank holds a part, and zeros for the rest
+            objective[name] = objective[name].clone()
+            self.world.sum_(objective[name])
+        weights = {
+            "network": self.network.state_dict(),
+            "objective": objective,
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        of_this_rank = {"exchange": self.exchange.state(), **(weights if self.exchange.ranks_differ else {})}
+        of_ranks = self.world.gather(of_this_rank)
+        if not self.world.is_first:
+            return
         save_checkpoint(
             self.run_dir,
             {
@@ -288,11 +324,9 @@ class _Run:
                 "epoch_sums": asdict(self.epoch_sums),
                 "recent": asdict(self.recent),
                 "metrics_bytes": log.size_bytes,
-                "network": self.network.state_dict(),
-                "objective": self.objective.state_dict(),
-                "average": None if self.average is None else self.average.state_dict(),
+                **weights,
+                "ranks": of_ranks,
                 "best_weights": self.best_weights,
-                "optimizer": self.optimizer.state_dict(),
             },
         )
 
@@ -302,11 +336,14 @@ class _Run:
         self.position = Position(**content["position"])
         self.epoch_sums = Sums(**content["epoch_sums"])
         self.recent = Sums(**content["recent"])
+        ranks = content["ranks"]
+        content |= ranks[self.world.rank] if len(ranks) == self.world.size else mean_state(ranks)
         self.network.load_state_dict(content["network"])
         self.objective.load_state_dict(content["objective"])
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.best_weights = content["best_weights"]
         self.optimizer.load_state_dict(content["optimizer"])
+        self.exchange.load_state(content["exchange"], self.device)
         metrics_bytes: int = content["metrics_bytes"]
         return metrics_bytes

@@ -19,6 +19,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from undertone.distributed.world import current
 from undertone.errors import SettingsError
 from undertone.models.corpus import Corpus, sorted_batches
 from undertone.models.lstm import Direction, LSTMModel, LSTMNetwork, drop_units
@@ -28,7 +29,7 @@ from undertone.train.batches import TrainBatch
 from undertone.train.interrupt import Interruption
 from undertone.train.loop import Position, train_network
 from undertone.train.objectives import Objective
-from undertone.train.run import Run, identity_of, reviews_digest
+from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
 
 _VALIDATION_BATCH_TOKENS = 2_048
@@ -83,20 +84,27 @@ def pretrain(
     model.to(device)
     network = cast(LSTMNetwork, model.network)
     num_directions = len(network.directions)
+    world = current()
     streams = Streams(encoded, settings, num_directions=num_directions, seed=run["seed"], device=device)
+    if streams.num_streams < world.size:
+        raise SettingsError(
+            f"{world.size} ranks have {streams.num_streams} streams to read; raise pretrain.batch_tokens to "
+            f"{world.size * settings.window_tokens} or more"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run["seed"])
         objective = LanguageModel(network, settings, num_streams=streams.num_streams).to(device)
     return train_network(
         model,
         streams,
-        HeldOut(Corpus(encoded_held_out, device), objective),
+        HeldOut(Corpus(model.encode(validated[world.rank :: world.size]), device), objective),
         settings,
         objective=objective,
         identity={
             **identity_of(run["seed"], model=model.settings, pretrain=settings),
             "reviews": reviews_digest(encoded),
             "held-out reviews": reviews_digest(encoded_held_out),
+            "starting weights": state_digest(model.state().tensors),
         },
         title=title,
         **run,
@@ -173,7 +181,8 @@ class LanguageModel(Objective):
     """
 
     carried: torch.Tensor
-    """States that each stream was left in, float32 [D, L, 2, B, H]: hidden ones, then cells. Part of a checkpoint."""
+    """States that each stream was left in, float32 [D, L, 2, B, H]: hidden ones, then cells. Part of a checkpoint.
+    Those of streams that another rank reads are zero."""
 
     def __init__(self, network: LSTMNetwork, settings: PretrainSettings, *, num_streams: int) -> None:
         super().__init__()
@@ -195,9 +204,11 @@ class LanguageModel(Objective):
         """
         network = cast(LSTMNetwork, network)
         sampled, log_odds = self._sample(ids.device)
+        num_streams = self.carried.shape[3]
+        streams = rows % num_streams
         loss = correct = torch.zeros((), device=ids.device)
         # Nothing precedes the first windows.
-        states_before = self.carried * (rows >= self.carried.shape[3])[:, None]
+        states_before = self.carried[..., streams, :] * (rows >= num_streams)[:, None]
         states_after = []
         for direction, projection, in_order, before in zip(
             network.directions, self.projections, ids.chunk(len(network.directions)), states_before, strict=True
@@ -208,7 +219,7 @@ class LanguageModel(Objective):
             queries = projection(drop_units(states, self.dropout, training=self.training))
             nats, right = self._losses(network.embedding.weight, queries, in_order.t()[1:], sampled, log_odds)
             loss, correct = loss + nats, correct + right
-        self.carried = torch.stack(states_after).detach().float()
+        self.carried = torch.zeros_like(self.carried).index_copy(3, streams, torch.stack(states_after).detach().float())
         scale = len(rows) / len(network.directions)
         return loss * scale, correct * scale
 
@@ -260,10 +271,8 @@ class HeldOut:
         self.corpus = corpus
         self.objective = objective
 
-    def validate(
-        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
-    ) -> tuple[float, float] | None:
-        """Return nats a word, the log of the perplexity, and the share of right words; None if interrupted.
+    def validate(self, network: nn.Module, dtype: torch.dtype, interruption: Interruption) -> torch.Tensor | None:
+        """Return the nats of all words, how many of them are right, and their number; None if interrupted.
 
         Each text is read from its start, as a classifier does.
         """
@@ -286,8 +295,7 @@ class HeldOut:
                     loss = nn.functional.cross_entropy(logits, targets, reduction="sum")
                     right = (logits.argmax(1) == targets).sum()
                     sums += torch.stack([loss.double(), right.double(), wanted.sum().double()])
-        loss_sum, right_sum, num_words = sums.tolist()
-        return loss_sum / max(1, num_words), right_sum / max(1, num_words)
+        return sums
 
     def _readings(
         self, network: LSTMNetwork, ids: torch.Tensor, mask: torch.Tensor

@@ -5,6 +5,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from undertone.distributed.comm import ExchangeSettings
+from undertone.distributed.dense import PlainSettings
+from undertone.distributed.world import local_rank
 from undertone.errors import SettingsError
 from undertone.settings import Settings
 
@@ -40,8 +43,11 @@ class TrainSettings(Settings):
     """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the processor has instructions
     for it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compile: bool = False
-    """Run the network through torch.compile, which needs a C++ compiler and some minutes."""
+    exchange: ExchangeSettings = Field(default=PlainSettings())
+    """How ranks that train together exchange what they learned; without effect on a process alone."""
+    compile: bool | Literal["cuda-graphs"] = False
+    """Run the network through torch.compile, which needs a C++ compiler and some minutes; as CUDA graphs, one for each
+    shape of a batch, if launching its kernels takes longer than they do."""
     log_every_steps: int = Field(20, ge=1)
     checkpoint_every_steps: int = Field(500, ge=1)
     """Steps between checkpoints; there is one at the end of every epoch too."""
@@ -53,9 +59,11 @@ def choose_device(settings: TrainSettings) -> torch.device:
     """Return the device to train on; SettingsError if the one asked for is not there."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError('train.device = "cuda": this torch sees no CUDA device; use "cpu" or "auto"')
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        if settings.compile == "cuda-graphs":
+            raise SettingsError('train.compile = "cuda-graphs" needs a CUDA device; use true, or leave it out')
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank())
 
 
 def choose_precision(settings: TrainSettings, device: torch.device) -> torch.dtype:

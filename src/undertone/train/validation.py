@@ -14,10 +14,11 @@ from undertone.train.interrupt import Interruption
 class Validation(Protocol):
     """What chooses the weights that are kept."""
 
-    def validate(
-        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
-    ) -> tuple[float, float] | None:
-        """Return loss and accuracy, the higher the better, or None if it was interrupted on the way."""
+    def validate(self, network: nn.Module, dtype: torch.dtype, interruption: Interruption) -> torch.Tensor | None:
+        """Return summed loss, number of right answers and number of all, float64 [3], or None if it was interrupted.
+
+        Each rank of a training validates its share, and their sums are added.
+        """
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,9 @@ class LabelledCorpus:
     corpus: Corpus
     labels: torch.Tensor
 
-    def validate(
-        self, network: nn.Module, dtype: torch.dtype, interruption: Interruption
-    ) -> tuple[float, float] | None:
-        """Return mean loss and accuracy, or None if it was interrupted on the way."""
-        sums = torch.zeros(2, dtype=torch.float64, device=self.corpus.device)
+    def validate(self, network: nn.Module, dtype: torch.dtype, interruption: Interruption) -> torch.Tensor | None:
+        """Return summed loss, number of right and of all texts, or None if it was interrupted on the way."""
+        sums = torch.zeros(3, dtype=torch.float64, device=self.corpus.device)
         network.eval()
         with torch.autocast(self.corpus.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
             for rows, logits in batch_logits(network, self.corpus):
@@ -39,6 +38,6 @@ class LabelledCorpus:
                     return None
                 labels = self.labels[rows]
                 loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-                sums += torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
-        loss_sum, correct = sums.tolist()
-        return loss_sum / len(self.corpus), correct / len(self.corpus)
+                right = (logits.argmax(1) == labels).sum()
+                sums += torch.stack([loss.double(), right.double(), torch.ones_like(loss.double()) * len(rows)])
+        return sums

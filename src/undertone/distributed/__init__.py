@@ -1,0 +1,1 @@
+"""One training over many processes, GPUs and nodes."""

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from undertone.distributed.plan import deal, idle_share
+from undertone.distributed.world import ALONE, World
+from undertone.train.batches import plan_epoch
+
+
+def worlds(size):
+    """Return the world as each of so many ranks sees it."""
+    seen = [World() for _ in range(size)]
+    for rank, world in enumerate(seen):
+        world.rank, world.size = rank, size
+    return seen
+
+
+@given(num_rows=st.integers(0, 70), size=st.integers(1, 9), seed=st.integers(0, 9))
+def test_every_row_goes_to_one_rank_and_none_has_two_more_than_another(num_rows, size, seed):
+    rows = torch.from_numpy(np.random.default_rng(seed).permutation(1000)[:num_rows])
+    dealt = [deal(rows, world).tolist() for world in worlds(size)]
+    assert sorted(row for share in dealt for row in share) == sorted(rows.tolist())
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+def test_ranks_take_turns_from_the_longest_review_down():
+    shortest_first = torch.tensor([10, 11, 12, 13, 14, 15, 16])
+    dealt = [deal(shortest_first, world).tolist() for world in worlds(3)]
+    assert dealt == [[16, 13, 10], [15, 12], [14, 11]]
+
+
+def test_a_process_alone_reads_a_batch_as_it_is():
+    rows = torch.arange(5)
+    assert deal(rows, ALONE) is rows
+
+
+def test_ranks_read_nearly_the_same_number_of_tokens_at_each_step():
+    lengths = np.random.default_rng(0).lognormal(5, 0.6, 4000).astype(np.int64).clip(1, 400)
+    plan = plan_epoch(lengths, max_tokens=4096 * 4, seed=0, epoch=0, device=torch.device("cpu"))
+    tokens = np.array([[lengths[deal(batch.rows, world)].sum() for world in worlds(4)] for batch in plan], np.float64)
+    padded = np.array([[len(deal(batch.rows, world)) * batch.width for world in worlds(4)] for batch in plan])
+    assert idle_share(tokens) < 0.01
+    assert idle_share(padded.astype(np.float64)) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ([[1.0, 2.0], [3.0, 1.0]], 0.3),  # 2 + 3 s pass for both, of which they work 7 in 10
+        ([[2.0, 2.0, 2.0]], 0.0),
+        ([[4.0, 0.0]], 0.5),
+        ([[5.0], [1.0]], 0.0),
+    ],
+)
+def test_the_idle_share_is_that_of_the_time_in_which_others_still_work(costs, expected):
+    assert idle_share(np.array(costs)) == pytest.approx(expected)

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from undertone.distributed import stopwatch
+from undertone.distributed.stopwatch import RankSeconds, Stopwatch
+from undertone.distributed.world import ALONE, World
+
+CPU = torch.device("cpu")
+
+
+class BesideAnother(World):
+    """The first of two ranks; the other one's laps, [laps, 2], are given: seconds until it is ready, and in all."""
+
+    size = 2
+
+    def __init__(self, *laps):
+        self.laps = torch.tensor(laps, dtype=torch.float64).view(-1, 2)
+
+    def stack(self, numbers):
+        return torch.stack([numbers, self.laps])
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a function that sets the time."""
+    now = [0.0]
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now[0])
+
+    def set_to(seconds):
+        now[0] = seconds
+
+    return set_to
+
+
+def timed(clock, *laps):
+    """Return a stopwatch that saw such laps: times at which gradients were ready, and that of the end."""
+    clock(0.0)
+    watch = Stopwatch(CPU)
+    for *ready, end in laps:
+        for time in ready:
+            clock(time)
+            watch.ready()
+        clock(end)
+        watch.lap()
+    return watch
+
+
+def test_what_is_left_of_a_lap_once_the_slowest_rank_is_ready_is_exchange(clock):
+    watch = timed(clock, (2.0, 3.0, 5.0), (6.0, 8.0))
+    seconds = watch.read(BesideAnother((1.0, 5.0), (2.5, 3.0)))
+    # This rank was ready after 3 and 1 s of 5 and 3, the other after 1 and 2.5.
+    assert seconds.compute.tolist() == [4.0, 3.5]
+    assert seconds.wait.tolist() == [1.5, 2.0]
+    assert seconds.exchange.tolist() == [2.5, 2.5]
+    assert seconds.shares() == {"wait_share": 3.5 / 16, "exchange_share": 5 / 16}
+    assert seconds.figures() == {
+        **seconds.shares(),
+        "compute_seconds": [4.0, 3.5],
+        "wait_seconds": [1.5, 2.0],
+        "exchange_seconds": [2.5, 2.5],
+    }
+
+
+def test_an_exchange_that_computing_hides_takes_no_time(clock):
+    seconds = timed(clock, (3.0, 3.0)).read(BesideAnother((3.5, 3.5)))
+    assert seconds.exchange.tolist() == [0.0, 0.0]
+    assert seconds.wait.tolist() == [0.5, 0.0]
+
+
+def test_laps_are_read_once(clock):
+    watch = timed(clock, (3.0, 5.0))
+    watch.read(BesideAnother((1.0, 5.0)))
+    assert [part.tolist() for part in watch.read(BesideAnother())] == [[0.0, 0.0]] * 3
+
+
+def test_a_start_leaves_out_what_came_before(clock):
+    watch = timed(clock)
+    clock(100.0)
+    watch.start()
+    clock(101.0)
+    watch.ready()
+    clock(103.0)
+    watch.lap()
+    assert [part.tolist() for part in watch.read(ALONE)] == [[1.0], [0.0], [2.0]]
+
+
+def test_seconds_add_up_rank_by_rank():
+    first = RankSeconds(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.0]), torch.tensor([0.25, 0.125]))
+    total = RankSeconds.none(BesideAnother()).plus(first).plus(first)
+    assert [part.tolist() for part in total] == [[2.0, 4.0], [1.0, 0.0], [0.5, 0.25]]
+    assert RankSeconds.none(ALONE).shares() == {"wait_share": 0.0, "exchange_share": 0.0}
