@@ -58,6 +58,7 @@ VERBS = [
     "run",
     "pretrain",
     "train",
+    "launch",
     "compress",
     "label",
     "evaluate",
@@ -286,6 +287,20 @@ def test_compress_label_and_export_leave_what_they_promise(undertone_command, fo
     assert (status, out) == (2, ""), "int8 was made from a model that was fitted on validation"
 
 
+def test_a_dry_run_of_launch_shows_what_it_would_run_and_runs_nothing(undertone_command, folder):
+    before = files_below(folder)
+    status, out, err = undertone_command(*LAUNCH, "--gpus-per-node", "2", "--set", "seed=1", "--dry-run")
+    paths = f"{folder}/toy.toml --out {folder}/run"
+    assert (status, err) == (0, "")
+    assert out == f"2 times on each of 1 nodes: undertone train {paths} --resume --set=seed=1\n"
+    status, out, err = undertone_command(*LAUNCH, "--nodes", "2", "--slurm", "--sbatch=--time=4:00:00", "--dry-run")
+    assert (status, err) == (0, "")
+    assert out.startswith("#!/bin/bash\n#SBATCH --job-name=undertone-toy\n#SBATCH --nodes=2\n")
+    assert "\n#SBATCH --time=4:00:00\n" in out
+    assert f" -m undertone launch {paths} --resume " in out
+    assert files_below(folder) == before
+
+
 def test_data_list_says_where_each_data_set_is(undertone_command):
     status, out, _ = undertone_command("data", "list", "--json")
     assert status == 0
@@ -340,6 +355,7 @@ def test_a_shell_can_be_taught_to_complete():
 PREDICT = ("predict", "-m", "toy")
 EVALUATE = ("evaluate", "toy", "-d")
 SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
+LAUNCH = ("launch", "toy.toml", "--out", "run")
 
 
 @pytest.mark.parametrize(
@@ -423,6 +439,19 @@ SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
         (("train", "toy.toml", "--out", "/proc/run"), "/proc/run/recipe.json: cannot be written"),
         (("pretrain", "toy.toml", "--out", "run"), "toy: has no language model: a model with a pretrain table and no"),
         (("pretrain", "missing.toml", "--out", "run"), "missing.toml: no such recipe"),
+        (("launch", "missing.toml", "--out", "run"), "missing.toml: no such recipe"),
+        (("launch", "toy.toml", "--out", "."), ".: is not empty and holds no run"),
+        (
+            ("launch", "toy.toml", "--out", "/proc/run"),
+            "cannot be made: No such file or directory; choose another --out",
+        ),
+        ((*LAUNCH, "--nodes", "2"), "2 nodes have to meet: give --rendezvous HOST:PORT, a port of one of them"),
+        ((*LAUNCH, "--rendezvous", "node1"), "--rendezvous node1: write it as HOST:PORT, for example node1:29400"),
+        ((*LAUNCH, "--rendezvous", "no.such.host.invalid:29400"), "no way to no.such.host.invalid; give a name that"),
+        ((*LAUNCH, "--slurm", "--rendezvous", "node1"), "--rendezvous node1: write it as HOST:PORT"),
+        ((*LAUNCH, "--slurm", "--sbatch", "partition=gpu"), "--sbatch partition=gpu: write it as sbatch takes it"),
+        ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
+        ((*LAUNCH, "--cpu"), "--cpu has no effect without --slurm"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -436,6 +465,36 @@ def test_a_mistake_is_one_line_and_leaves_nothing(undertone_command, folder, arg
     assert lines[0].startswith("error: ")
     assert message in lines[0]
     assert files_below(folder) == before
+
+
+def test_launching_into_a_run_needs_resume(undertone_command):
+    assert undertone_command("train", "toy.toml", "--out", "run")[0] == 0
+    message = "error: run: holds a run already; go on with it by --resume, or give another --out\n"
+    assert undertone_command(*LAUNCH) == (2, "", message)
+    assert undertone_command(*LAUNCH, "--slurm") == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "toy.toml"), "ranks only train: use undertone launch, and then undertone run --resume in one process"),
+        (("train", "toy.toml", "--out", "run"), "ranks may be restarted: give --resume too, which also begins a new "),
+        (("pretrain", "words.toml", "--out", "run"), "ranks may be restarted: give --resume too"),
+        (
+            ("train", "toy.toml", "--out", "run", "--resume"),
+            "WORLD_SIZE is set but not RANK, MASTER_ADDR, MASTER_PORT;",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_one_of_many_ranks_is_told_what_it_lacks(undertone_command, folder, monkeypatch, arguments, message):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (folder / "words.toml").write_text(RECIPE + WORDS)
+    status, out, err = undertone_command(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert not (folder / "run").exists()
 
 
 @pytest.mark.parametrize(
