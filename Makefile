@@ -30,13 +30,17 @@ check: setup
 test: check
 	$(BIN)/pytest -q -m slow
 
-# Wants a quiet machine and, for the peers, about a quarter of an hour.
+# Wants a quiet machine, an hour, and for bench/distributed.py root.
 bench: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[peers]'
 	$(BIN)/python bench/text_kernel.py
 	$(BIN)/python bench/lstm_runtime.py
 	$(BIN)/python bench/train_lstm.py
 	$(BIN)/python bench/peers.py
+	$(BIN)/python bench/idle_ranks.py
+	$(BIN)/python bench/kill_ranks.py
+	$(BIN)/python bench/distributed.py
+	$(BIN)/python bench/distributed_costs.py
 
 clean:
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
