@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from undertone.distributed.comm import EXCHANGES
+from undertone.errors import INTERRUPTED_STATUS
 from undertone.evaluate.machine import cpu_name
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
@@ -37,7 +38,6 @@ HOSTS = ("undertone-a", "undertone-b")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 LOG_EVERY = 16
 SETTINGS = {"local": {"period": 128}, "top-k": {"density": 0.001}, "powersgd": {"rank": 2}}
-INTERRUPTED = 130
 
 
 def main():
@@ -172,7 +172,7 @@ def train(folder, exchange, steps, console, *, threads=1):
             told = True
             for process in processes:
                 process.send_signal(signal.SIGTERM)
-    if any(process.returncode != INTERRUPTED for process in processes):
+    if any(process.returncode != INTERRUPTED_STATUS for process in processes):
         sys.exit(f"error: {folder}: ended with {[process.returncode for process in processes]}; see its logs")
     (folder / "done.json").write_text(json.dumps(sent))
 

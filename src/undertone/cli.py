@@ -17,7 +17,7 @@ from rich.markup import escape
 
 import undertone
 from undertone.distributed.world import has_others
-from undertone.errors import DataError, SettingsError, TrainingInterruptedError, UndertoneError
+from undertone.errors import INTERRUPTED_STATUS, DataError, SettingsError, TrainingInterruptedError, UndertoneError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ def main() -> None:
     try:
         app()
     except TrainingInterruptedError as error:
-        _fail(str(error), _INTERRUPTED)
+        _fail(str(error), INTERRUPTED_STATUS)
     except UndertoneError as error:
         _fail(str(error), 2)
     except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
@@ -67,12 +67,9 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", 2)
     except SystemExit as stop:  # Typer's way to end, after Ctrl-C as well
-        if stop.code == _INTERRUPTED:
-            _fail("interrupted", _INTERRUPTED)
+        if stop.code == INTERRUPTED_STATUS:
+            _fail("interrupted", INTERRUPTED_STATUS)
         raise
-
-
-_INTERRUPTED = 130
 
 
 def _fail(message: str, status: int) -> NoReturn:

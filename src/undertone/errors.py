@@ -29,5 +29,9 @@ class TrainingError(UndertoneError):
     """Training cannot go on, because its loss is no longer a number or because it was interrupted."""
 
 
+INTERRUPTED_STATUS = 130
+"""Exit status of a command that was told to stop, as shells have it for Ctrl-C."""
+
+
 class TrainingInterruptedError(TrainingError):
     """Ctrl-C stopped training, whose state has been saved."""

@@ -72,3 +72,17 @@ def test_truncation_keeps_what_it_says(keep: str, expected: list[int]) -> None:
     cut = encoded.truncated(3, keep)  # type: ignore[arg-type]
     assert cut.ids.tolist() == [9, 8, *expected]
     assert cut.offsets.tolist() == [0, 2, 5]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_the_shares_of_ranks_hold_every_text_once(size: int) -> None:
+    import numpy as np
+
+    from undertone.text.encoded import EncodedTexts
+
+    texts = [[9, 8], [], [7], [6, 5, 4]]
+    encoded = EncodedTexts(np.array([9, 8, 7, 6, 5, 4], np.int32), np.array([0, 2, 2, 3, 6], np.int64))
+    for rank in range(size):
+        share = encoded.share(rank, size)
+        parts = [share.ids[share.offsets[i] : share.offsets[i + 1]].tolist() for i in range(len(share))]
+        assert parts == texts[rank::size]

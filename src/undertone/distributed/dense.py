@@ -1,4 +1,4 @@
-"""Exchanges of whole gradients, and of the rows of embeddings that were read."""
+"""Exchanges of whole gradients."""
 
 from typing import TYPE_CHECKING, Literal
 

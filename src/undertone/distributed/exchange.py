@@ -2,6 +2,7 @@
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import torch
@@ -59,8 +60,7 @@ class GradientExchange(Exchange):
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return DistributedDataParallel around it; all ranks start with the first one's weights."""
         self.names = {parameter: name for name, parameter in module.named_parameters()}
-        parts = [part for part in module.modules() if isinstance(part, nn.Embedding)]
-        self.embeddings = {cast(nn.Parameter, part.weight) for part in parts}
+        self.embeddings = embedding_weights(module)
         with warnings.catch_warnings():
             # The name that takes its place is newer than the oldest torch we take.
             warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
@@ -86,6 +86,11 @@ class GradientExchange(Exchange):
         """Return the bucket's numbers, averaged over ranks, once they are there."""
 
 
+def embedding_weights(module: nn.Module) -> set[nn.Parameter]:
+    """Return the weights whose rows are words."""
+    return {cast(nn.Parameter, part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+
+
 def reduced(tensor: torch.Tensor) -> Future[Any]:
     """Return what is done once a tensor is its sum over all ranks."""
     return cast(Future[Any], dist.all_reduce(tensor, async_op=True).get_future())
@@ -104,12 +109,12 @@ def ready(tensor: torch.Tensor) -> Future[torch.Tensor]:
     return future
 
 
-def flat(tensors: list[nn.Parameter]) -> torch.Tensor:
+def flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the numbers of all tensors as one vector."""
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-def scatter(joined: torch.Tensor, tensors: list[Any]) -> None:
+def scatter(joined: torch.Tensor, tensors: Sequence[torch.Tensor]) -> None:
     """Copy the parts of a vector to the tensors that it was joined of."""
     for tensor, part in zip(tensors, torch.split(joined, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))

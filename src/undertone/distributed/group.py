@@ -6,20 +6,24 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from undertone.distributed.exchange import flat, scatter
 from undertone.distributed.world import ALONE, World, enter, local_rank
 from undertone.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
+
+T = TypeVar("T")
 
 TIMEOUT_VARIABLE = "UNDERTONE_PEER_TIMEOUT"
 DEFAULT_TIMEOUT_S = 300
@@ -41,12 +45,12 @@ class Group(World):
     def mean_(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace tensors by their means over all ranks, all in one message."""
         tensors = list(tensors)
-        flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
-        dist.all_reduce(flat)
-        flat /= self.size
+        if not tensors:
+            return
+        sent = flat(tensors).div_(self.size)
+        dist.all_reduce(sent)
         with torch.no_grad():
-            for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            scatter(sent, tensors)
 
     def gather(self, value: Any) -> list[Any]:  # noqa: ANN401
         """Return every rank's value, in the order of ranks, on the first rank, and nothing on the others."""
@@ -113,12 +117,10 @@ def joined() -> Iterator[Group]:
 
 def _silent_ranks(group: Group) -> list[int]:
     """Return the ranks that do not say that a message of theirs failed too: those that the others wait for."""
-    answers: list[list[int]] = []
-    # In a thread: the store's calls never return while the rank that holds it hangs.
-    asking = threading.Thread(target=lambda: answers.append(_ask_ranks(group)), daemon=True)
-    asking.start()
-    asking.join(2 * _PATIENCE_S)
-    return answers[0] if answers else [0]
+    try:  # the store's calls never return while the rank that holds it hangs
+        return in_time(partial(_ask_ranks, group), 2 * _PATIENCE_S)
+    except TimeoutError:
+        return [0]
 
 
 def _ask_ranks(group: Group) -> list[int]:
@@ -133,6 +135,31 @@ def _ask_ranks(group: Group) -> list[int]:
     except RuntimeError:  # the store is gone, and with it the rank that holds it
         return [] if group.is_first else [0]
     return silent
+
+
+def in_time(action: Callable[[], T], seconds: float) -> T:
+    """Return what a call of torch's returns, or raise its RuntimeError; TimeoutError if it does not end in time."""
+    outcome: list[T | RuntimeError] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(action())
+        except RuntimeError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError
+    if isinstance(outcome[0], RuntimeError):
+        raise outcome[0]
+    return outcome[0]
+
+
+def is_here(host: str) -> bool:
+    """Say whether a host is this node, by the address that leads to it; OSError if it has none."""
+    return address_towards(host) == socket.gethostbyname(host)
 
 
 def address_towards(host: str) -> str | None:

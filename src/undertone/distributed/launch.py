@@ -19,7 +19,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from undertone.distributed.group import TIMEOUT_VARIABLE, address_towards
+from undertone.distributed.group import DEFAULT_TIMEOUT_S, TIMEOUT_VARIABLE, address_towards, is_here
 from undertone.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 
 DEFAULT_PORT = 29_400
@@ -35,7 +35,7 @@ class Cluster:
     ranks_per_node: int = 1
     rendezvous: str | None = None
     max_restarts: int = 3
-    timeout_s: float = 300.0
+    timeout_s: float = DEFAULT_TIMEOUT_S
     """How long a rank waits for another's message."""
 
     def check(self) -> None:
@@ -76,7 +76,6 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
     # The agents' own store outlives a restart, and ranks would find the addresses of those that died in it.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.disable(logging.ERROR)  # torch's many loggers; what matters, we say in one line
-    address = address_towards(host)
     config = LaunchConfig(
         min_nodes=cluster.nodes,
         max_nodes=cluster.nodes,
@@ -84,9 +83,9 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
         run_id=run_id,
         rdzv_backend="c10d",
         rdzv_endpoint=cluster.rendezvous or "localhost:0",
-        rdzv_configs=_holds_rendezvous(host, address),
+        rdzv_configs=_holds_rendezvous(host),
         max_restarts=cluster.max_restarts,
-        local_addr=address,
+        local_addr=address_towards(host),
         logs_specs=DefaultLogsSpecs(
             log_dir=str(log_dir), redirects=dict.fromkeys(range(1, cluster.ranks_per_node), Std.ALL)
         ),
@@ -103,13 +102,12 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
         raise TrainingError(f"the nodes did not meet at {cluster.rendezvous}: {error}") from None
 
 
-def _holds_rendezvous(host: str, address: str | None) -> dict[str, bool]:
+def _holds_rendezvous(host: str) -> dict[str, bool]:
     """Say whether this node is the one where nodes meet: torch goes by its name, which may lead to another address.
 
     On the loopback, where all agents have the same address, it is the one that comes first, and torch finds that out.
     """
-    resolved = socket.gethostbyname(host)
-    return {} if resolved.startswith("127.") else {"is_host": address == resolved}
+    return {} if socket.gethostbyname(host).startswith("127.") else {"is_host": is_here(host)}
 
 
 def _explain(failed: ChildFailedError, log_dir: Path) -> str:

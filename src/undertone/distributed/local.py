@@ -7,7 +7,7 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
-from undertone.distributed.exchange import DTYPES, Exchange, Precision, State, flat, on, scatter
+from undertone.distributed.exchange import DTYPES, Exchange, Precision, State, embedding_weights, flat, on, scatter
 from undertone.distributed.stopwatch import Stopwatch
 from undertone.distributed.world import World
 from undertone.settings import Settings
@@ -49,11 +49,11 @@ class Local(Exchange):
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         for weight in self.weights:
             dist.broadcast(weight.detach(), 0)
-        embeddings = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+        embeddings = embedding_weights(module)
         self.read = {
             number: torch.zeros(len(weight), device=weight.device)
             for number, weight in enumerate(self.weights)
-            if id(weight) in embeddings
+            if weight in embeddings
         }
         self.anchor = flat(self.weights)
         self.momentum = torch.zeros_like(self.anchor)

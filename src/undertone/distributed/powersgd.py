@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
-import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 from torch.futures import Future
 
-from undertone.distributed.exchange import GradientExchange, State, on, ready, scatter
+from undertone.distributed.exchange import GradientExchange, State, on, ready
 from undertone.distributed.stopwatch import Stopwatch
 from undertone.distributed.world import World
 from undertone.settings import Settings
@@ -55,22 +54,16 @@ class PowerSGD(GradientExchange):
                 start = torch.randn(matrix.shape[1], self.settings.rank, generator=seeded)
                 self.right[name] = start.to(matrix.device)
             lefts.append(matrix @ torch.linalg.qr(self.right[name])[0])
-        self._mean_([*lefts, *others])
+        self.world.mean_([*lefts, *others])
         lefts = [torch.linalg.qr(left)[0] for left in lefts]
         rights = [matrix.t() @ left for matrix, left in zip(due, lefts, strict=True)]
-        self._mean_(rights)
+        self.world.mean_(rights)
         for (name, gradient), matrix, left, right in zip(matrices, due, lefts, rights, strict=True):
             product = left @ right.t()
             self.missed[name] = matrix - product
             self.right[name] = right
             gradient.copy_(product.view_as(gradient))
         return ready(bucket.buffer())
-
-    def _mean_(self, tensors: list[torch.Tensor]) -> None:
-        if tensors:
-            sent = torch.cat([tensor.flatten() for tensor in tensors]).div_(self.world.size)
-            dist.all_reduce(sent)
-            scatter(sent, tensors)
 
     def state(self) -> State:
         """Return what products missed, and the right factors to start from."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from undertone.distributed.launch import DEFAULT_PORT, Cluster
-from undertone.errors import OutputError, SettingsError
+from undertone.errors import INTERRUPTED_STATUS, OutputError, SettingsError
 
-INTERRUPTED_STATUS = 130
 _WARNING_S = 120
 # Jobs that share a node must not meet one another.
 _RENDEZVOUS = f'"$head:$(({DEFAULT_PORT} + SLURM_JOB_ID % 1000))"'

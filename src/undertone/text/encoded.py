@@ -29,6 +29,12 @@ class EncodedTexts:
         """Tokens of each text, int64 [N]."""
         return np.diff(self.offsets)
 
+    def share(self, rank: int, size: int) -> "EncodedTexts":
+        """Return a copy of every size-th text, from number `rank` on."""
+        starts, lengths = self.offsets[:-1][rank::size], self.lengths[rank::size]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return EncodedTexts(self.ids[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)], offsets)
+
     def truncated(self, max_tokens: int, keep: Truncation) -> "EncodedTexts":
         """Return a copy in which no text is longer than `max_tokens`, keeping its head, its tail or half of each."""
         lengths = np.minimum(self.lengths, max_tokens)

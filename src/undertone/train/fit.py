@@ -180,10 +180,9 @@ def train_model(
     device = choose_device(settings)
     start = time.perf_counter()
     encoded = model.encode(texts)
-    validation_texts = validation["text"].to_pylist()
-    encoded_validation = model.encode(validation_texts)
+    encoded_validation = model.encode(validation["text"].to_pylist())
     validation_labels = labels_of(validation)
-    share = slice(current().rank, None, current().size)  # of validation, to each rank
+    world = current()
     prepare_seconds = time.perf_counter() - start
     identity = {
         **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
@@ -201,7 +200,8 @@ def train_model(
         model,
         ShuffledBatches(Corpus(encoded, device), max_tokens=settings.batch_tokens),
         LabelledCorpus(
-            Corpus(model.encode(validation_texts[share]), device), torch.from_numpy(validation_labels[share]).to(device)
+            Corpus(encoded_validation.share(world.rank, world.size), device),
+            torch.from_numpy(validation_labels[world.rank :: world.size]).to(device),
         ),
         settings,
         objective=minimized,

@@ -97,7 +97,7 @@ def pretrain(
     return train_network(
         model,
         streams,
-        HeldOut(Corpus(model.encode(validated[world.rank :: world.size]), device), objective),
+        HeldOut(Corpus(encoded_held_out.share(world.rank, world.size), device), objective),
         settings,
         objective=objective,
         identity={

@@ -8,9 +8,8 @@ import json
 import os
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,7 +25,7 @@ from undertone.distributed.doctor.facts import Facts, probe
 from undertone.distributed.doctor.group import Meeting, judge
 from undertone.distributed.doctor.measure import measure
 from undertone.distributed.doctor.node import Finding, gpus, some
-from undertone.distributed.group import TIMEOUT_VARIABLE, address_towards, joined
+from undertone.distributed.group import TIMEOUT_VARIABLE, in_time, is_here, joined
 from undertone.distributed.launch import Cluster, start_ranks
 from undertone.errors import TrainingError, TrainingInterruptedError
 
@@ -87,8 +86,7 @@ def call_nodes(cluster: Cluster) -> tuple["Store | None", Finding]:
     """Wait until all nodes are at the rendezvous, which the node that it names serves; say which came."""
     host, _, port = str(cluster.rendezvous).rpartition(":")
     try:
-        own = address_towards(host) == socket.gethostbyname(host)
-        store = _serve_or_ask(host, int(port), serve=own, timeout_s=cluster.timeout_s)
+        store = _serve_or_ask(host, int(port), serve=is_here(host), timeout_s=cluster.timeout_s)
         number = store.add("doctor/nodes", 1)
         store.set(f"doctor/node/{number}", socket.gethostname())
         deadline = time.monotonic() + cluster.timeout_s
@@ -187,24 +185,5 @@ def _serve_or_ask(host: str, port: int, *, serve: bool, timeout_s: float) -> "St
     if serve:
         with suppress(RuntimeError):  # another process of this node serves it already
             return connect(is_master=True)
-    return _in_time(partial(connect, is_master=False), timeout_s + _MARGIN_S)
-
-
-def _in_time(connect: Callable[[], "Store"], seconds: float) -> "Store":
-    """Return the store; TimeoutError if it does not come, where torch waits for ever if a port is another program's."""
-    outcome: list[Store | RuntimeError] = []
-
-    def attempt() -> None:
-        try:
-            outcome.append(connect())
-        except RuntimeError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError
-    if isinstance(outcome[0], RuntimeError):
-        raise outcome[0]
-    return outcome[0]
+    # torch waits for ever if the port is another program's.
+    return in_time(partial(connect, is_master=False), timeout_s + _MARGIN_S)
