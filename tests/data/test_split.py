@@ -146,3 +146,42 @@ def test_connected_follows_links_through_both_columns():
     chain = np.arange(20_000)
     assert connected(chain // 2, (chain + 1) // 2).max() == 0
     assert connected(np.array([], int), np.array([], int)).tolist() == []
+
+
+def test_listed_reviews_are_left_out_and_counted_and_the_others_stay_where_they_were(tmp_path):
+    reviews = dataset(films(splits=("train", "test")))
+    whole = prepare(reviews, settings())
+    listed = [whole.train["id"][0].as_py(), whole.validation["id"][3].as_py(), whole.test["id"][1].as_py()]
+    (tmp_path / "sources.tsv").write_text("\n".join(["part\tacl_file", *(f"dev\t{id}.txt" for id in listed)]) + "\n")
+
+    rest = prepare(reviews, settings(leave_out=str(tmp_path / "sources.tsv")))
+
+    assert rest.train["id"].to_pylist() == whole.train["id"].to_pylist()[1:]
+    assert len(rest.validation) == len(whole.validation) - 1
+    assert rest.test.equals(whole.test)
+    assert rest.dropped == {"train texts listed to be left out": 1, "validation texts listed to be left out": 1}
+
+
+def test_the_digest_depends_on_what_a_list_says_and_not_on_where_it_lies(tmp_path):
+    digests = []
+    for name, id in (("a.csv", 0), ("b.csv", 0), ("c.csv", 1)):
+        (tmp_path / name).write_text(f"id\n{id}\n")
+        digests.append(prepare(dataset(films()), settings(leave_out=str(tmp_path / name))).digest)
+    assert digests[0] == digests[1] != digests[2]
+    assert prepare(dataset(films()), settings()).digest not in digests
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id\nnot/there\n", "lists no review of toy, whose ids are like 0"),
+        ("name\n0\n", "no column 'id'; columns: 'name'"),
+        (None, "no such file"),
+    ],
+)
+def test_a_list_that_leaves_nothing_out_is_refused(tmp_path, content, message):
+    path = tmp_path / "sources.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        prepare(dataset(films()), settings(leave_out=str(path)))

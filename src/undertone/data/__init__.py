@@ -56,6 +56,11 @@ class DataSettings(Settings):
     seed: int = 0
     """Decides which groups are held out, and which rows `limit` keeps."""
 
+    leave_out: str | None = None
+    """A table of reviews, by their `id`, that nothing is to be trained or validated on, such as the sources of a
+    test set of edited reviews.
+    """
+
     limit: int | None = Field(default=None, ge=2)
     """Train on this many reviews, as many of each label, and shrink the other splits in proportion."""
 

@@ -7,6 +7,7 @@ their group.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from undertone.data import DataSettings
+from undertone.data.files import column_names, open_batches, unknown_column
 from undertone.data.table import Dataset
 from undertone.errors import DataError
 
@@ -44,7 +46,8 @@ def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
 
     Test and validation are held out from train, by group, where the source has none. Train and unlabelled
     texts that repeat a text of test, and train texts that repeat one of the source's own validation, are
-    dropped: the same up to case and white space. DataError if a split would be empty.
+    dropped: the same up to case and white space; so is what `settings.leave_out` lists. DataError if a split
+    would be empty.
     """
     # Keys are computed once for all rows: equal integers mean equal texts.
     keys = text_keys(dataset.table["text"])
@@ -67,11 +70,23 @@ def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
         if repeated.any():
             dropped[f"{name} texts that repeat {other} texts"] = int(repeated.sum())
             rows[name] = rows[name][~repeated]
+    split_settings = settings.model_dump_json(exclude={"name", "leave_out"})
+    if settings.leave_out is not None:
+        listed = listed_ids(Path(settings.leave_out))
+        is_listed = pc.is_in(dataset.table["id"], pa.array(listed)).to_numpy()
+        if not is_listed.any():
+            like = dataset.table["id"][0]
+            raise DataError(f"{settings.leave_out}: lists no review of {dataset.name}, whose ids are like {like}")
+        split_settings += f" without {listed}"
+        for name in ("train", "validation", "unsup"):
+            is_kept = ~is_listed[rows[name]]
+            if not is_kept.all():
+                dropped[f"{name} texts listed to be left out"] = int((~is_kept).sum())
+                rows[name] = rows[name][is_kept]
     if settings.limit is not None:
         rows = _limited(rows, _labels(dataset.table), settings.limit, len(dataset.labels), settings.seed)
     tables = {name: dataset.table.take(pa.array(chosen)) for name, chosen in rows.items()}
     _check(dataset, tables)
-    split_settings = settings.model_dump_json(exclude={"name"})
     return Splits(
         train=tables["train"],
         validation=_renamed(tables["validation"], "validation"),
@@ -82,6 +97,20 @@ def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
         name=dataset.name,
         digest=hashlib.sha256(f"{dataset.digest} {split_settings}".encode()).hexdigest(),
     )
+
+
+def listed_ids(path: Path) -> list[str]:
+    """Return the reviews that a table lists in its column `id`, or by file names in a column `acl_file`.
+
+    DataError if it has neither or is unreadable.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; data.leave_out takes a table with a column id")
+    column = "id" if "id" in (names := column_names(path)) else "acl_file"
+    if column not in names:
+        raise DataError(f"{path}: {unknown_column('id', names)}")
+    listed = (id for batch in open_batches(path, [column]) for id in batch[column].to_pylist())
+    return sorted({id.removesuffix(".txt") for id in listed if id})
 
 
 def text_keys(texts: pa.ChunkedArray) -> Int64Array:
