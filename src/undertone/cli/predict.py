@@ -1,0 +1,120 @@
+"""Verb that judges texts: predict."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from undertone.cli.base import (
+    JsonOption,
+    ModelOption,
+    app,
+    progress_console,
+)
+from undertone.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from undertone.predictor import Predictor
+
+
+@app.command(
+    epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone predict < lines.txt\n\n"
+    "undertone predict --input reviews.csv --output scored.parquet"
+)
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    model: ModelOption = "bow",
+    file: Annotated[
+        Path | None,
+        typer.Option("--input", "-i", help="Score a CSV, TSV, JSON-lines or Parquet file.", readable=False),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", "-c", help="Its column of texts; by default the first usual name."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet; by default, stdout."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge texts: the label and its probability for each, in order."""
+    from undertone.predictor import load
+
+    if file is None:
+        for option, given in (("--column", column), ("--output", output)):
+            if given is not None:
+                raise SettingsError(f"{option} has no effect without --input FILE")
+        _predict_texts(load(model), texts, as_json=as_json)
+        return
+    if texts:
+        raise SettingsError("give either texts or --input FILE, not both")
+    predictor = load(model)
+    if output is None:
+        _print_scored(predictor, file, column, as_json=as_json)
+        return
+    from undertone.scale.local import score_file
+
+    console = progress_console()
+    num_rows, num_empty = score_file(predictor, file, output, column=column, console=console)
+    without = f", {num_empty:,} of them without a text" if num_empty else ""
+    if as_json:
+        typer.echo(json.dumps({"output": str(output), "rows": num_rows, "rows_without_text": num_empty}))
+    else:
+        console.print(f"{num_rows:,} rows{without} scored, {output}", highlight=False)
+
+
+def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: bool) -> None:
+    if texts:
+        _print_predictions(predictor, texts, as_json=as_json)
+        return
+    if sys.stdin.isatty():
+        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
+    line = None
+    for line in sys.stdin:
+        _print_predictions(predictor, [line.rstrip("\r\n")], as_json=as_json)
+    if line is None:
+        raise DataError("no texts: give some as arguments, as lines on stdin, or in a file by --input")
+
+
+def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
+    for text, row in zip(texts, predictor.predict_proba(texts), strict=True):
+        best = int(row.argmax())
+        if as_json:
+            probabilities = {label: round(float(p), 7) for label, p in zip(predictor.labels, row, strict=True)}
+            content = {"text": text, "label": predictor.labels[best], "probabilities": probabilities}
+            typer.echo(json.dumps(content, ensure_ascii=False))
+        else:
+            typer.echo(f"{predictor.labels[best]}\t{row[best]:.3f}\t{_excerpt(text)}")
+
+
+def _print_scored(predictor: "Predictor", file: Path, column: str | None, *, as_json: bool) -> None:
+    from undertone.data.own import required_column
+    from undertone.scale.local import scored_batches, write_json_lines
+
+    text_column = required_column(file, "text", column)
+    for batch in scored_batches(predictor, file, text_column):
+        if as_json:
+            write_json_lines(batch, sys.stdout)
+            continue
+        for text, label, probability in _verdicts(batch, text_column, predictor.labels):
+            shown = "-" if probability is None else f"{probability:.3f}"
+            typer.echo(f"{label or '-'}\t{shown}\t{_excerpt(text or '')}")
+
+
+def _verdicts(
+    batch: "pa.RecordBatch", text_column: str, labels: tuple[str, ...]
+) -> list[tuple[str | None, str | None, float | None]]:
+    rows = batch.select([text_column, "predicted", *(f"probability_{label}" for label in labels)]).to_pylist()
+    return [(row[text_column], row["predicted"], row.get(f"probability_{row['predicted']}")) for row in rows]
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else line[:79] + "…"
