@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as save_tensors
 
-from undertone.bundle import FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
+from undertone.bundle import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
 from undertone.errors import BundleError, OutputError
+from undertone.models.calibration import Calibration
 
 TEXTS = ["a lovely film", "a dull story", ""]
 
@@ -218,3 +219,18 @@ def test_a_full_disk_leaves_nothing(toy_bow_folder, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "the model cannot be written (File too large)" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_calibration_this_version_does_not_know_is_refused(toy_bow, tmp_path):
+    save_bundle(
+        toy_bow, tmp_path / "model", provenance={}, calibration=Calibration(method="temperature", temperature=2)
+    )
+    assert load_bundle(tmp_path / "model").calibration.temperature == 2
+    replace_file(tmp_path / "model", CALIBRATION, b'{"method": "beta", "a": 1}')
+    with pytest.raises(BundleError, match=r"calibration\.json: not a calibration this version"):
+        load_bundle(tmp_path / "model")
+
+
+def test_a_bundle_without_calibration_has_no_such_file(toy_bow_folder):
+    assert load_bundle(toy_bow_folder).calibration is None
+    assert not (toy_bow_folder / CALIBRATION).exists()

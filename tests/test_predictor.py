@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import undertone
-from undertone.errors import BundleError, DataError
+from undertone.bundle import save_bundle
+from undertone.errors import BundleError, DataError, SettingsError
+from undertone.models.calibration import Calibration
 from undertone.predictor import DEFAULT_MODEL, Predictor, load, shipped_models
 
 
@@ -79,3 +81,28 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = undertone.lod
+
+
+def test_it_abstains_from_verdicts_that_it_is_less_sure_of(toy, toy_bow_folder):
+    texts = ["a lovely film", "", "lovely lovely lovely, superb"]
+    surest = toy.predict_proba(texts).max(axis=1)
+    careful = load(toy_bow_folder, abstain_below=float(surest[0]))
+    assert surest[1] < surest[0]
+    assert careful.predict(texts) == ["positive", None, "positive"]
+    assert np.array_equal(careful.predict_proba(texts), toy.predict_proba(texts))
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_only_a_probability_can_be_abstained_below(toy_bow_folder, threshold):
+    with pytest.raises(SettingsError, match="give a probability, 0 … 1"):
+        load(toy_bow_folder, abstain_below=threshold)
+
+
+def test_a_calibrated_bundle_predicts_calibrated_probabilities(toy, toy_bow, tmp_path):
+    calibration = Calibration(method="temperature", temperature=2.0)
+    save_bundle(toy_bow, tmp_path / "model", provenance={}, calibration=calibration)
+    calibrated = load(tmp_path / "model")
+    texts = ["a lovely film", "a dull film"]
+    assert (toy.calibration, calibrated.calibration) == (None, "temperature")
+    assert np.array_equal(calibrated.predict_proba(texts), calibration.apply(toy.predict_proba(texts)))
+    assert (calibrated.predict_proba(texts).max(axis=1) < toy.predict_proba(texts).max(axis=1)).all()

@@ -27,6 +27,7 @@ EVERY = {
     "ensemble": {**ENSEMBLE, "weights": [0.5, 1.5]},
     "pruned": {"from": "bow", "prune": {"ratio": 0.5}, "train": TRAIN},
     "quantized": {"from": "bow", "quantize": {}},
+    "calibrated": {**CLASSIFIER, "calibrate": "temperature"},
 }
 
 
@@ -263,3 +264,20 @@ def test_every_recipe_that_comes_along_is_valid_and_has_its_soft_labels(path):
     for name, entry in read_recipe(path).models.items():
         soft_labels = getattr(entry.compress, "soft_labels", None)
         assert soft_labels is None or (path.parents[1] / soft_labels).is_file(), name
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({**CLASSIFIER, "calibrate": "platt"}, r"models\.m\.calibrate = 'platt': give temperature or isotonic"),
+        ({**LANGUAGE_MODEL, "calibrate": "temperature"}, "a language model knows no labels"),
+        ({**BOW, "calibrate": "isotonic"}, "set refit = false"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(values, complaint):
+    with pytest.raises(SettingsError, match=complaint):
+        model_recipe("m", values, source="r.toml")
+
+
+def test_a_bag_of_ngrams_that_did_not_see_validation_can_be_calibrated():
+    assert model_recipe("m", {**BOW, "refit": False, "calibrate": "isotonic"}, source="r.toml").calibrate == "isotonic"

@@ -10,6 +10,7 @@ from rich.console import Console
 from undertone import runs
 from undertone.data.quality import inspect
 from undertone.errors import BundleError, DataError, OutputError, SettingsError
+from undertone.evaluate.analysis import read_analysis
 from undertone.evaluate.results import read_results
 from undertone.predictor import load
 from undertone.recipe import read_recipe
@@ -66,6 +67,7 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
         "models/bow/weights.safetensors",
         "results.json",
         "predictions/bow.parquet",
+        "analysis.json",
         "report.html",
     }
     assert page == out / "report.html"
@@ -279,3 +281,15 @@ def test_an_lstm_runs_beside_the_bag_of_ngrams(write_recipe, tmp_path):
     assert {"models/lstm/vocabulary.txt", "training/lstm/metrics.jsonl"} <= files_of(out)
     assert {result.model for result in read_results(out / "results.json").results} == {"bow", "lstm"}
     assert "lstm" in (out / "report.html").read_text()
+
+
+def test_a_calibrated_model_and_what_models_show_are_left_in_the_run(write_recipe, tmp_path):
+    calibrated = BOW.replace("models.bow", "models.calm") + 'refit = false\ncalibrate = "temperature"\n'
+    runs.run(read_recipe(write_recipe(BOW + calibrated)), tmp_path / "run", resume=False, console=QUIET)
+    assert load(tmp_path / "run" / "models" / "calm").calibration == "temperature"
+    results = {result.model: result for result in read_results(tmp_path / "run" / "results.json").results}
+    assert (results["calm"].calibration, results["bow"].calibration) == ("temperature", None)
+    assert results["calm"].model_digest == load(tmp_path / "run" / "models" / "calm").digest
+    analysis = read_analysis(tmp_path / "run" / "analysis.json")
+    assert {model.model for model in analysis.models} == {"bow", "calm"}
+    assert len(analysis.comparisons) == 1

@@ -3,6 +3,7 @@
     bundle.json           format, kind, labels, settings, provenance, and the size and sha256 of every other file
     weights.safetensors   tensors
     vocabulary.txt, …     files of the kind
+    calibration.json      how its probabilities are corrected, if at all
 
 Loading executes nothing that the folder holds, and refuses one that is not exactly what was saved.
 """
@@ -27,11 +28,13 @@ from safetensors.numpy import save as save_tensors
 from undertone.errors import BundleError, OutputError, SettingsError
 from undertone.models import model_class, runtime_class
 from undertone.models.base import Model, ModelState
+from undertone.models.calibration import Calibration
 from undertone.settings import Settings, parse
 
 FORMAT = 1
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
+CALIBRATION = "calibration.json"
 
 
 class FileDigest(Settings):
@@ -51,11 +54,15 @@ class Manifest(Settings):
     provenance: dict[str, Any]
     files: dict[str, FileDigest]
 
+    @property
+    def sha256(self) -> str:
+        """Digest of all of the above, and so of every file."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
     def render(self) -> bytes:
         """Return the file's bytes: the one way this manifest can be written, its own sha256 included."""
-        content = self.model_dump(mode="json")
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return json.dumps({**content, "sha256": digest}, indent=1, ensure_ascii=False).encode() + b"\n"
+        content = {**self.model_dump(mode="json"), "sha256": self.sha256}
+        return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,12 @@ class Bundle:
     manifest: Manifest
     size_bytes: int
     num_parameters: int
+    calibration: Calibration | None = None
+
+    @property
+    def digest(self) -> str:
+        """The sha256 that bundle.json states of itself, and through it of every file."""
+        return self.manifest.sha256
 
     @property
     def is_language_model(self) -> bool:
@@ -73,10 +86,14 @@ class Bundle:
         return "language_model" in self.manifest.provenance
 
 
-def save_bundle(model: Model, folder: Path, *, provenance: Mapping[str, Any]) -> None:
+def save_bundle(
+    model: Model, folder: Path, *, provenance: Mapping[str, Any], calibration: Calibration | None = None
+) -> None:
     """Write a model as a new folder, whole or not at all; OutputError if it exists or cannot be written."""
     state = model.state()
     files = {WEIGHTS: save_tensors(state.tensors), **state.files}
+    if calibration is not None:
+        files[CALIBRATION] = calibration.model_dump_json(exclude_none=True).encode() + b"\n"
     manifest = Manifest(
         format=FORMAT,
         kind=model.settings.kind,
@@ -128,6 +145,7 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         tensors = load_tensors(files.pop(WEIGHTS))
     except SafetensorError as error:
         raise BundleError(f"{folder / WEIGHTS}: not a safetensors file ({error}); save the model again") from None
+    calibration = _read_calibration(folder / CALIBRATION, files.pop(CALIBRATION, None))
     try:
         cls = class_of_kind(manifest.kind)
         settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
@@ -142,7 +160,15 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         manifest=manifest,
         size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
         num_parameters=_num_parameters(tensors),
+        calibration=calibration,
     )
+
+
+def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
+    try:
+        return None if content is None else Calibration.model_validate_json(content)
+    except ValidationError:
+        raise BundleError(f"{path}: not a calibration this version of Undertone knows; upgrade undertone") from None
 
 
 def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from undertone.bundle import Bundle, load_bundle
-from undertone.errors import BundleError, DataError
+from undertone.errors import BundleError, DataError, SettingsError
 from undertone.models.base import Float32Array
 from undertone.settings import unknown_name
 
@@ -14,15 +14,26 @@ DEFAULT_MODEL = "bow"
 
 
 class Predictor:
-    """A trained model, ready to judge texts."""
+    """A trained model, ready to judge texts.
 
-    def __init__(self, bundle: Bundle) -> None:
+    It gives no verdict on a text whose most probable label is less probable than `abstain_below`.
+    """
+
+    def __init__(self, bundle: Bundle, *, abstain_below: float = 0.0) -> None:
         self._model = bundle.model
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.kind: str = bundle.manifest.kind
         self.provenance: dict[str, Any] = bundle.manifest.provenance
         self.size_bytes = bundle.size_bytes
         self.num_parameters = bundle.num_parameters
+        self.digest = bundle.digest
+        self.abstain_below = abstain_below
+        self._calibration = bundle.calibration
+
+    @property
+    def calibration(self) -> str | None:
+        """Which way its probabilities are corrected, None if they are the model's own."""
+        return None if self._calibration is None else self._calibration.method
 
     def predict_proba(self, texts: Sequence[str]) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; DataError if an element is not a str."""
@@ -31,16 +42,28 @@ class Predictor:
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise DataError(f"texts[{i}] is {type(text).__name__}, not str; drop it or convert it")
-        return self._model.predict_proba(texts)
+        probabilities = self._model.predict_proba(texts)
+        return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """Return the name of the most probable label of each text."""
-        return [self.labels[i] for i in self.predict_proba(texts).argmax(axis=1)]
+    def predict(self, texts: Sequence[str]) -> list[str | None]:
+        """Return the name of the most probable label of each text, None where it abstains."""
+        return self.verdicts(self.predict_proba(texts))
+
+    def verdicts(self, probabilities: Float32Array) -> list[str | None]:
+        """Return what `predict` does for texts whose probabilities [N, C] are known."""
+        best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+        return [self.labels[i] if sure >= self.abstain_below else None for i, sure in zip(best, surest, strict=True)]
 
 
-def load(model: str | Path = DEFAULT_MODEL) -> Predictor:
-    """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none."""
-    return Predictor(load_bundle(model_folder(model)))
+def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Predictor:
+    """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none.
+
+    With `abstain_below`, a probability, it abstains from verdicts that it is less sure of; SettingsError if it is
+    not within 0 … 1.
+    """
+    if not 0 <= abstain_below <= 1:
+        raise SettingsError(f"abstain_below is {abstain_below:g}; give a probability, 0 … 1")
+    return Predictor(load_bundle(model_folder(model)), abstain_below=abstain_below)
 
 
 def model_folder(model: str | Path) -> Path:

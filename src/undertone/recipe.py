@@ -7,13 +7,14 @@
                                 from by pretrained = "words"
     [models.student]            the same, and [models.student.distill] with teachers
     [models.small]              from = "student", and [models.small.prune] or [models.small.quantize]
+    calibrate = "temperature"   in any of them but a language model: correct its probabilities, on validation
 
 `from`, `pretrained`, `members` and `teachers` name models further up, shipped models or model folders.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from undertone.data import DataSettings
 from undertone.errors import MissingExtraError, SettingsError
 from undertone.models import model_class
 from undertone.models.base import ModelSettings
+from undertone.models.calibration import Method, known_method
 from undertone.settings import Settings, override, parse, read_toml
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class _Tables(Settings):
     data: DataSettings
     models: dict[str, dict[str, Any]]
     report: ReportSettings = ReportSettings()
+    tune: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class ModelRecipe:
     pretrained: str | None = None
     """The model whose vocabulary, embedding and layers it starts with."""
     objective: "ObjectiveSettings | None" = None
+    calibrate: Method | None = None
+    """How its probabilities are corrected on validation once it is made."""
 
     @property
     def is_language_model(self) -> bool:
@@ -88,6 +93,8 @@ class ModelRecipe:
             values["train"] = self.train.model_dump(mode="json")
         if self.method is not None and self.compress is not None:
             values[self.method] = self.compress.model_dump(mode="json")
+        if self.calibrate is not None:
+            values["calibrate"] = self.calibrate
         return values
 
 
@@ -100,6 +107,8 @@ class Recipe:
     data: DataSettings
     models: dict[str, ModelRecipe]
     report: ReportSettings
+    tune: Mapping[str, Any] = field(default_factory=dict)
+    """What `undertone tune` may change, as written; no other verb looks at it, and no bundle tells of it."""
 
     def language_models(self) -> tuple[str, ...]:
         """Return the names of the models that learn no labels; SettingsError if there is none."""
@@ -130,11 +139,25 @@ def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
         for other in models[name].made_of:
             if other == name or (other in tables.models and other not in models):
                 raise SettingsError(f"{path}: models.{name} is made of {other}, which comes later; put {other} first")
-    return Recipe(path.stem, tables.seed, tables.data, models, tables.report)
+    return Recipe(path.stem, tables.seed, tables.data, models, tables.report, tables.tune)
 
 
 def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:
     """Check the table of one model; SettingsError says `source: models.name.setting …`."""
+    entry = _uncalibrated(name, {key: value for key, value in values.items() if key != "calibrate"}, source=source)
+    method = values.get("calibrate")
+    if method is None:
+        return entry
+    if entry.is_language_model:
+        raise SettingsError(f"{source}: models.{name}: a language model knows no labels; leave calibrate out")
+    if entry.method is None and getattr(entry.model, "refit", False):
+        raise SettingsError(
+            f"{source}: models.{name}: calibrate needs reviews that it was not fitted on; set refit = false"
+        )
+    return replace(entry, calibrate=known_method(method, source=f"{source}: models.{name}.calibrate ="))
+
+
+def _uncalibrated(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:
     prefix = f"models.{name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise SettingsError(f"{source}: {prefix}: a model's name takes letters, digits, '.', '-' and '_'")

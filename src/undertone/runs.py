@@ -26,6 +26,8 @@ from undertone.data.split import Splits, prepare
 from undertone.distributed.world import current, has_others
 from undertone.errors import SettingsError
 from undertone.evaluate import evaluate, write_predictions
+from undertone.evaluate.analysis import analyze, write_analysis
+from undertone.evaluate.predictions import read_predictions
 from undertone.evaluate.results import add_results, read_results
 from undertone.predictor import load, model_folder
 from undertone.recipe import ModelRecipe, Recipe, missing_extra
@@ -105,7 +107,7 @@ def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume:
 def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Splits) -> None:
     """Write a bundle that says which recipe and reviews it comes from."""
     provenance = {"recipe": recipe, "seed": recipe["seed"], "data_digest": splits.digest, **made.provenance}
-    save_bundle(made.model, folder, provenance=provenance)
+    save_bundle(made.model, folder, provenance=provenance, calibration=made.calibration)
 
 
 def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
@@ -115,8 +117,9 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
-    for name, entry in recipe.models.items():
-        if name in scored or entry.is_language_model:
+    finished = [name for name, entry in recipe.models.items() if not entry.is_language_model]
+    for name in finished:
+        if name in scored:
             continue
         evaluation = evaluate(
             load(out / "models" / name),
@@ -129,6 +132,10 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
         )
         write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
         add_results(results_file, [evaluation.result])
+    if not (scored.issuperset(finished) and (out / "analysis.json").exists()):
+        judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in finished]
+        with console.status("comparing models"):
+            write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from undertone.compress import compressor
 from undertone.data.split import Splits
 from undertone.errors import SettingsError
 from undertone.models.base import Model
+from undertone.models.calibration import Calibration, fit_calibration
 from undertone.models.ensemble import EnsembleModel, EnsembleSettings
 from undertone.recipe import ModelRecipe
 from undertone.settings import parse
@@ -30,6 +31,7 @@ class Made:
 
     model: Model
     provenance: Mapping[str, Any]
+    calibration: Calibration | None = None
 
 
 def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str], Path]) -> Made:
@@ -37,6 +39,15 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
 
     SettingsError if what it is made from does not fit the reviews or its kind.
     """
+    made = _make(entry, splits, run, find)
+    if entry.calibrate is None:
+        return made
+    probabilities = made.model.predict_proba(splits.validation["text"].to_pylist())
+    calibration = fit_calibration(entry.calibrate, splits.validation["label"].to_pylist(), probabilities)
+    return replace(made, calibration=calibration)
+
+
+def _make(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
     from undertone.train.checkpoint import forget
     from undertone.train.fit import fit, new_language_model
 

@@ -21,6 +21,8 @@ class CountsWords:
     kind = "toy"
     size_bytes = 12
     num_parameters = 2
+    calibration = None
+    digest = "t" * 64
     provenance = {"seed": 3, "train_seconds": 0.5, "recipe": {"kind": "toy"}}  # noqa: RUF012
 
     def predict_proba(self, texts):

@@ -89,7 +89,12 @@ def test_accuracy_without_the_overlap_leaves_those_reviews_out(tmp_path):
     splits = splits_of(train=[repeated], test=[repeated, other, " ".join(words(3, 30))])
     path = tmp_path / "model.parquet"
     right, wrong = [0.9, 0.1], [0.1, 0.9]
-    columns = {"id": splits.test["id"], "label": [0, 1, 0], "probabilities": [right, right, right]}
+    columns = {
+        "id": splits.test["id"],
+        "label": [0, 1, 0],
+        "probabilities": [right, right, right],
+        "split": ["test"] * 3,
+    }
     pq.write_table(pa.table(columns), path)
     judged = leaks.worth(path, splits, leaks.overlaps(splits))
     assert (judged.model, judged.n, judged.n_without) == ("model", 3, 2)
@@ -102,7 +107,9 @@ def test_accuracy_without_the_overlap_leaves_those_reviews_out(tmp_path):
 def test_predictions_of_other_reviews_or_other_files_are_refused_in_one_line(tmp_path):
     splits = splits_of(train=["a text"], test=["another text"])
     path = tmp_path / "model.parquet"
-    pq.write_table(pa.table({"id": ["elsewhere"], "label": [0], "probabilities": [[0.5, 0.5]]}), path)
+    pq.write_table(
+        pa.table({"id": ["elsewhere"], "label": [0], "probabilities": [[0.5, 0.5]], "split": ["test"]}), path
+    )
     with pytest.raises(DataError, match="is of other reviews than the test split of own"):
         leaks.worth(path, splits, [])
     path.write_text("no Parquet")

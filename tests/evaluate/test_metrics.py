@@ -36,6 +36,7 @@ def test_metrics_agree_with_scikit_learn(num_classes):
         "f1": reference.f1_score(labels, predicted, average="macro"),
         "auc": reference.roc_auc_score(labels, scores, multi_class="ovr", average="macro"),
         "log_loss": reference.log_loss(labels, exact),
+        "brier": reference.brier_score_loss(np.eye(num_classes)[labels], exact, scale_by_half=False),
     }
     measured = {name: METRICS[name](labels, exact) for name in expected}
     assert measured == pytest.approx(expected, abs=1e-12)
@@ -45,7 +46,9 @@ def test_metrics_agree_with_scikit_learn(num_classes):
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics_of_a_perfect_model(name):
     labels = np.array([0, 1, 2, 1])
-    assert METRICS[name](labels, np.eye(3, dtype=np.float32)[labels]) == (0 if name in ("log_loss", "ece") else 1)
+    assert METRICS[name](labels, np.eye(3, dtype=np.float32)[labels]) == (
+        0 if name in ("log_loss", "brier", "ece") else 1
+    )
 
 
 def test_a_class_that_does_not_occur_is_left_out_of_the_means():

@@ -37,9 +37,10 @@ def test_results_are_sorted_and_the_same_evaluation_is_replaced(tmp_path, make_r
     [
         ("", "not a results file"),
         ("[1, 2]", "needs format and results"),
-        ('{"format": 2, "results": []}', "reads up to 1"),
-        ('{"format": 1, "results": [{"model": "bow"}]}', "results.0.kind"),
-        ('{"format": "x", "results": []}', "format"),
+        ('{"format": 1, "results": []}', "of format 1, but this version of Undertone reads 2"),
+        ('{"format": 3, "results": []}', "of format 3, but"),
+        ('{"format": 2, "results": [{"model": "bow"}]}', "results.0.kind: Field required"),
+        ('{"format": "x", "results": []}', "of format 'x'"),
         ("\xff\x00", "not a results file"),
     ],
 )
@@ -75,3 +76,18 @@ def test_file_is_plain_json_without_nan(tmp_path, make_result):
     entry = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)["results"][0]
     assert entry["auc"] is None
     assert entry["latency_ms"] == {"p50": 0.1, "p99": 0.3}
+
+
+def test_results_on_different_reviews_of_one_name_contradict_each_other(tmp_path, make_result):
+    path = tmp_path / "results.json"
+    add_results(path, [make_result()])
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"lstm and bow were scored on different reviews, both called imdb, test"):
+        add_results(path, [make_result(model="lstm", data_digest="e" * 64)])
+    assert path.read_bytes() == before
+    content = json.loads(before)
+    content["results"].append({**content["results"][0], "model": "lstm", "data_digest": "e" * 64})
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"damaged results: lstm and bow were scored on different reviews"):
+        read_results(path)
+    add_results(tmp_path / "other.json", [make_result(), make_result(data="own", data_digest="e" * 64)])

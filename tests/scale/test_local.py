@@ -60,7 +60,7 @@ def read(path):
 def test_every_format_becomes_every_other(predictor, tmp_path, source, target):
     path = write(tmp_path / source)
     counts = score_file(predictor, path, tmp_path / target, column="review", console=QUIET)
-    assert counts == (5, 2)
+    assert counts == (5, 2, 0)
     rows = read(tmp_path / target)
     assert list(rows[0]) == ["id", "review", "note", *ADDED]
     assert [{name: row[name] for name in ROWS[0]} for row in rows] == ROWS
@@ -74,7 +74,7 @@ def test_every_format_becomes_every_other(predictor, tmp_path, source, target):
 
 
 def test_the_column_of_texts_is_found_by_its_usual_name(predictor, toy_file, tmp_path):
-    assert score_file(predictor, toy_file, tmp_path / "out.csv", column=None, console=QUIET) == (60, 0)
+    assert score_file(predictor, toy_file, tmp_path / "out.csv", column=None, console=QUIET) == (60, 0, 0)
 
 
 def test_a_file_is_replaced_by_its_own_scores(predictor, toy_file):
@@ -85,7 +85,7 @@ def test_a_file_is_replaced_by_its_own_scores(predictor, toy_file):
 def test_a_missing_text_has_no_score(predictor, tmp_path):
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table({"text": [None, "lovely"]}), path)
-    assert score_file(predictor, path, tmp_path / "out.jsonl", column=None, console=QUIET) == (2, 1)
+    assert score_file(predictor, path, tmp_path / "out.jsonl", column=None, console=QUIET) == (2, 1, 0)
     assert read(tmp_path / "out.jsonl")[0] == {"text": None, **dict.fromkeys(ADDED)}
 
 

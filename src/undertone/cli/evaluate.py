@@ -1,5 +1,7 @@
 """Verbs that judge models: evaluate, report."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from undertone.data.table import Dataset
+    from undertone.predictor import Predictor
 
 
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
@@ -35,12 +38,10 @@ def evaluate(
 
     --set text_column=NAME, label_column=NAME … say how to read an own file.
     """
-    from undertone.data import DATASETS, DataSettings, load_dataset
     from undertone.evaluate import evaluate as score
     from undertone.evaluate.results import ResultsFile, add_results, read_results
     from undertone.evaluate.terminal import render
     from undertone.predictor import load
-    from undertone.settings import override, parse
 
     console = progress_console()
     if out is not None and out.exists():
@@ -48,15 +49,7 @@ def evaluate(
     results = []
     for model in models:
         predictor = load(model)
-        values: dict[str, Any] = {"name": data}
-        if data in DATASETS:
-            trained_on = predictor.provenance.get("recipe", {}).get("data", {})
-            values = dict(trained_on) if trained_on.get("name") == data else values
-        else:
-            values["labels"] = predictor.labels
-        settings = parse(DataSettings, override(values, assignments or ()), source="--set")
-        dataset = load_dataset(settings, console=console)
-        where, table = _choose_split(dataset, settings, split)
+        dataset, where, table = _reviews_for(predictor, data, split, assignments or (), console=console)
         evaluation = score(
             predictor,
             table,
@@ -75,6 +68,24 @@ def evaluate(
         render(results, Console())
 
 
+def _reviews_for(
+    predictor: "Predictor", data: str, split: str | None, assignments: Sequence[str], *, console: Console
+) -> "tuple[Dataset, str, pa.Table]":
+    """Load reviews, labelled with the model's names and split as when it was trained; the split's name and rows too."""
+    from undertone.data import DATASETS, DataSettings, load_dataset
+    from undertone.settings import override, parse
+
+    values: dict[str, Any] = {"name": data}
+    if data in DATASETS:
+        trained_on = predictor.provenance.get("recipe", {}).get("data", {})
+        values = dict(trained_on) if trained_on.get("name") == data else values
+    else:
+        values["labels"] = predictor.labels
+    settings = parse(DataSettings, override(values, assignments), source="--set")
+    dataset = load_dataset(settings, console=console)
+    return dataset, *_choose_split(dataset, settings, split)
+
+
 def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tuple[str, pa.Table]":  # noqa: ANN401
     from undertone.data import DATASETS
     from undertone.data.split import prepare
@@ -88,6 +99,42 @@ def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tupl
     own = dataset.split(name)
     table: pa.Table = own if len(own) and name == "test" else getattr(prepare(dataset, settings), name)
     return name, table
+
+
+@app.command(epilog="Example:  undertone calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="Reviews it has not learned from: a name or an own file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the calibrated model.")],
+    method: Annotated[str, typer.Option("--method", help="temperature, or isotonic for many reviews.")] = "temperature",
+    split: Annotated[str | None, typer.Option(help="By default validation, or all rows of an own file.")] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct a model's probabilities, so that of the verdicts it is 90 % sure of, 90 % are right."""
+    from dataclasses import asdict
+
+    from undertone.data import DATASETS
+    from undertone.evaluate.calibrate import calibrate as fit
+    from undertone.models.calibration import known_method
+    from undertone.predictor import load, model_folder
+    from undertone.recipe import missing_extra
+
+    way = known_method(method, source="--method")
+    console = progress_console()
+    chosen = split or ("validation" if data in DATASETS else None)
+    dataset, where, table = _reviews_for(load(model), data, chosen, assignments or (), console=console)
+    try:
+        done = fit(
+            model_folder(model), out, table, method=way, label_names=dataset.labels, data=dataset.name, split=where
+        )
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        before, after = (f"ECE {100 * done.ece[i]:.2f} %, log loss {done.log_loss[i]:.4f}" for i in (0, 1))
+        console.print(f"{done.reviews:,} reviews: {before}; now {after}; {out}", highlight=False)
 
 
 @app.command(epilog="Example:  undertone report runs/quick --out runs/quick/page")

@@ -41,6 +41,9 @@ def predict(
         Path | None,
         typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet; by default, stdout."),
     ] = None,
+    abstain_below: Annotated[
+        float, typer.Option(metavar="P", help="Give no verdict of a lower probability, but - or null.")
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Judge texts: the label and its probability for each, in order."""
@@ -50,23 +53,25 @@ def predict(
         for option, given in (("--column", column), ("--output", output)):
             if given is not None:
                 raise SettingsError(f"{option} has no effect without --input FILE")
-        _predict_texts(load(model), texts, as_json=as_json)
+        _predict_texts(load(model, abstain_below=abstain_below), texts, as_json=as_json)
         return
     if texts:
         raise SettingsError("give either texts or --input FILE, not both")
-    predictor = load(model)
+    predictor = load(model, abstain_below=abstain_below)
     if output is None:
         _print_scored(predictor, file, column, as_json=as_json)
         return
     from undertone.scale.local import score_file
 
     console = progress_console()
-    num_rows, num_empty = score_file(predictor, file, output, column=column, console=console)
-    without = f", {num_empty:,} of them without a text" if num_empty else ""
+    scored = score_file(predictor, file, output, column=column, console=console)
+    without = f", {scored.rows_without_text:,} of them without a text" if scored.rows_without_text else ""
+    if scored.abstained:
+        without += f", {scored.abstained:,} without a verdict"
     if as_json:
-        typer.echo(json.dumps({"output": str(output), "rows": num_rows, "rows_without_text": num_empty}))
+        typer.echo(json.dumps({"output": str(output), **scored._asdict()}))
     else:
-        console.print(f"{num_rows:,} rows{without} scored, {output}", highlight=False)
+        console.print(f"{scored.rows:,} rows{without} scored, {output}", highlight=False)
 
 
 def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: bool) -> None:
@@ -84,14 +89,14 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
-    for text, row in zip(texts, predictor.predict_proba(texts), strict=True):
-        best = int(row.argmax())
+    scores = predictor.predict_proba(texts)
+    for text, row, verdict in zip(texts, scores, predictor.verdicts(scores), strict=True):
         if as_json:
             probabilities = {label: round(float(p), 7) for label, p in zip(predictor.labels, row, strict=True)}
-            content = {"text": text, "label": predictor.labels[best], "probabilities": probabilities}
+            content = {"text": text, "label": verdict, "probabilities": probabilities}
             typer.echo(json.dumps(content, ensure_ascii=False))
         else:
-            typer.echo(f"{predictor.labels[best]}\t{row[best]:.3f}\t{_excerpt(text)}")
+            typer.echo(f"{verdict or '-'}\t{row.max():.3f}\t{_excerpt(text)}")
 
 
 def _print_scored(predictor: "Predictor", file: Path, column: str | None, *, as_json: bool) -> None:
@@ -111,8 +116,16 @@ def _print_scored(predictor: "Predictor", file: Path, column: str | None, *, as_
 def _verdicts(
     batch: "pa.RecordBatch", text_column: str, labels: tuple[str, ...]
 ) -> list[tuple[str | None, str | None, float | None]]:
-    rows = batch.select([text_column, "predicted", *(f"probability_{label}" for label in labels)]).to_pylist()
-    return [(row[text_column], row["predicted"], row.get(f"probability_{row['predicted']}")) for row in rows]
+    of_labels = [f"probability_{label}" for label in labels]
+    rows = batch.select([text_column, "predicted", *of_labels]).to_pylist()
+    return [
+        (
+            row[text_column],
+            row["predicted"],
+            max((p for name in of_labels if (p := row[name]) is not None), default=None),
+        )
+        for row in rows
+    ]
 
 
 def _excerpt(text: str) -> str:

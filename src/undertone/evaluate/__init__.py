@@ -3,6 +3,7 @@
 Shapes: N reviews, C classes.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from undertone.data.atomic import replacing
 from undertone.errors import BundleError, DataError
+from undertone.evaluate.bootstrap import NUM_DRAWS, intervals
 from undertone.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
 from undertone.evaluate.metrics import METRICS, confusion, wilson_interval
 from undertone.evaluate.results import Hardware, Latency, Result
@@ -50,6 +52,14 @@ class Scorer(Protocol):
     def provenance(self) -> Mapping[str, Any]:
         """How it was made: recipe, seed, train_seconds where known."""
 
+    @property
+    def calibration(self) -> str | None:
+        """How its probabilities are corrected."""
+
+    @property
+    def digest(self) -> str:
+        """What its files are, sha256."""
+
     def predict_proba(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the probability of each label, float32 [N, C]."""
 
@@ -80,10 +90,12 @@ def evaluate(
     a label that the model does not know; BundleError if a probability is not finite.
     """
     where = f"{data_name}, {split}"
-    labels = _labels_of_model(table, label_names, predictor.labels, where=where, model_name=model_name)
+    labels = labels_of_model(table, label_names, predictor.labels, where=where, model_name=model_name)
     texts = table["text"].to_pylist()
     probabilities = _score(predictor, texts, model_name=model_name, console=console)
     scores = {name: metric(labels, probabilities) for name, metric in METRICS.items()}
+    with console.status(f"Drawing {NUM_DRAWS:,} other samples of reviews"):
+        ci95 = intervals(METRICS, labels, probabilities, table["group"].to_pylist(), seed=0)
     with console.status(f"Timing {model_name}"):
         speed = measure(predictor.predict_proba, texts, seconds=speed_seconds)
     provenance = predictor.provenance
@@ -97,6 +109,10 @@ def evaluate(
             "n": len(labels),
             **{name: None if math.isnan(score) else score for name, score in scores.items()},
             "accuracy_ci95": wilson_interval(scores["accuracy"], len(labels)),
+            "ci95": ci95,
+            "calibration": predictor.calibration,
+            "data_digest": data_digest(table["id"].to_pylist(), [label_names[i] for i in table["label"].to_pylist()]),
+            "model_digest": predictor.digest,
             "reviews_per_second": speed.reviews_per_second,
             "latency_ms": Latency(p50=speed.latency_ms_p50, p99=speed.latency_ms_p99),
             "size_bytes": predictor.size_bytes,
@@ -109,6 +125,31 @@ def evaluate(
         }
     )
     return Evaluation(result, labels, probabilities)
+
+
+def data_digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """Return the sha256 of which reviews these are, in order, and what they are labelled."""
+    lines = (f"{id}\t{label}\n" for id, label in zip(ids, labels, strict=True))
+    return hashlib.sha256("".join(lines).encode(errors="surrogatepass")).hexdigest()
+
+
+def labels_of_model(
+    table: pa.Table, label_names: Sequence[str], known: Sequence[str], *, where: str, model_name: str
+) -> npt.NDArray[np.int8]:
+    """Return the labels of a review table in a model's numbers; DataError if it has none, or others than the model."""
+    if table.num_rows == 0:
+        raise DataError(f"{where}: no reviews to evaluate on")
+    num_unlabelled = table["label"].null_count
+    if num_unlabelled:
+        raise DataError(f"{where}: {num_unlabelled} of {table.num_rows} reviews have no label; evaluate labelled ones")
+    if not set(label_names) <= set(known):
+        raise DataError(
+            f"{where}: its labels are {', '.join(label_names)}, but {model_name} knows {', '.join(known)}; "
+            "give data labelled with the model's names"
+        )
+    in_model = np.array([list(known).index(name) for name in label_names], dtype=np.int8)
+    labels: npt.NDArray[np.int8] = in_model[table["label"].to_numpy()]
+    return labels
 
 
 def write_predictions(path: Path, table: pa.Table, evaluation: Evaluation) -> None:
@@ -124,24 +165,6 @@ def write_predictions(path: Path, table: pa.Table, evaluation: Evaluation) -> No
     }
     with replacing(path, hint="name a folder with room to write to") as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
-
-
-def _labels_of_model(
-    table: pa.Table, label_names: Sequence[str], known: Sequence[str], *, where: str, model_name: str
-) -> npt.NDArray[np.int8]:
-    if table.num_rows == 0:
-        raise DataError(f"{where}: no reviews to evaluate on")
-    num_unlabelled = table["label"].null_count
-    if num_unlabelled:
-        raise DataError(f"{where}: {num_unlabelled} of {table.num_rows} reviews have no label; evaluate labelled ones")
-    if not set(label_names) <= set(known):
-        raise DataError(
-            f"{where}: its labels are {', '.join(label_names)}, but {model_name} knows {', '.join(known)}; "
-            "give data labelled with the model's names"
-        )
-    in_model = np.array([list(known).index(name) for name in label_names], dtype=np.int8)
-    labels: npt.NDArray[np.int8] = in_model[table["label"].to_numpy()]
-    return labels
 
 
 def _score(predictor: Scorer, texts: Sequence[str], *, model_name: str, console: Console) -> npt.NDArray[np.float32]:

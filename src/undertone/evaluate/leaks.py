@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from undertone.data.split import Splits, text_keys
 from undertone.errors import DataError
+from undertone.evaluate.predictions import read_predictions
 from undertone.text.cleaning import CleaningSettings
 
 if TYPE_CHECKING:
@@ -82,14 +82,10 @@ def worth(predictions: Path, splits: Splits, found: Sequence[Overlap]) -> Worth:
 
     `predictions` is a Parquet file that a run left behind: id, label and probabilities of each test review.
     """
-    try:
-        table = pq.read_table(predictions, columns=["id", "label", "probabilities"])
-    except (OSError, pa.ArrowException):
-        raise DataError(f"{predictions}: not a file of predictions; give one that undertone run wrote") from None
-    if table["id"].to_pylist() != splits.test["id"].to_pylist():
+    judged = read_predictions(predictions)
+    if judged.ids != splits.test["id"].to_pylist():
         raise DataError(f"{predictions}: is of other reviews than the test split of {splits.name}")
-    predicted = np.array(table["probabilities"].to_pylist()).argmax(axis=1)
-    is_right = predicted == table["label"].to_numpy()
+    is_right = judged.is_right
     is_clean = np.ones(len(is_right), np.bool_)
     for overlap in found:
         if overlap.split == "test":

@@ -65,6 +65,13 @@ def log_loss(labels: Labels, probabilities: Probabilities) -> float:
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
 
 
+def brier(labels: Labels, probabilities: Probabilities) -> float:
+    """Return the mean squared error of the probabilities, summed over the classes, 0 … 2 (Brier 1950)."""
+    errors = probabilities.astype(np.float64)
+    errors[np.arange(len(labels)), labels] -= 1
+    return float((errors**2).sum(axis=1).mean())
+
+
 def reliability(labels: Labels, probabilities: Probabilities) -> list[tuple[int, float, float]]:
     """Return (reviews, mean confidence, accuracy) of each bin of confidence that is not empty, in order.
 
@@ -92,6 +99,7 @@ METRICS: dict[str, Callable[[Labels, Probabilities], float]] = {
     "f1": f1,
     "auc": auc,
     "log_loss": log_loss,
+    "brier": brier,
     "ece": ece,
 }
 

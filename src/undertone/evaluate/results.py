@@ -10,23 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from undertone.data.atomic import replacing
 from undertone.errors import DataError
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 
 Share = Field(ge=0, le=1)
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Base of what is kept in files of results: immutable, closed, finite."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Latency(_Record):
+class Latency(Record):
     """Milliseconds that one review alone takes: the median, and what 99 of 100 stay below."""
 
     p50: float = Field(ge=0)
     p99: float = Field(ge=0)
 
 
-class Hardware(_Record):
+class Hardware(Record):
     """The machine of the evaluation; `cores_used` is processor time over elapsed time while scoring."""
 
     cpu: str
@@ -35,7 +37,7 @@ class Hardware(_Record):
     gpu: str | None
 
 
-class Result(_Record):
+class Result(Record):
     """One model on one split of one data set."""
 
     model: str
@@ -45,13 +47,24 @@ class Result(_Record):
     n: int = Field(gt=0)
     accuracy: float = Share
     accuracy_ci95: tuple[float, float]
+    """Wilson's, as if reviews were independent; `ci95` draws whole movies."""
     f1: float = Share
     """Macro average."""
     auc: float | None = Field(ge=0, le=1)
     """None where the data hold one class only."""
     log_loss: float = Field(ge=0)
     """Nats."""
+    brier: float = Field(ge=0, le=2)
+    """Summed over the classes."""
     ece: float = Share
+    ci95: dict[str, tuple[float, float] | None]
+    """For each metric, accuracy too, its bootstrap interval over groups; None where a draw leaves it undefined."""
+    calibration: str | None
+    """How the probabilities were corrected before they were scored; None if they are the model's own."""
+    data_digest: str
+    """Of the reviews that were scored: sha256 of their ids and labels."""
+    model_digest: str | None
+    """What the bundle says of itself: sha256; None if what was scored is no bundle."""
     reviews_per_second: float = Field(gt=0)
     latency_ms: Latency
     size_bytes: int
@@ -80,11 +93,23 @@ class Result(_Record):
         return self
 
 
-class ResultsFile(_Record):
+class ResultsFile(Record):
     """The content of a `results.json`, sorted by data, split and model."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     results: tuple[Result, ...]
+
+    @model_validator(mode="after")
+    def _one_data_set_is_the_same_reviews(self) -> Self:
+        first: dict[tuple[str, str], Result] = {}
+        for result in self.results:
+            other = first.setdefault(result.key[:2], result)
+            if result.data_digest != other.data_digest:
+                raise ValueError(
+                    f"{result.model} and {other.model} were scored on different reviews, "
+                    f"both called {result.data}, {result.split} (data_digest)"
+                )
+        return self
 
     def with_results(self, added: Iterable[Result]) -> "ResultsFile":
         """Return a copy with `added`, each in place of an earlier result of the same model, data, split."""
@@ -93,7 +118,7 @@ class ResultsFile(_Record):
 
 
 def read_results(path: Path) -> ResultsFile:
-    """Read a results file; DataError if it is missing, damaged, foreign or of a newer format."""
+    """Read a results file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -104,16 +129,18 @@ def read_results(path: Path) -> ResultsFile:
         raise DataError(f"{path}: not a results file: it is not JSON ({error})") from None
     if not isinstance(content, dict) or not {"format", "results"} <= content.keys():
         raise DataError(f"{path}: not a results file: it needs format and results, as `undertone evaluate` writes them")
-    if isinstance(content["format"], int) and content["format"] > FORMAT:
+    if content["format"] != FORMAT:
         raise DataError(
-            f"{path}: results of format {content['format']}; this undertone reads up to {FORMAT}: upgrade it"
+            f"{path}: results of format {content['format']!r}, but this version of Undertone reads {FORMAT}; "
+            "upgrade undertone or evaluate the models again"
         )
     try:
         return ResultsFile.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        raise DataError(f"{path}: damaged results: {where}: {problem['msg']}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise DataError(f"{path}: damaged results: {where + ': ' if where else ''}{message}") from None
 
 
 def write_results(path: Path, results: ResultsFile) -> None:
@@ -123,8 +150,12 @@ def write_results(path: Path, results: ResultsFile) -> None:
 
 
 def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
-    """Add results to a file, or start it, and return what it now holds."""
+    """Add results to a file, or start it, and return what it now holds; DataError if the two contradict each other."""
     before = read_results(path) if path.exists() else ResultsFile(results=())
-    results = before.with_results(added)
+    try:
+        results = before.with_results(added)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DataError(f"{path}: {message}; give another file") from None
     write_results(path, results)
     return results

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -24,7 +24,8 @@ Writer = Callable[[pa.RecordBatch], None]
 def scored_batches(predictor: Predictor, path: Path, column: str | None) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file with `predicted` and, for each label, `probability_LABEL`.
 
-    An empty or missing text has neither: both are null. Every column of the file comes along as text.
+    An empty or missing text has neither: both are null. `predicted` is null where the predictor abstains, too.
+    Every column of the file comes along as text.
     """
     names = column_names(path)
     text_column = required_column(path, "text", column)
@@ -38,17 +39,25 @@ def scored_batches(predictor: Predictor, path: Path, column: str | None) -> Iter
         probabilities = predictor.predict_proba([texts[i] for i in rows])
         place = dict(zip(rows, range(len(rows)), strict=True))
         indices = pa.array([place.get(i) for i in range(len(texts))], pa.int64())
-        predicted = pa.array([predictor.labels[i] for i in probabilities.argmax(axis=1)], pa.string())
+        predicted = pa.array(predictor.verdicts(probabilities), pa.string())
         scores = [pa.array(probabilities[:, i]).take(indices) for i in range(len(predictor.labels))]
         yield pa.RecordBatch.from_arrays(
             [*batch.columns, predicted.take(indices), *scores], names=[*batch.schema.names, *added]
         )
 
 
-def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | None, console: Console) -> tuple[int, int]:
+class Scored(NamedTuple):
+    """How many rows were written, how many of them have no text, and on how many the predictor abstained."""
+
+    rows: int
+    rows_without_text: int
+    abstained: int
+
+
+def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | None, console: Console) -> Scored:
     """Write the scored rows to `out`, whole or not at all, in the format of its suffix.
 
-    Returns the number of rows and of those without a text. DataError if `path` is not what it should be, OutputError if
+    DataError if `path` is not what it should be, OutputError if
     `out` cannot be written.
     """
     if out.suffix.lower() not in _WRITERS:
@@ -57,7 +66,7 @@ def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | Non
     first = next(batches, None)
     if first is None:
         raise DataError(f"{path}: has no rows to score")
-    num_rows = num_empty = 0
+    num_rows = num_empty = num_null = 0
     bar = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
         replacing(out, hint="name a folder with room to write to") as temporary,
@@ -69,10 +78,11 @@ def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | Non
             while batch is not None:
                 write(batch)
                 num_rows += batch.num_rows
-                num_empty += batch.column("predicted").null_count
+                num_empty += batch.column(-1).null_count  # the last label's probability
+                num_null += batch.column("predicted").null_count
                 progress.update(task, description=f"Scoring {path}: {num_rows:,} rows")
                 batch = next(batches, None)
-    return num_rows, num_empty
+    return Scored(num_rows, num_empty, num_null - num_empty)
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""A finished model and reviews that it has not learned from in; the model with its probabilities corrected out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from undertone.bundle import load_bundle, save_bundle
+from undertone.data import DATASETS
+from undertone.errors import SettingsError
+from undertone.evaluate import labels_of_model
+from undertone.evaluate.metrics import ece, log_loss
+from undertone.models.calibration import Method, fit_calibration
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Log loss in nats and expected calibration error on the reviews it was fitted to, before and after."""
+
+    method: Method
+    reviews: int
+    log_loss: tuple[float, float]
+    ece: tuple[float, float]
+
+
+def calibrate(
+    model: Path, out: Path, table: pa.Table, *, method: Method, label_names: tuple[str, ...], data: str, split: str
+) -> Calibrated:
+    """Write `model` once more as `out`, corrected on the reviews of `table`. Needs the extra `train`.
+
+    An earlier correction is replaced. SettingsError if the model was fitted to these reviews or they are a test
+    split, DataError if they lack labels that it knows, OutputError if `out` exists.
+    """
+    bundle = load_bundle(model)
+    if split == "test":
+        raise SettingsError("--split test: nothing is chosen there; calibrate on validation or on reviews of your own")
+    has_learned = split == "train" or bundle.manifest.settings.get("refit", False)
+    if has_learned and data in DATASETS:
+        raise SettingsError(
+            f"{model}: was fitted to these reviews; calibrate one trained with refit = false on validation"
+        )
+    labels = labels_of_model(
+        table, label_names, bundle.manifest.labels, where=f"{data}, {split}", model_name=str(model)
+    )
+    before = bundle.model.predict_proba(table["text"].to_pylist())
+    calibration = fit_calibration(method, labels.tolist(), before)
+    after = calibration.apply(before)
+    provenance: dict[str, Any] = {**bundle.manifest.provenance, "calibrated_on": {"data": data, "split": split}}
+    save_bundle(bundle.model, out, provenance=provenance, calibration=calibration)
+    return Calibrated(
+        method=method,
+        reviews=len(labels),
+        log_loss=(log_loss(labels, before), log_loss(labels, after)),
+        ece=(ece(labels, before), ece(labels, after)),
+    )
