@@ -1,0 +1,260 @@
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tests.conftest import toy_reviews
+from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
+
+from undertone.bundle import save_bundle
+from undertone.cli import main
+from undertone.errors import BundleError, DataError
+from undertone.evaluate.robustness import leaves_out, robustness
+from undertone.evaluate.robustness.perturb import CHANGES, Reviews
+from undertone.evaluate.robustness.results import read_robustness
+from undertone.evaluate.robustness.terminal import render
+from undertone.models.bow import BowModel, BowSettings
+from undertone.predictor import load
+
+QUIET = Console(quiet=True)
+NOTHING = {"sets": None, "own": (), "perturbed": None, "console": QUIET}
+
+
+def toy_spoilt(num_reviews=20):
+    texts, labels = zip(*toy_reviews(num_reviews), strict=True)
+    return Reviews(texts, labels, "toy, validation")
+
+
+@pytest.fixture
+def stars(tmp_path):
+    """A predictor whose labels are numbers."""
+    texts, labels = zip(*toy_reviews(60), strict=True)
+    ids = np.array([label == "positive" for label in labels], np.int64)
+    model = BowModel.fit(BowSettings(min_count=2, slot_bits=16), texts, ids, ("1", "5"), console=QUIET)
+    save_bundle(model, tmp_path / "stars", provenance={})
+    return load(tmp_path / "stars")
+
+
+@pytest.fixture
+def undertone_command(monkeypatch, capsys, tmp_path, toy_bow_folder):
+    """Return a function that runs the command among toy files: (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("UNDERTONE_ROBUSTNESS", raising=False)
+    (tmp_path / "toy").symlink_to(toy_bow_folder)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["undertone", "robustness", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_behaviour_needs_no_data(toy):
+    (found,) = robustness({"toy": toy}, **NOTHING).models
+    assert len(found.behaviour.capabilities) >= 9
+    assert (found.pairs, found.foreign, found.perturbed) == ((), (), None)
+    assert found.model_digest == toy.digest
+
+
+def test_pairs_are_judged_by_verdict_and_together(toy, sets):
+    # One original says the opposite of its label; its edit stays right, and the pair does not.
+    path = sets / "contrast_imdb_test_original.tsv"
+    path.write_text(path.read_text().replace("awful\t0", "lovely\t0", 1))
+    (found,) = robustness({"toy": toy}, **{**NOTHING, "sets": sets}).models
+    cad, contrast = found.pairs
+    assert [each.count for each in (cad.original, cad.edited, cad.both)] == [6, 6, 6]
+    assert [each.count for each in (contrast.original, contrast.edited, contrast.both)] == [5, 6, 5]
+
+
+def test_product_reviews_in_the_folder_are_other_reviews(toy, sets):
+    write_tsv(sets / "kotzias_amazon_cells.tsv", [("lovely superb phone", 1), ("lovely superb phone", 0)])
+    (found,) = robustness({"toy": toy}, **{**NOTHING, "sets": sets}).models
+    assert [(each.data, each.accuracy.count, each.accuracy.n) for each in found.foreign] == [
+        ("kotzias_amazon_cells", 1, 2)
+    ]
+
+
+def test_own_files_are_matched_by_name_of_label(toy, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("review,sentiment\nlovely superb,positive\ndull awful,positive\ndull awful,negative\n")
+    (found,) = robustness({"toy": toy}, **{**NOTHING, "own": [path]}).models
+    assert (found.foreign[0].data, found.foreign[0].accuracy.count) == ("own.csv", 2)
+    path.write_text("review,sentiment\nlovely superb,1\ndull awful,0\n")
+    with pytest.raises(DataError, match=r"own\.csv: its labels are 0, 1, but toy knows negative, positive"):
+        robustness({"toy": toy}, **{**NOTHING, "own": [path]})
+
+
+def test_two_own_files_of_one_name_are_refused(toy, toy_file):
+    with pytest.raises(DataError, match="a second file of this name"):
+        robustness({"toy": toy}, **{**NOTHING, "own": [toy_file, toy_file]})
+
+
+def test_every_change_has_its_accuracy(toy):
+    (found,) = robustness({"toy": toy}, **{**NOTHING, "perturbed": toy_spoilt()}).models
+    levels = {level.change: level.accuracy for level in found.perturbed.levels}
+    assert list(levels) == list(CHANGES)
+    assert {level.n for level in levels.values()} == {20}
+    assert levels["as they are"].share == 1
+    assert levels["first 10 % of words"].share < 1
+
+
+def test_reviews_to_spoil_need_the_models_labels(toy):
+    spoilt = toy_spoilt()
+    with pytest.raises(DataError, match=r"its labels are neg, but toy knows negative, positive"):
+        robustness({"toy": toy}, **{**NOTHING, "perturbed": spoilt._replace(labels=["neg"] * 20)})
+    with pytest.raises(DataError, match="no reviews to spoil"):
+        robustness({"toy": toy}, **{**NOTHING, "perturbed": Reviews([], [], "none")})
+
+
+def test_a_model_of_other_labels_is_skipped_in_one_line(stars, sets):
+    said = io.StringIO()
+    options = {**NOTHING, "sets": sets, "console": Console(file=said, width=40)}
+    (found,) = robustness({"stars": stars}, **options).models
+    assert (found.pairs, found.behaviour) == ((), None)
+    line = "stars: its labels are 1, 5; edited pairs and behaviour are for negative and positive, and skipped\n"
+    assert said.getvalue() == line
+
+
+def test_a_model_without_finite_probabilities_is_refused(toy):
+    toy.predict_proba = lambda texts: np.full((len(texts), 2), np.nan, np.float32)
+    with pytest.raises(BundleError, match="toy: its probabilities are not finite"):
+        robustness({"toy": toy}, **NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"),
+    [
+        ({}, False),
+        ({"recipe": None}, False),
+        ({"recipe": {"data": {"name": "imdb", "leave_out": None}}}, False),
+        ({"recipe": {"data": {"name": "imdb", "leave_out": "sources.tsv"}}}, True),
+    ],
+)
+def test_a_model_is_known_to_have_left_the_sources_out_by_its_recipe(toy, provenance, expected):
+    toy.provenance = provenance
+    assert leaves_out(toy) is expected
+    (found,) = robustness({"toy": toy}, **NOTHING).models
+    assert found.sources_left_out is expected
+
+
+def test_no_review_of_a_data_set_is_quoted(toy, sets):
+    options = {**NOTHING, "sets": sets, "perturbed": toy_spoilt()}
+    written = robustness({"toy": toy}, **options).model_dump_json()
+    assert BEGINNING not in written
+    assert "story about people" not in written
+
+
+def shown(result, width=80):
+    output = io.StringIO()
+    render(result, Console(file=output, width=width))
+    return output.getvalue()
+
+
+def test_the_table_fits_80_columns_and_marks_models_that_may_know_the_sources(toy, toy_bow_folder, sets):
+    careful = load(toy_bow_folder)
+    careful.provenance = {"recipe": {"data": {"leave_out": "sources.tsv"}}}
+    options = {**NOTHING, "sets": sets, "perturbed": toy_spoilt()}
+    text = shown(robustness({"careful": careful, "toy": toy}, **options))
+    *table, marked, paired = text.splitlines()
+    assert max(map(len, table)) <= 80
+    assert "careful " in table[1]
+    assert "toy*" in table[1]
+    assert marked.startswith("* may have learned from the reviews that pairs were made of")
+    assert paired.startswith("cad, test: the rows of its two files do not belong together")
+    assert "100.0 (61.0–100.0)" in text
+    assert "(" not in shown(robustness(dict.fromkeys("abcdef", toy), **NOTHING)).split("n", 1)[1]
+
+
+def test_a_model_that_lacks_a_part_has_dashes(toy, stars):
+    lines = shown(robustness({"toy": toy, "stars": stars}, **NOTHING)).splitlines()
+    assert next(line for line in lines if "plain statement" in line).split()[3] == "–"
+
+
+def test_the_command_adds_to_a_file_and_prints_json(undertone_command, sets, tmp_path):
+    status, out, err = undertone_command("toy", "--sets", str(sets), "--out", "new/robustness.json")
+    assert (status, err) == (0, "")
+    assert "cad, test: both" in out
+    status, out, _ = undertone_command("toy", "--json")
+    assert status == 0
+    assert json.loads(out)["models"][0]["pairs"] == []
+    assert len(read_robustness(tmp_path / "new" / "robustness.json").models[0].pairs) == 2
+
+
+def test_the_folder_of_sets_comes_from_the_environment_or_lies_here(undertone_command, sets, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERTONE_ROBUSTNESS", str(sets))
+    assert "cad, test" in undertone_command("toy")[1]
+    monkeypatch.setenv("UNDERTONE_ROBUSTNESS", "gone")
+    assert undertone_command("toy")[2].startswith("error: gone: no such folder")
+    monkeypatch.delenv("UNDERTONE_ROBUSTNESS")
+    (tmp_path / "robustness").mkdir()
+    assert "cad, test" not in undertone_command("toy")[1]
+    (tmp_path / "robustness").rmdir()
+    sets.rename(tmp_path / "robustness")
+    assert "cad, test" in undertone_command("toy")[1]
+
+
+def test_reviews_of_an_own_file_are_spoilt(undertone_command, toy_file):
+    status, out, _ = undertone_command("toy", "--perturb", str(toy_file))
+    assert status == 0
+    assert "spoilt reviews.csv, validation: right" in out
+
+
+def trained_model(folder, bow, **data):
+    save_bundle(bow, folder, provenance={"recipe": {"data": data}})
+
+
+def test_models_that_were_fitted_to_the_reviews_are_said_to_be(undertone_command, tmp_path, toy_file, toy_bow):
+    assert toy_bow.settings.refit
+    trained_model(tmp_path / "refitted", toy_bow, name=str(toy_file))
+    status, _, err = undertone_command("refitted", "toy", "--data", str(toy_file))
+    assert (status, err) == (0, "")
+    status, _, err = undertone_command("refitted", "--perturb", str(toy_file))
+    remark = "refitted: was fitted to these reviews, so that its accuracy on them starts too high\n"
+    assert (status, err) == (0, remark)
+    assert undertone_command("refitted", "--perturb", str(toy_file), "--split", "test")[2] == ""
+
+
+def test_validation_reviews_are_those_that_training_held_out(undertone_command, tmp_path, toy_file, toy_bow):
+    trained_model(tmp_path / "one", toy_bow, name=str(toy_file), seed=1)
+    trained_model(tmp_path / "two", toy_bow, name=str(toy_file), seed=2)
+    found = [
+        json.loads(undertone_command(name, "--perturb", str(toy_file), "--json")[1])["models"][0]["perturbed"]
+        for name in ("one", "two")
+    ]
+    assert found[0]["data_digest"] != found[1]["data_digest"]
+    status, _, err = undertone_command("one", "two", "--perturb", str(toy_file))
+    assert status == 2
+    assert err.startswith("error: one and two were trained on other splits of ")
+
+
+def test_what_was_left_out_makes_no_other_split(undertone_command, tmp_path, toy_file, toy_bow):
+    trained_model(tmp_path / "one", toy_bow, name=str(toy_file), leave_out="gone.tsv")
+    trained_model(tmp_path / "two", toy_bow, name=str(toy_file), limit=20)
+    assert undertone_command("one", "two", "--perturb", str(toy_file))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("toy", "--split", "test"), "--split test has no effect without --perturb"),
+        (("toy", "--perturb", "imdb", "--split", "dev"), "--split dev: give validation, test, train"),
+        (("toy", "--perturb", "imdv"), "did you mean imdb?"),
+        (("toy", "toy"), "toy: a second model called toy"),
+        (("gone",), "model gone is unknown"),
+        (("toy", "--out", "other.json"), "other.json: not a robustness file"),
+        (("toy", "--data", "gone.csv"), "gone.csv: no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_input_is_one_line(undertone_command, tmp_path, arguments, message):
+    (tmp_path / "other.json").write_text("{}")
+    status, out, err = undertone_command(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
