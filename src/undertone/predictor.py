@@ -20,7 +20,7 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle, *, abstain_below: float = 0.0) -> None:
-        self._model = bundle.model
+        self.model = bundle.model
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.kind: str = bundle.manifest.kind
         self.provenance: dict[str, Any] = bundle.manifest.provenance
@@ -42,7 +42,7 @@ class Predictor:
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise DataError(f"texts[{i}] is {type(text).__name__}, not str; drop it or convert it")
-        probabilities = self._model.predict_proba(texts)
+        probabilities = self.model.predict_proba(texts)
         return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
     def predict(self, texts: Sequence[str]) -> list[str | None]:

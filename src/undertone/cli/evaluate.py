@@ -1,9 +1,8 @@
 """Verbs that judge models: evaluate, report."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,13 +13,10 @@ from undertone.cli.base import (
     app,
     progress_console,
 )
-from undertone.errors import SettingsError
+from undertone.cli.reviews import reviews_for
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from undertone.data.table import Dataset
-    from undertone.predictor import Predictor
+    pass
 
 
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
@@ -49,7 +45,7 @@ def evaluate(
     results = []
     for model in models:
         predictor = load(model)
-        dataset, where, table = _reviews_for(predictor, data, split, assignments or (), console=console)
+        dataset, where, table = reviews_for(predictor, data, split, assignments or (), console=console)
         evaluation = score(
             predictor,
             table,
@@ -66,39 +62,6 @@ def evaluate(
         typer.echo(ResultsFile(results=tuple(results)).model_dump_json(indent=1))
     else:
         render(results, Console())
-
-
-def _reviews_for(
-    predictor: "Predictor", data: str, split: str | None, assignments: Sequence[str], *, console: Console
-) -> "tuple[Dataset, str, pa.Table]":
-    """Load reviews, labelled with the model's names and split as when it was trained; the split's name and rows too."""
-    from undertone.data import DATASETS, DataSettings, load_dataset
-    from undertone.settings import override, parse
-
-    values: dict[str, Any] = {"name": data}
-    if data in DATASETS:
-        trained_on = predictor.provenance.get("recipe", {}).get("data", {})
-        values = dict(trained_on) if trained_on.get("name") == data else values
-    else:
-        values["labels"] = predictor.labels
-    settings = parse(DataSettings, override(values, assignments), source="--set")
-    dataset = load_dataset(settings, console=console)
-    return dataset, *_choose_split(dataset, settings, split)
-
-
-def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tuple[str, pa.Table]":  # noqa: ANN401
-    from undertone.data import DATASETS
-    from undertone.data.split import prepare
-
-    if split is None and dataset.name not in DATASETS and not len(dataset.split("test")):
-        return "all", dataset.table
-    name = split or "test"
-    if name not in ("train", "validation", "test"):
-        raise SettingsError(f"--split {name}: give train, validation or test")
-    # Rows that the source itself calls by that name are taken as they are; else the training run's own split.
-    own = dataset.split(name)
-    table: pa.Table = own if len(own) and name == "test" else getattr(prepare(dataset, settings), name)
-    return name, table
 
 
 @app.command(epilog="Example:  undertone calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
@@ -123,7 +86,7 @@ def calibrate(
     way = known_method(method, source="--method")
     console = progress_console()
     chosen = split or ("validation" if data in DATASETS else None)
-    dataset, where, table = _reviews_for(load(model), data, chosen, assignments or (), console=console)
+    dataset, where, table = reviews_for(load(model), data, chosen, assignments or (), console=console)
     try:
         done = fit(
             model_folder(model), out, table, method=way, label_names=dataset.labels, data=dataset.name, split=where
