@@ -62,6 +62,10 @@ VERBS = [
     "compress",
     "label",
     "evaluate",
+    "calibrate",
+    "robustness",
+    "explain",
+    "errors",
     "export",
     "report",
     "data list",
@@ -526,7 +530,7 @@ def test_an_unreadable_file_is_one_line(undertone_command, folder):
 def test_an_error_of_the_system_is_one_line(monkeypatch):
     program = (
         "import undertone.predictor\n"
-        "def load(model): raise PermissionError(13, 'Permission denied', 'models/secret')\n"
+        "def load(model, **_): raise PermissionError(13, 'Permission denied', 'models/secret')\n"
         "undertone.predictor.load = load\n"
         "from undertone.cli import main; main()"
     )

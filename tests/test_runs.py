@@ -11,7 +11,9 @@ from undertone import runs
 from undertone.data.quality import inspect
 from undertone.errors import BundleError, DataError, OutputError, SettingsError
 from undertone.evaluate.analysis import read_analysis
+from undertone.evaluate.mistakes import read_errors
 from undertone.evaluate.results import read_results
+from undertone.evaluate.robustness.results import read_robustness
 from undertone.predictor import load
 from undertone.recipe import read_recipe
 
@@ -69,6 +71,7 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
         "predictions/bow.parquet",
         "analysis.json",
         "report.html",
+        "report.pdf",
     }
     assert page == out / "report.html"
     assert "<html" in page.read_text()
@@ -90,7 +93,7 @@ def test_recipe_json_holds_every_setting(write_recipe, tmp_path):
     assert recipe["seed"] == 3
     assert recipe["models"]["bow"]["max_order"] == 2
     assert recipe["models"]["bow"]["cleaning"]["strip_html"] is True
-    assert recipe["report"] == {"excerpt_characters": 300}
+    assert recipe["report"] == {"excerpt_characters": 300, "robustness": [], "errors": None}
 
 
 def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):
@@ -293,3 +296,25 @@ def test_a_calibrated_model_and_what_models_show_are_left_in_the_run(write_recip
     analysis = read_analysis(tmp_path / "run" / "analysis.json")
     assert {model.model for model in analysis.models} == {"bow", "calm"}
     assert len(analysis.comparisons) == 1
+
+
+def test_a_run_probes_the_models_that_its_report_names_and_only_once(write_recipe, tmp_path, monkeypatch):
+    monkeypatch.delenv("UNDERTONE_ROBUSTNESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = write_recipe(BOW + '[report]\nrobustness = ["bow"]\nerrors = "bow"\n')
+    runs.run(read_recipe(path), tmp_path / "run", resume=False, console=QUIET)
+    (tested,) = read_robustness(tmp_path / "run" / "robustness.json").models
+    assert (tested.model, tested.pairs) == ("bow", ())
+    assert tested.behaviour is not None and tested.perturbed is not None
+    assert read_errors(tmp_path / "run" / "errors.json").split == "test"
+    times = [(tmp_path / "run" / name).stat().st_mtime_ns for name in ("robustness.json", "errors.json")]
+    runs.run(read_recipe(path), tmp_path / "run", resume=True, console=QUIET)
+    assert times == [(tmp_path / "run" / name).stat().st_mtime_ns for name in ("robustness.json", "errors.json")]
+
+
+def test_what_a_report_shows_may_change_when_a_run_goes_on(write_recipe, tmp_path):
+    runs.run(read_recipe(write_recipe(BOW)), tmp_path / "run", resume=False, console=QUIET)
+    assert not (tmp_path / "run" / "errors.json").exists()
+    path = write_recipe(BOW + '[report]\nerrors = "bow"\n')
+    runs.run(read_recipe(path), tmp_path / "run", resume=True, console=QUIET)
+    assert (tmp_path / "run" / "errors.json").exists()

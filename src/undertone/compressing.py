@@ -15,6 +15,7 @@ from undertone.compress import compressor
 from undertone.data import DataSettings, load_dataset
 from undertone.data.split import Splits, prepare
 from undertone.errors import MissingExtraError, SettingsError
+from undertone.evaluate.swept import summary
 from undertone.predictor import load, model_folder
 from undertone.recipe import ModelRecipe, missing_extra, read_recipe
 from undertone.runs import save_made
@@ -161,7 +162,7 @@ def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
         raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'undertone[report]'") from None
     splits = task.splits(console)
     run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
-    table = sweeping.summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
+    table = summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
     (out / "sweep.svg").write_text(pruning_sweep(table), encoding="utf-8")
     return table
 

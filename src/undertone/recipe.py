@@ -39,6 +39,10 @@ class ReportSettings(Settings):
 
     excerpt_characters: int = Field(default=300, ge=0)
     """How much of a wrongly judged review the page shows; 0 leaves the texts out."""
+    robustness: tuple[str, ...] = ()
+    """Models that are also tested on edited, foreign, made-up and spoilt reviews."""
+    errors: str | None = None
+    """The model whose mistakes are looked into: doubtful labels, misleading words, training reviews like them."""
 
 
 class _Tables(Settings):
@@ -48,7 +52,7 @@ class _Tables(Settings):
     data: DataSettings
     models: dict[str, dict[str, Any]]
     report: ReportSettings = ReportSettings()
-    tune: dict[str, Any] = {}
+    tune: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,9 @@ def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
         for other in models[name].made_of:
             if other == name or (other in tables.models and other not in models):
                 raise SettingsError(f"{path}: models.{name} is made of {other}, which comes later; put {other} first")
+    for name in (*tables.report.robustness, *filter(None, [tables.report.errors])):
+        if name not in models or models[name].is_language_model:
+            raise SettingsError(f"{path}: report names {name}, which is no model of this recipe that knows labels")
     return Recipe(path.stem, tables.seed, tables.data, models, tables.report, tables.tune)
 
 

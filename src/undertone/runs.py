@@ -6,7 +6,10 @@
     DIR/training/NAME/            metrics.jsonl, checkpoint, soft labels
     DIR/results.json              one entry a model
     DIR/predictions/NAME.parquet  what each model says of each test review
-    DIR/report.html
+    DIR/analysis.json             where each model errs, and which differences between models are real
+    DIR/robustness.json           of the models that the recipe's report table names
+    DIR/errors.json               of the model that it names
+    DIR/report.html, report.pdf
 
 A step whose file is there is not done again, so a run that was cut short goes on where it was.
 """
@@ -27,8 +30,13 @@ from undertone.distributed.world import current, has_others
 from undertone.errors import SettingsError
 from undertone.evaluate import evaluate, write_predictions
 from undertone.evaluate.analysis import analyze, write_analysis
+from undertone.evaluate.mistakes import find_errors, write_errors
 from undertone.evaluate.predictions import read_predictions
 from undertone.evaluate.results import add_results, read_results
+from undertone.evaluate.robustness import robustness
+from undertone.evaluate.robustness.edited import folder_of_sets
+from undertone.evaluate.robustness.perturb import Reviews
+from undertone.evaluate.robustness.results import add_robustness, read_robustness
 from undertone.predictor import load, model_folder
 from undertone.recipe import ModelRecipe, Recipe, missing_extra
 from undertone.report import write_report
@@ -36,6 +44,9 @@ from undertone.steps import Made, make
 
 if TYPE_CHECKING:
     from undertone.train.run import Run
+
+NUM_ERRORS = 50
+"""Length of each list of errors.json."""
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: Sequence[str] | None = None) -> Splits:
@@ -136,7 +147,33 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
         judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in finished]
         with console.status("comparing models"):
             write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
+    _probe(recipe, splits, out, console)
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
+
+
+def _probe(recipe: Recipe, splits: Splits, out: Path, console: Console) -> None:
+    """Test the models that the recipe's report table names, and look into one's mistakes, unless that is done."""
+    path = out / "robustness.json"
+    tested = {entry.model for entry in read_robustness(path).models} if path.exists() else set()
+    wanted = {name: load(out / "models" / name) for name in recipe.report.robustness if name not in tested}
+    if wanted:
+        names = [splits.labels[i] for i in splits.test["label"].to_pylist()]
+        reviews = Reviews(splits.test["text"].to_pylist(), names, f"{splits.name}, test")
+        found = robustness(wanted, sets=folder_of_sets(None), own=(), perturbed=reviews, console=console)
+        add_robustness(path, found)
+    if recipe.report.errors is not None and not (out / "errors.json").exists():
+        errors = find_errors(
+            load(out / "models" / recipe.report.errors),
+            splits.test,
+            splits.train,
+            label_names=splits.labels,
+            model_name=recipe.report.errors,
+            data_name=splits.name,
+            split="test",
+            top=NUM_ERRORS,
+            console=console,
+        )
+        write_errors(out / "errors.json", errors)
 
 
 def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
@@ -156,7 +193,8 @@ def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
         before = json.loads(path.read_bytes())
     except ValueError:
         raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
-    changed = _first_difference(before, recipe.resolved())
+    # What a report shows may change: it is made anew each time.
+    changed = _first_difference({**before, "report": None}, {**recipe.resolved(), "report": None})
     if changed is not None:
         raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
     return True

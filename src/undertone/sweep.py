@@ -8,8 +8,8 @@ Accuracy is that on validation, which also chose the weights; the test split has
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from undertone.data.atomic import replacing
 from undertone.data.split import Splits
 from undertone.errors import DataError, SettingsError
 from undertone.evaluate.speed import measure
+from undertone.evaluate.swept import Row
 from undertone.predictor import load
 from undertone.recipe import ModelRecipe
 from undertone.steps import make
@@ -30,19 +31,6 @@ RATIOS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NUM_SEEDS = 3
 ROWS_NAME = "sweep.jsonl"
 _SPEED_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One pruned model; schedule is "whole" (not pruned), "one shot" or "gradual"."""
-
-    schedule: str
-    ratio: float
-    seed: int
-    validation_accuracy: float
-    size_bytes: int
-    parameters: int
-    reviews_per_second: float
 
 
 def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Callable[[str], Path]) -> list[Row]:
@@ -134,27 +122,3 @@ def _append(path: Path, row: Row, *, head: dict[str, Any] | None) -> None:
     lines = [json.dumps(head)] if head is not None else path.read_text(encoding="utf-8").splitlines()
     with replacing(path, hint="give a folder with room as --out") as temporary:
         temporary.write_text("\n".join([*lines, json.dumps(asdict(row))]) + "\n", encoding="utf-8")
-
-
-def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return for each schedule and ratio the mean accuracy, its least and greatest, and the mean speed and size."""
-    groups: dict[tuple[str, float], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.schedule, row.ratio), []).append(row)
-    table = []
-    for (schedule, ratio), members in sorted(groups.items(), key=lambda item: (item[0][1], item[0][0])):
-        accuracies = [row.validation_accuracy for row in members]
-        table.append(
-            {
-                "schedule": schedule,
-                "ratio": ratio,
-                "seeds": len(members),
-                "accuracy": sum(accuracies) / len(accuracies),
-                "lowest": min(accuracies),
-                "highest": max(accuracies),
-                "reviews_per_second": sum(row.reviews_per_second for row in members) / len(members),
-                "size_bytes": sum(row.size_bytes for row in members) / len(members),
-                "parameters": sum(row.parameters for row in members) / len(members),
-            }
-        )
-    return table

@@ -15,35 +15,45 @@ import vl_convert
 
 from undertone.data.quality import QualityReport
 from undertone.data.quality_plots import charts
-from undertone.evaluate.results import Result
+from undertone.evaluate.analysis import ModelAnalysis
+from undertone.report.numbers import percent, rate
+from undertone.report.scored import Scored
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 WIDTH, HEIGHT = 400, 260
 MAX_POINTS = 400
 INK = "currentColor"
+_DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 
 
-def accuracy_against_speed(results: Sequence[Result]) -> str:
-    """Draw a point for each model, with its name and its 95 % interval; speed on a logarithmic axis."""
-    fastest = max(result.reviews_per_second for result in results)
-    slowest = min(result.reviews_per_second for result in results)
-    low = min(result.accuracy_ci95[0] for result in results)
-    high = max(result.accuracy_ci95[1] for result in results)
-    ordered = sorted(results, key=lambda result: result.accuracy)
-    heights = _apart([result.accuracy for result in ordered], gap=(high - low) * 0.07)
+def accuracy_against_speed(models: Sequence[Scored]) -> str:
+    """Draw a point and a 95 % interval for each model; speed on a logarithmic axis.
+
+    Only models that no other one beats in both have their names beside them; the others tell theirs when pointed at.
+    """
+    fastest = max(model.first.reviews_per_second for model in models)
+    slowest = min(model.first.reviews_per_second for model in models)
+    low = min(model.interval[0] for model in models)
+    high = max(model.interval[1] for model in models)
+    ordered = sorted(models, key=lambda model: model.accuracy)
+    front = {model.name for model in unbeaten(models)}
+    heights = _apart([model.accuracy for model in ordered if model.name in front], gap=(high - low) * 0.07)
+    rest = iter(heights)
     rows = [
         {
-            "model": result.model,
-            "speed": result.reviews_per_second,
-            "accuracy": result.accuracy,
-            "low": result.accuracy_ci95[0],
-            "high": result.accuracy_ci95[1],
-            "label_height": height,
+            "model": model.first.model,
+            "kind": model.first.kind,
+            "speed": model.first.reviews_per_second,
+            "accuracy": model.accuracy,
+            "low": model.interval[0],
+            "high": model.interval[1],
+            "label_height": next(rest) if model.name in front else None,
             # A name points inwards, so that it never leaves the chart.
-            "inwards": "left" if result.reviews_per_second**2 > fastest * slowest else "right",
+            "inwards": "left" if model.first.reviews_per_second**2 > fastest * slowest else "right",
+            "says": f"{model.name}: {percent(model.accuracy, 2)} at {rate(model.first.reviews_per_second)} reviews/s",
         }
-        for result, height in zip(ordered, heights, strict=True)
+        for model in ordered
     ]
     room = max(2.0, (fastest / slowest) ** 0.15)
     x = alt.X(
@@ -54,20 +64,126 @@ def accuracy_against_speed(results: Sequence[Result]) -> str:
     )
     y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False, nice=True), axis=_percent_axis())
     chart = alt.Chart({"values": rows})
-    models = sorted(result.model for result in results)  # a model keeps its colour from chart to chart
+    kinds = sorted({model.first.kind for model in models})
+    colour = _colour("kind", kinds, legend=len(kinds) > 1)
     intervals = chart.mark_rule(strokeWidth=2).encode(
-        x=x, y=alt.Y("low:Q", title="accuracy"), y2="high:Q", color=_colour(models)
+        x=x, y=alt.Y("low:Q", title="accuracy"), y2="high:Q", color=colour, description="says:N"
     )
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=list(SHAPES[: len(kinds)])), legend=None)
     points = chart.mark_point(filled=True, size=90, opacity=1).encode(
-        x=x, y=y, color=_colour(models), shape=_shape(models)
+        x=x, y=y, color=colour, shape=shape, description="says:N"
     )
     names = [
-        chart.transform_filter(alt.datum.inwards == side)
+        chart.transform_filter((alt.datum.inwards == side) & alt.expr.isValid(alt.datum.label_height))
         .mark_text(align="right" if side == "left" else "left", dx=-9 if side == "left" else 9, fontSize=14, fill=INK)
         .encode(x=x, y=alt.Y("label_height:Q", title="accuracy"), text="model:N")
         for side in ("left", "right")
     ]
-    return _svg(alt.layer(intervals, points, *names).properties(width=WIDTH + 20, height=HEIGHT + 20))
+    return _svg(alt.layer(intervals, points, *names).properties(width=WIDTH + 160, height=HEIGHT + 40))
+
+
+def unbeaten(models: Sequence[Scored]) -> list[Scored]:
+    """Return the models than which none is both as accurate and faster, or as fast and more accurate."""
+
+    def beats(one: Scored, other: Scored) -> bool:
+        faster, better = (
+            one.first.reviews_per_second - other.first.reviews_per_second,
+            one.accuracy - other.accuracy,
+        )
+        return faster >= 0 and better >= 0 and (faster > 0 or better > 0)
+
+    return [model for model in models if not any(beats(other, model) for other in models)]
+
+
+def coverage(analyses: Sequence[ModelAnalysis]) -> str:
+    """Draw accuracy against the share of reviews judged, the surest first; a line for each model."""
+    models = [analysis.model for analysis in analyses]
+    rows = [
+        {
+            "model": analysis.model,
+            "coverage": point.coverage,
+            "accuracy": point.accuracy,
+            "says": f"{analysis.model}: of the surest {percent(point.coverage, 0)}, {percent(point.accuracy)} right "
+            f"(at least {percent(point.threshold)} sure)",
+        }
+        for analysis in analyses
+        for point in analysis.coverage
+    ]
+    base = alt.Chart({"values": rows}).encode(
+        x=alt.X(
+            "coverage:Q", title="reviews judged, the surest first", axis=_percent_axis(), scale=alt.Scale(reverse=True)
+        ),
+        y=alt.Y("accuracy:Q", title="accuracy on them", scale=alt.Scale(zero=False), axis=_percent_axis()),
+        color=_colour("model", models, legend=True),
+    )
+    return _svg(_lines(base, "model", models).properties(width=WIDTH, height=HEIGHT))
+
+
+def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
+    """Draw accuracy in each slice of one kind, a line for each model with 95 % intervals; None if there are none."""
+    models = [analysis.model for analysis in analyses]
+    rows = [
+        {
+            "model": analysis.model,
+            "slice": part.name,
+            "accuracy": part.accuracy,
+            "low": part.ci95[0],
+            "high": part.ci95[1],
+            "says": f"{analysis.model}, {part.name}: {percent(part.accuracy)} of {part.n:,} reviews",
+        }
+        for analysis in analyses
+        for part in analysis.slices
+        if part.by == by
+    ]
+    if not rows:
+        return None
+    names = list(dict.fromkeys(row["slice"] for row in rows))
+    base = alt.Chart({"values": rows}).encode(
+        x=alt.X(
+            "slice:N",
+            title=by,
+            sort=[str(name) for name in names],
+            axis=alt.Axis(labelAngle=-30 if by == "length" else 0),
+        ),
+        color=_colour("model", models, legend=True),
+    )
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=_percent_axis())
+    bars = base.mark_rule(opacity=0.5).encode(
+        y=alt.Y("low:Q", title="accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
+    )
+    return _svg((bars + _lines(base.encode(y=y), "model", models)).properties(width=WIDTH, height=HEIGHT))
+
+
+def link_speeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw tokens per second by link for each way of exchange; rows are in the order of slower links."""
+    links, ways = (list(dict.fromkeys(row[name] for row in rows)) for name in ("link", "exchange"))
+    values = [
+        {**row, "says": f"{row['exchange']}, {row['link']}: {rate(row['tokens_per_second'])} tokens/s"} for row in rows
+    ]
+    base = alt.Chart({"values": values}).encode(
+        x=alt.X("link:N", title="link", sort=links, axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("tokens_per_second:Q", title="tokens per second", axis=alt.Axis(format="~s", tickCount=5)),
+        color=_colour("exchange", ways, legend=True),
+    )
+    return _svg(_lines(base, "exchange", ways).properties(width=WIDTH, height=HEIGHT))
+
+
+def by_level(rows: Sequence[Mapping[str, Any]], *, x: str, x_title: str, series: str, y_title: str) -> str:
+    """Draw shares (`share`) in the order of the levels `x`, a line for each of `series`; `says` tells a point."""
+    levels = list(dict.fromkeys(row[x] for row in rows))
+    names = list(dict.fromkeys(row[series] for row in rows))
+    base = alt.Chart({"values": list(rows)}).encode(
+        x=alt.X(f"{x}:N", title=x_title, sort=levels, axis=alt.Axis(labelAngle=-40, labelLimit=220)),
+        y=alt.Y("share:Q", title=y_title, scale=alt.Scale(zero=False), axis=_percent_axis()),
+        color=_colour(series, names, legend=True),
+    )
+    return _svg(_lines(base, series, names).properties(width=WIDTH + 160, height=HEIGHT))
+
+
+def _lines(base: alt.Chart, series: str, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
+    dash = alt.StrokeDash(f"{series}:N", scale=alt.Scale(domain=list(names), range=_DASHES[: len(names)]), legend=None)
+    points = base.mark_point(filled=True, size=45, opacity=1).encode(description="says:N")
+    return alt.layer(base.mark_line(strokeWidth=2).encode(strokeDash=dash), points)
 
 
 def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | None:
@@ -172,14 +288,11 @@ def _percent_axis() -> alt.Axis:
     return alt.Axis(labelExpr="format(100 * datum.value, '~g') + '\u00a0%'", tickCount=5, labelOverlap=True)
 
 
-def _colour(models: Sequence[str]) -> alt.Color:
-    scale = alt.Scale(domain=models, range=[PALETTE[index % len(PALETTE)] for index in range(len(models))])
-    return alt.Color("model:N", scale=scale, legend=None)
-
-
-def _shape(models: Sequence[str]) -> alt.Shape:
-    scale = alt.Scale(domain=models, range=[SHAPES[index % len(SHAPES)] for index in range(len(models))])
-    return alt.Shape("model:N", scale=scale, legend=None)
+def _colour(field: str, names: Sequence[str], *, legend: bool) -> alt.Color:
+    """A name keeps its colour from chart to chart as long as the order of names does."""
+    scale = alt.Scale(domain=list(names), range=[PALETTE[index % len(PALETTE)] for index in range(len(names))])
+    shown = alt.Legend(title=None, orient="top", columns=4, labelLimit=220) if legend else None
+    return alt.Color(f"{field}:N", scale=scale, legend=shown)
 
 
 def _apart(values: Sequence[float], *, gap: float) -> list[float]:
@@ -218,5 +331,7 @@ def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart) 
         .configure_legend(labelColor=INK, labelFontSize=13, orient="top")
     )
     svg = vl_convert.vegalite_to_svg(styled.to_dict())
-    # The page names a chart as a whole; the parts' own roles would be read out mark by mark.
+    # What a point says is kept, to be shown when it is pointed at. The page names a chart as a whole, so the parts' own
+    # roles would only be read out mark by mark.
+    svg = re.sub(r'aria-label=("[^"]*")(?=[^>]*aria-roledescription="(?:point|bar|rule mark)")', r"data-says=\1", svg)
     return re.sub(r' (?:aria-\w+|role|pointer-events)="[^"]*"', "", svg)
