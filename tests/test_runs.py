@@ -67,6 +67,7 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
         "data.json",
         "models/bow/bundle.json",
         "models/bow/weights.safetensors",
+        "models/bow/README.md",
         "results.json",
         "predictions/bow.parquet",
         "analysis.json",

@@ -4,6 +4,7 @@
     weights.safetensors   tensors
     vocabulary.txt, …     files of the kind
     calibration.json      how its probabilities are corrected, if at all
+    README.md             a model card for people, which loading does not read
 
 Loading executes nothing that the folder holds, and refuses one that is not exactly what was saved.
 """
@@ -35,6 +36,7 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
+CARD = "README.md"
 
 
 class FileDigest(Settings):
@@ -174,7 +176,7 @@ def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
 def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Read what a model folder says of itself, and its other files; BundleError as `load_bundle`, whatever it holds."""
     manifest = _read_manifest(folder)
-    listed = {MANIFEST, *manifest.files}
+    listed = {MANIFEST, CARD, *manifest.files}
     for path in sorted(folder.iterdir()):
         if path.name not in listed and not path.name.startswith("."):
             raise BundleError(f"{path}: not part of this bundle; take it out of the folder")

@@ -2,7 +2,7 @@
 
     DIR/recipe.json               every setting, defaults included
     DIR/data.json                 what `undertone data inspect` finds
-    DIR/models/NAME/              the bundles
+    DIR/models/NAME/              the bundles, each with its model card
     DIR/training/NAME/            metrics.jsonl, checkpoint, soft labels
     DIR/results.json              one entry a model
     DIR/predictions/NAME.parquet  what each model says of each test review
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from undertone.bundle import read_files, save_bundle
+from undertone.bundle import CARD, read_files, save_bundle
 from undertone.data import load_dataset
 from undertone.data.atomic import replacing
 from undertone.data.quality import inspect
@@ -30,6 +30,7 @@ from undertone.distributed.world import current, has_others
 from undertone.errors import SettingsError
 from undertone.evaluate import evaluate, write_predictions
 from undertone.evaluate.analysis import analyze, write_analysis
+from undertone.evaluate.card import write_card
 from undertone.evaluate.mistakes import find_errors, write_errors
 from undertone.evaluate.predictions import read_predictions
 from undertone.evaluate.results import add_results, read_results
@@ -147,6 +148,9 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
         judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in finished]
         with console.status("comparing models"):
             write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
+    for result in read_results(results_file).results:
+        if result.model in finished and not (out / "models" / result.model / CARD).exists():
+            write_card(out / "models" / result.model, result.model, [result])
     _probe(recipe, splits, out, console)
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
 

@@ -1,0 +1,55 @@
+import json
+import shutil
+
+import pytest
+
+from undertone.bundle import CARD, load_bundle
+from undertone.errors import BundleError
+from undertone.evaluate.card import write_card
+
+
+@pytest.fixture
+def folder(toy_bow_folder, tmp_path):
+    return shutil.copytree(toy_bow_folder, tmp_path / "toy")
+
+
+def metadata(text):
+    """The head of a card: each line a key and a JSON value, which YAML reads as well."""
+    _, head, body = text.split("---\n", 2)
+    return {key: json.loads(value) for key, value in (line.split(": ", 1) for line in head.splitlines())}, body
+
+
+def test_a_card_tells_the_hub_what_was_measured_and_people_how_to_use_it(folder, make_result):
+    head, body = metadata(write_card(folder, "toy", [make_result(model="toy")]).read_text(encoding="utf-8"))
+    assert head["library_name"] == "undertone"
+    assert head["pipeline_tag"] == "text-classification"
+    (index,) = head["model-index"]
+    assert index["results"][0]["dataset"] == {"type": "imdb", "name": "imdb", "split": "test"}
+    assert {"type": "accuracy", "value": 0.9} in index["results"][0]["metrics"]
+    assert 'undertone.load("toy")' in body
+    assert "90.00 (60.00–98.00)" in body
+
+
+def test_a_bundle_with_its_card_is_the_same_bundle(folder):
+    before = load_bundle(folder)
+    write_card(folder, "toy", [])
+    after = load_bundle(folder)
+    assert (after.digest, after.size_bytes) == (before.digest, before.size_bytes)
+    assert "Not scored yet" in (folder / CARD).read_text()
+
+
+def test_what_is_not_known_is_left_out(folder, make_result):
+    head, _ = metadata(write_card(folder, "toy", [make_result(auc=None)]).read_text())
+    assert "roc_auc" not in {metric["type"] for metric in head["model-index"][0]["results"][0]["metrics"]}
+
+
+def test_a_name_cannot_break_the_metadata(folder, make_result):
+    name = 'a": "b\n---\nc: d'
+    head, _ = metadata(write_card(folder, name, [make_result()]).read_text())
+    assert head["model-index"][0]["name"] == name
+    assert "c" not in head
+
+
+def test_only_a_bundle_gets_a_card(tmp_path):
+    with pytest.raises(BundleError, match="not a model folder"):
+        write_card(tmp_path, "toy", [])
