@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-EXTRAS := train,transformer,report,onnx,track,demo,dev
+EXTRAS := train,transformer,report,explain,onnx,track,demo,dev
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo report test check bench clean
 
 setup: $(INSTALLED)
 
@@ -18,6 +18,10 @@ demo: setup
 	$(BIN)/undertone run recipes/quick.toml --out runs/quick --resume
 	@echo "open $(CURDIR)/runs/quick/report.html"
 
+# The paper, as a page and as a PDF, from the committed results.
+report: setup
+	$(BIN)/undertone report docs/results --out docs/results/imdb --excerpt-characters 0
+
 # The fast checks: everything but the tests marked slow.
 check: setup
 	$(BIN)/ruff check .
@@ -30,10 +34,11 @@ check: setup
 test: check
 	$(BIN)/pytest -q -m slow
 
-# Wants a quiet machine, an hour, and for bench/distributed.py root.
+# Wants a quiet machine, two hours, and for bench/distributed.py root.
 bench: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[peers]'
 	$(BIN)/python bench/text_kernel.py
+	$(BIN)/python bench/explain.py
 	$(BIN)/python bench/lstm_runtime.py
 	$(BIN)/python bench/train_lstm.py
 	$(BIN)/python bench/peers.py
@@ -41,6 +46,7 @@ bench: setup
 	$(BIN)/python bench/kill_ranks.py
 	$(BIN)/python bench/distributed.py
 	$(BIN)/python bench/distributed_costs.py
+	$(BIN)/python bench/cleaning.py --rows runs/cleaning.jsonl
 
 clean:
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 
 from undertone.bundle import load_bundle, save_bundle
-from undertone.data import DATASETS
 from undertone.errors import SettingsError
 from undertone.evaluate import labels_of_model
 from undertone.evaluate.metrics import ece, log_loss
@@ -35,10 +34,11 @@ def calibrate(
     bundle = load_bundle(model)
     if split == "test":
         raise SettingsError("--split test: nothing is chosen there; calibrate on validation or on reviews of your own")
-    has_learned = split == "train" or bundle.manifest.settings.get("refit", False)
-    if has_learned and data in DATASETS:
+    recipe = bundle.manifest.provenance.get("recipe") or {}
+    is_its_own = Path(recipe.get("data", {}).get("name", "")).name == data
+    if is_its_own and (split in ("train", "all") or bundle.manifest.settings.get("refit", False)):
         raise SettingsError(
-            f"{model}: was fitted to these reviews; calibrate one trained with refit = false on validation"
+            f"{model}: was fitted to these reviews; calibrate on --split validation one trained with refit = false"
         )
     labels = labels_of_model(
         table, label_names, bundle.manifest.labels, where=f"{data}, {split}", model_name=str(model)
