@@ -62,6 +62,8 @@ VERBS = [
     "compress",
     "label",
     "evaluate",
+    "select",
+    "tune",
     "calibrate",
     "robustness",
     "explain",

@@ -151,6 +151,7 @@ def new_language_model(
 
     Its words are those of the reviews, or of the model that it starts with.
     """
+    run.pop("after_epoch", None)  # it is to hear of labels
     began = time.perf_counter()
     reviews = splits.train["text"].to_pylist() + splits.unlabelled["text"].to_pylist()
     model, _ = new_model(settings, splits, reviews, start, **run)

@@ -10,9 +10,10 @@ on, torch adds up in another order until it has rebuilt its buckets, so that bit
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from undertone.train.log import SilentLog, TrainingLog
 from undertone.train.objectives import Objective
 from undertone.train.optimizer import make_optimizer, set_learning_rate, update_average
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
+from undertone.train.run import EpochEnd
 from undertone.train.settings import TrainSettings, choose_precision
 from undertone.train.step import Minimized, train_step
 from undertone.train.validation import Validation
@@ -82,13 +84,15 @@ def train_network(
     resume: bool,
     console: Console,
     title: str,
+    after_epoch: Callable[[EpochEnd], None] | None = None,
 ) -> Position:
     """Train the model's network in place and leave it with the weights of its best epoch; return where it
     ended.
 
     `objective` says what is minimized on `train`; its own weights, if it has any, are trained too.
     `identity` holds whatever must not change between start and resumption (SettingsError if it does).
-    TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved.
+    TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved. What `after_epoch` raises
+    ends the training, too.
     """
     run = _Run(model, train, validation, settings, objective, seed=seed, run_dir=run_dir, identity=identity)
     if not resume:
@@ -107,7 +111,7 @@ def train_network(
             step=run.position.step,
         )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
-        run.train(log, interruption)
+        run.train(log, interruption, after_epoch)
     model.network.load_state_dict(run.best_weights)
     model.network.eval()
     return run.position
@@ -158,7 +162,7 @@ class _Run:
         self.peak_flops = measure_peak_flops(self.device, self.dtype)
         self.lap_start = time.perf_counter()
 
-    def train(self, log: SilentLog, interruption: Interruption) -> None:
+    def train(self, log: SilentLog, interruption: Interruption, after_epoch: Callable[[EpochEnd], None] | None) -> None:
         settings, position = self.settings, self.position
         self.interruption = interruption
         self.lap_start = time.perf_counter()
@@ -182,8 +186,10 @@ class _Run:
                     self._stop(log)
                 if position.step % settings.checkpoint_every_steps == 0:
                     self._save(log)
-            self._end_epoch(log)
+            validated = self._end_epoch(log)
             self._save(log)
+            if after_epoch is not None:
+                after_epoch(validated)
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
         set_learning_rate(self.optimizer, self.settings, progress)
@@ -259,7 +265,7 @@ class _Run:
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
 
-    def _end_epoch(self, log: SilentLog) -> None:
+    def _end_epoch(self, log: SilentLog) -> EpochEnd:
         position = self.position
         network = self.network if self.average is None else self.average
         figures = self._figures(self.epoch_sums, epoch=position.epoch + 1)
@@ -274,7 +280,6 @@ class _Run:
         sums = self.validation.validate(network, self.dtype, interruption)
         if sums is None:
             self._stop(log)
-            return
         self.world.sum_(sums)
         loss, accuracy = (sums[:2] / sums[2].clamp(min=1)).tolist()
         self._read_sums()
@@ -288,12 +293,13 @@ class _Run:
         position.epoch += 1
         position.batch = 0
         self.epoch_sums, self.recent = Sums(), Sums()
+        return EpochEnd(position.epoch, position.step, accuracy, loss)
 
     def _ran_out_of_patience(self) -> bool:
         patience = self.settings.patience
         return patience is not None and self.position.epochs_without_better >= patience
 
-    def _stop(self, log: SilentLog) -> None:
+    def _stop(self, log: SilentLog) -> NoReturn:
         self._save(log)
         raise TrainingInterruptedError(
             f"interrupted in epoch {self.position.epoch + 1} after step {self.position.step}; "

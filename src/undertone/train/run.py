@@ -1,9 +1,10 @@
 """What every training is told besides settings and data, and how a resumed one is known to be the same."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,16 @@ from rich.console import Console
 
 from undertone.settings import Settings
 from undertone.text.encoded import EncodedTexts
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """How a training stands once it has validated: epochs and steps done, and the last validation's figures."""
+
+    epoch: int
+    step: int
+    accuracy: float
+    loss: float
 
 
 class Run(TypedDict):
@@ -21,6 +32,9 @@ class Run(TypedDict):
     """Receives metrics and checkpoints of torch kinds."""
     resume: bool
     console: Console
+    after_epoch: NotRequired[Callable[[EpochEnd], None] | None]
+    """Hears of each epoch of a classifier once its checkpoint is written; what it raises ends the training. For one
+    process alone: other ranks would wait for it."""
 
 
 def identity_of(seed: int, **tables: Settings) -> dict[str, Any]:

@@ -1,0 +1,455 @@
+"""`undertone select`: a recipe's models compared on reviews by cross-validation, and one of them recommended.
+
+    OUT/folds.jsonl                        what was begun, then one row a model and fold, as soon as it is measured
+    OUT/out-of-fold/fold-K/NAME.parquet    what a model says of the reviews that it was not shown
+    OUT/select.json                        the comparison
+
+Train and validation are one pool here; the test split is never read. A fold's reviews judge models that were trained
+on the rest, out of which a validation part was taken for whatever training chooses: the judge chooses nothing. What
+must not be torn apart, a movie or a text, is in one fold, and in one draw of the bootstrap.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from undertone.data import load_dataset
+from undertone.data.atomic import replacing
+from undertone.data.split import Splits, connected, prepare, text_keys
+from undertone.data.table import SCHEMA, Dataset
+from undertone.errors import DataError, SettingsError
+from undertone.evaluate.bootstrap import NUM_DRAWS, draws, percentile_interval
+from undertone.evaluate.machine import code_version, cpu_name
+from undertone.evaluate.metrics import log_loss, wilson_interval
+from undertone.evaluate.speed import measure
+from undertone.models.base import Float32Array
+from undertone.predictor import load
+from undertone.recipe import Recipe, missing_extra
+from undertone.runs import save_made
+from undertone.steps import make
+
+if TYPE_CHECKING:
+    from undertone.train.run import Run
+
+FORMAT = 1
+ROWS_NAME = "folds.jsonl"
+_SPEED_SECONDS = 0.3
+_SAME_LATENCY = 0.1
+"""Share by which timings of one model differ from run to run."""
+_HINT = "give a folder with room as --out"
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a model must keep to: milliseconds for one review (median), 1e6 bytes, percent of reviews judged right."""
+
+    max_latency_ms: float | None = None
+    max_size_mb: float | None = None
+    min_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not 0 < value < np.inf:
+                raise SettingsError(f"--{name.replace('_', '-')} {value:g}: give a number above 0")
+        if self.min_accuracy is not None and not 1 < self.min_accuracy <= 100:
+            raise SettingsError(f"--min-accuracy {self.min_accuracy:g}: give percent, such as 88")
+
+    def misses(self, *, accuracy: float, latency_ms: float, size_bytes: int) -> dict[str, float]:
+        """Return by how much a model misses each constraint that it misses, as a share of what was asked for."""
+        excess = {}
+        if self.max_latency_ms is not None:
+            excess["latency_ms"] = latency_ms / self.max_latency_ms - 1
+        if self.max_size_mb is not None:
+            excess["size_mb"] = size_bytes / 1e6 / self.max_size_mb - 1
+        if self.min_accuracy is not None:
+            excess["accuracy"] = 1 - 100 * accuracy / self.min_accuracy
+        return {name: round(share, 5) for name, share in excess.items() if share > 0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one fold; `fold` counts from 1."""
+
+    model: str
+    fold: int
+    n: int
+    accuracy: float
+    log_loss: float
+    latency_ms_p50: float
+    size_bytes: int
+    parameters: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model over all folds: pooled figures, the median latency, the largest size, seconds in all.
+
+    `below_best` is by how much less of the reviews it gets right than the most accurate model that keeps to the
+    constraints, with its 95 % interval; None for that model, and where none keeps to them.
+    """
+
+    model: str
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    log_loss: float
+    latency_ms_p50: float
+    size_bytes: int
+    parameters: int
+    train_seconds: float
+    fold_accuracies: tuple[float, ...]
+    misses: Mapping[str, float]
+    below_best: float | None = None
+    below_best_ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The comparison: `most_accurate` among what keeps to the constraints, and what is `as_good` as far as the reviews
+    can tell; `recommended` is the fastest of those, or the smallest of those about as fast. Without such a model all
+    three are empty, and `nearest` misses least.
+    """
+
+    data: str
+    n: int
+    num_groups: int
+    candidates: tuple[Candidate, ...]
+    constraints: Constraints
+    most_accurate: str | None = None
+    as_good: tuple[str, ...] = ()
+    recommended: str | None = None
+    nearest: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of select.json."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The reviews that are dealt into folds, int64 [N] each; `unit` numbers what must stay together."""
+
+    splits: Splits
+    table: pa.Table
+    labels: Int64Array
+    unit: Int64Array
+    fold: Int64Array
+
+
+def select(
+    recipe: Recipe,
+    out: Path,
+    *,
+    folds: int,
+    constraints: Constraints,
+    seed: int,
+    resume: bool,
+    console: Console,
+) -> Selection:
+    """Compare the models of a recipe by cross-validation and write `out`; a resumed one does only what is missing.
+
+    `seed` decides the folds, the validation parts, training and the bootstrap. SettingsError if a model is made of
+    something that may have read its judges, or `out` holds another comparison; DataError if there are too few reviews.
+    """
+    if folds < 2:
+        raise SettingsError(f"--folds {folds}: give 2 or more")
+    _refuse_outsiders(recipe)
+    console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
+    splits = prepare(load_dataset(recipe.data, console=console), recipe.data)
+    head = {
+        "format": FORMAT,
+        "recipe": recipe.resolved(),
+        "data_digest": splits.digest,
+        "folds": folds,
+        "seed": seed,
+    }
+    rows = _read(out / ROWS_NAME, head, resume=resume)
+    pool = _deal(splits, folds, seed)
+    names = [name for name, entry in recipe.models.items() if not entry.is_language_model]
+    console.print(f"{len(pool.labels):,} reviews in {pool.unit.max() + 1:,} groups, {folds} folds, {len(names)} models")
+    if not rows:
+        _append(out / ROWS_NAME, head)
+    for fold in range(1, folds + 1):
+        done = {row.model for row in rows if row.fold == fold}
+        if set(names) <= done:
+            continue
+        for row in _fold_rows(recipe, pool, fold, seed, out, done=done, console=console):
+            rows.append(row)
+            _append(out / ROWS_NAME, asdict(row))
+            console.print(
+                f"{len(rows)}/{folds * len(names)}: {row.model}, fold {fold} of {folds}: {row.accuracy:.2%}, "
+                f"{row.latency_ms_p50:.2f} ms, {row.size_bytes / 1e6:.2f} MB after {row.train_seconds:,.1f} s",
+                highlight=False,
+            )
+    probabilities = {name: _out_of_fold(out, name, pool, folds) for name in names}
+    with console.status(f"Drawing {NUM_DRAWS:,} other samples of reviews"):
+        candidates, best = _candidates(rows, probabilities, pool, constraints, seed=seed)
+    provenance = {**head, "cpu": cpu_name(), "commit": code_version()}
+    selection = _decided(candidates, best, pool, constraints, provenance)
+    with replacing(out / "select.json", hint=_HINT) as temporary:
+        temporary.write_text(json.dumps(selection.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return selection
+
+
+def _refuse_outsiders(recipe: Recipe) -> None:
+    """Raise SettingsError if a model takes something from outside of the recipe that may have read its judges."""
+    if all(entry.is_language_model for entry in recipe.models.values()):
+        raise SettingsError(f"{recipe.name}: has language models only, which judge nothing; add a model with labels")
+    for name, entry in recipe.models.items():
+        outside = [other for other in entry.made_of if other not in recipe.models]
+        soft_labels = getattr(entry.compress, "soft_labels", None)
+        if soft_labels is not None:
+            outside.append(str(soft_labels))
+        if outside:
+            raise SettingsError(
+                f"{recipe.name}: models.{name} is made of {outside[0]}, which may have learned from the very reviews "
+                "that judge here; put what makes it into the recipe"
+            )
+
+
+def _deal(splits: Splits, num_folds: int, seed: int) -> _Pool:
+    """Deal train and validation into folds, numbered from 1, with near as many of each label in each."""
+    table = pa.concat_tables([splits.train, splits.validation])
+    labels = np.asarray(table["label"].to_numpy(), np.int64)
+    keys = text_keys(table["text"])
+    named = table["group"].to_pylist()
+    # Rows without a group are a group of their own text.
+    _, group = np.unique(
+        [f"\0{keys[i]}" if name is None else name for i, name in enumerate(named)], return_inverse=True
+    )
+    unit = connected(group, keys)
+    sizes = np.bincount(unit)
+    counts = np.zeros((len(sizes), len(splits.labels)), np.int64)
+    np.add.at(counts, (unit, labels), 1)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    # scikit-learn's StratifiedGroupKFold does the same, at 0.2 ms a group: minutes for a million reviews without one.
+    fold_of_unit = np.zeros(len(sizes), np.int64)
+    for label in range(len(splits.labels)):  # units go by the label that most of their rows have
+        units = order[counts[order].argmax(axis=1) == label]
+        middle = np.cumsum(sizes[units]) - sizes[units] / 2
+        fold_of_unit[units] = 1 + (middle * num_folds / max(1, sizes[units].sum())).astype(np.int64)
+    fold = fold_of_unit[unit]
+    for label, name in enumerate(splits.labels):
+        present = set(fold[labels == label].tolist())
+        if len(present) < num_folds:
+            raise DataError(
+                f"{splits.name}: {(labels == label).sum():,} reviews labelled {name!r} in "
+                f"{len(np.unique(unit[labels == label])):,} groups are too few for {num_folds} folds; "
+                "give more reviews, smaller groups or fewer --folds"
+            )
+    return _Pool(splits, table, labels, unit, fold)
+
+
+def _fold_splits(recipe: Recipe, pool: _Pool, fold: int, seed: int) -> Splits:
+    """Return what models of one fold are made from: no test, and nothing that repeats a text of the judges."""
+
+    def named(table: pa.Table, split: str) -> pa.Table:
+        at = SCHEMA.get_field_index("split")
+        return table.set_column(at, SCHEMA.field(at), pa.array([split] * len(table), pa.string()))
+
+    judges = pa.array(np.flatnonzero(pool.fold == fold))
+    rest = pa.array(np.flatnonzero(pool.fold != fold))
+    parts = [named(pool.table.take(rest), "train"), named(pool.table.take(judges), "test"), pool.splits.unlabelled]
+    digest = f"{pool.splits.digest} fold {fold} of {pool.fold.max()}, seed {seed}"
+    dataset = Dataset(pool.splits.name, pool.splits.labels, pa.concat_tables(parts), digest)
+    settings = recipe.data.model_copy(update={"seed": seed, "leave_out": None, "limit": None})
+    return replace(prepare(dataset, settings), test=SCHEMA.empty_table())
+
+
+def _fold_rows(
+    recipe: Recipe, pool: _Pool, fold: int, seed: int, out: Path, *, done: set[str], console: Console
+) -> Iterator[Row]:
+    """Make each model of one fold, let it judge the fold's reviews, and yield how well it did.
+
+    Models lie in a folder that goes when all are made, since some are made of others.
+    """
+    home = out / "unfinished" / f"fold-{fold}"
+    splits = _fold_splits(recipe, pool, fold, seed)
+    judges = pool.table.take(pa.array(np.flatnonzero(pool.fold == fold)))
+    labels, texts = pool.labels[pool.fold == fold], judges["text"].to_pylist()
+
+    def find(other: str) -> Path:
+        return home / "models" / other
+
+    for name, entry in recipe.models.items():
+        if not find(name).exists():
+            run: Run = {"seed": seed, "run_dir": home / "training" / name, "resume": True, "console": console}
+            try:
+                made = make(entry, splits, run, find=find)
+            except ModuleNotFoundError as error:
+                raise missing_extra(error) from None
+            save_made(made, find(name), recipe=recipe.resolved() | {"seed": seed}, splits=splits)
+        if entry.is_language_model or name in done:
+            continue
+        predictor = load(find(name))
+        probabilities = predictor.predict_proba(texts)
+        _write_probabilities(_probabilities_path(out, name, fold), judges, probabilities)
+        with console.status(f"Timing {name}"):
+            speed = measure(predictor.predict_proba, texts, seconds=_SPEED_SECONDS)
+        yield Row(
+            name,
+            fold,
+            n=len(labels),
+            accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
+            log_loss=log_loss(labels, probabilities),
+            latency_ms_p50=speed.latency_ms_p50,
+            size_bytes=predictor.size_bytes,
+            parameters=predictor.num_parameters,
+            train_seconds=predictor.provenance["train_seconds"],
+        )
+    shutil.rmtree(home, ignore_errors=True)
+    with suppress(OSError):  # another fold lies there
+        home.parent.rmdir()
+
+
+def _candidates(
+    rows: Sequence[Row],
+    probabilities: Mapping[str, Float32Array],
+    pool: _Pool,
+    constraints: Constraints,
+    *,
+    seed: int,
+) -> tuple[list[Candidate], int | None]:
+    """Return the pooled figures of each model, most accurate first, and the place of the best that may be chosen.
+
+    All models are judged on the same draws, so that a difference is between the two on the same reviews.
+    """
+    names = list(probabilities)
+    right = np.stack([said.argmax(axis=1) == pool.labels for said in probabilities.values()])
+    drawn = np.stack(
+        [right[:, chosen].mean(axis=1) for chosen in draws([str(unit) for unit in pool.unit], seed=seed)], axis=1
+    )
+    # No draw differs from the next where all are right; as many groups as there are set a bound all the same.
+    num_groups = int(pool.unit.max()) + 1
+    candidates = []
+    for i, name in enumerate(names):
+        own = sorted((row for row in rows if row.model == name), key=lambda row: row.fold)
+        accuracy = float(right[i].mean())
+        latency_ms = float(np.median([row.latency_ms_p50 for row in own]))
+        size_bytes = max(row.size_bytes for row in own)
+        candidates.append(
+            Candidate(
+                name,
+                accuracy=accuracy,
+                accuracy_ci95=_interval(drawn[i]) if 0 < accuracy < 1 else wilson_interval(accuracy, num_groups),
+                log_loss=log_loss(pool.labels, probabilities[name]),
+                latency_ms_p50=latency_ms,
+                size_bytes=size_bytes,
+                parameters=max(row.parameters for row in own),
+                train_seconds=round(sum(row.train_seconds for row in own), 2),
+                fold_accuracies=tuple(row.accuracy for row in own),
+                misses=constraints.misses(accuracy=accuracy, latency_ms=latency_ms, size_bytes=size_bytes),
+            )
+        )
+    order = sorted(range(len(names)), key=lambda i: (-candidates[i].accuracy, candidates[i].log_loss))
+    best = next((i for i in order if not candidates[i].misses), None)
+    if best is not None:
+        for i in set(order) - {best}:
+            below = candidates[best].accuracy - candidates[i].accuracy
+            interval = _interval(drawn[best] - drawn[i])
+            candidates[i] = replace(candidates[i], below_best=below, below_best_ci95=interval)
+    return [candidates[i] for i in order], None if best is None else order.index(best)
+
+
+def _decided(
+    candidates: Sequence[Candidate],
+    best: int | None,
+    pool: _Pool,
+    constraints: Constraints,
+    provenance: Mapping[str, Any],
+) -> Selection:
+    selection = Selection(
+        pool.splits.name,
+        n=len(pool.labels),
+        num_groups=int(pool.unit.max()) + 1,
+        candidates=tuple(candidates),
+        constraints=constraints,
+        provenance=provenance,
+    )
+    if best is None:
+        return replace(selection, nearest=min(candidates, key=lambda each: sum(each.misses.values())).model)
+    as_good = [each for each in candidates if not each.misses and each.below_best_ci95 and each.below_best_ci95[0] <= 0]
+    good = [candidates[best], *as_good]
+    fast = (1 + _SAME_LATENCY) * min(each.latency_ms_p50 for each in good)
+    recommended = min((each for each in good if each.latency_ms_p50 <= fast), key=lambda each: each.size_bytes)
+    return replace(
+        selection,
+        most_accurate=candidates[best].model,
+        as_good=tuple(each.model for each in as_good),
+        recommended=recommended.model,
+    )
+
+
+def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    interval = percentile_interval(values)
+    assert interval is not None, "a share of reviews is finite"
+    return interval
+
+
+def _probabilities_path(out: Path, model: str, fold: int) -> Path:
+    return out / "out-of-fold" / f"fold-{fold}" / f"{model}.parquet"
+
+
+def _write_probabilities(path: Path, judges: pa.Table, probabilities: Float32Array) -> None:
+    offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * probabilities.shape[1]
+    listed = pa.ListArray.from_arrays(offsets, probabilities.ravel())
+    with replacing(path, hint=_HINT) as temporary:
+        table = pa.table({"id": judges["id"], "label": judges["label"], "probabilities": listed})
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _out_of_fold(out: Path, model: str, pool: _Pool, folds: int) -> Float32Array:
+    """Return what a model says of each review of the pool, float32 [N, C]; DataError if a file is not what it was."""
+    said = np.zeros((len(pool.labels), len(pool.splits.labels)), np.float32)
+    for fold in range(1, folds + 1):
+        path = _probabilities_path(out, model, fold)
+        judges = np.flatnonzero(pool.fold == fold)
+        try:
+            table = pq.read_table(path)
+            listed = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(judges), -1)
+            if table["id"].to_pylist() != pool.table["id"].take(pa.array(judges)).to_pylist():
+                raise ValueError
+            said[judges] = listed
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            raise DataError(f"{path}: is gone or not what was written; give another --out") from None
+    return said
+
+
+def _read(path: Path, head: Mapping[str, Any], *, resume: bool) -> list[Row]:
+    if path.parent.is_dir() and any(not each.name.startswith(".") for each in path.parent.iterdir()):
+        if not path.exists():
+            raise SettingsError(f"{path.parent}: is not empty and holds no selection; give a new folder as --out")
+        if not resume:
+            raise SettingsError(
+                f"{path.parent}: holds a selection already; go on with it by --resume, or give another --out"
+            )
+    if not path.exists():
+        return []
+    try:
+        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [Row(**line) for line in lines]
+    except (ValueError, TypeError):
+        raise DataError(f"{path}: not the rows of a selection; give another --out") from None
+    head = json.loads(json.dumps(head))
+    if first != head:
+        changed = next((name for name in head if first.get(name) != head[name]), "content")
+        raise SettingsError(f"{path}: began with another {changed.replace('_', ' ')}; undo that, or give another --out")
+    return rows
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    with replacing(path, hint=_HINT) as temporary:
+        temporary.write_text("\n".join([*lines, json.dumps(row, ensure_ascii=False)]) + "\n", encoding="utf-8")
