@@ -13,6 +13,7 @@ from tests.conftest import toy_reviews
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 from undertone import selecting
 from undertone.data import load_dataset
+from undertone.data.folds import deal, fold_splits
 from undertone.data.split import prepare, text_keys
 from undertone.errors import DataError, SettingsError
 from undertone.recipe import read_recipe
@@ -90,7 +91,7 @@ def grouped_csv(path):
 
 
 def pool_of(recipe, *, folds=3, seed=0):
-    return selecting._deal(prepare(load_dataset(recipe.data), recipe.data), folds, seed)
+    return deal(prepare(load_dataset(recipe.data), recipe.data), folds, seed)
 
 
 def test_a_movie_or_a_text_is_in_one_fold_only(read, tmp_path):
@@ -117,7 +118,7 @@ def test_models_of_a_fold_see_neither_its_judges_nor_the_test_split(read, tmp_pa
     pool = pool_of(recipe)
     test = prepare(load_dataset(recipe.data), recipe.data).test
     for fold in (1, 2, 3):
-        made_from = selecting._fold_splits(recipe, pool, fold, 0)
+        made_from = fold_splits(pool, recipe.data, fold, 0)
         judges = pool.table.filter(pool.fold == fold)
         parts = [made_from.train, made_from.validation, judges, test]
         assert made_from.test.num_rows == 0
@@ -141,7 +142,7 @@ def test_unlabelled_texts_that_repeat_a_judge_are_not_read(read, tmp_path):
     assert pool.splits.unlabelled.num_rows >= len(pool.labels)
     for fold in (1, 2, 3):
         unlabelled = {
-            text.lower() for text in selecting._fold_splits(recipe, pool, fold, 0).unlabelled["text"].to_pylist()
+            text.lower() for text in fold_splits(pool, recipe.data, fold, 0).unlabelled["text"].to_pylist()
         }
         judges = {text.lower() for text in pool.table.filter(pool.fold == fold)["text"].to_pylist()}
         assert unlabelled and not unlabelled & judges

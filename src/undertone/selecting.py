@@ -25,8 +25,8 @@ from rich.console import Console
 
 from undertone.data import load_dataset
 from undertone.data.atomic import replacing
-from undertone.data.split import Splits, connected, prepare, text_keys
-from undertone.data.table import SCHEMA, Dataset
+from undertone.data.folds import Pool, deal, fold_splits
+from undertone.data.split import prepare
 from undertone.errors import DataError, SettingsError
 from undertone.evaluate.bootstrap import NUM_DRAWS, draws, percentile_interval
 from undertone.evaluate.machine import code_version, cpu_name
@@ -47,7 +47,6 @@ _SPEED_SECONDS = 0.3
 _SAME_LATENCY = 0.1
 """Share by which timings of one model differ from run to run."""
 _HINT = "give a folder with room as --out"
-Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -137,17 +136,6 @@ class Selection:
         return {"format": FORMAT, **asdict(self)}
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """The reviews that are dealt into folds, int64 [N] each; `unit` numbers what must stay together."""
-
-    splits: Splits
-    table: pa.Table
-    labels: Int64Array
-    unit: Int64Array
-    fold: Int64Array
-
-
 def select(
     recipe: Recipe,
     out: Path,
@@ -176,7 +164,7 @@ def select(
         "seed": seed,
     }
     rows = _read(out / ROWS_NAME, head, resume=resume)
-    pool = _deal(splits, folds, seed)
+    pool = deal(splits, folds, seed)
     names = [name for name, entry in recipe.models.items() if not entry.is_language_model]
     console.print(f"{len(pool.labels):,} reviews in {pool.unit.max() + 1:,} groups, {folds} folds, {len(names)} models")
     if not rows:
@@ -219,64 +207,15 @@ def _refuse_outsiders(recipe: Recipe) -> None:
             )
 
 
-def _deal(splits: Splits, num_folds: int, seed: int) -> _Pool:
-    """Deal train and validation into folds, numbered from 1, with near as many of each label in each."""
-    table = pa.concat_tables([splits.train, splits.validation])
-    labels = np.asarray(table["label"].to_numpy(), np.int64)
-    keys = text_keys(table["text"])
-    named = table["group"].to_pylist()
-    # Rows without a group are a group of their own text.
-    _, group = np.unique(
-        [f"\0{keys[i]}" if name is None else name for i, name in enumerate(named)], return_inverse=True
-    )
-    unit = connected(group, keys)
-    sizes = np.bincount(unit)
-    counts = np.zeros((len(sizes), len(splits.labels)), np.int64)
-    np.add.at(counts, (unit, labels), 1)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    # scikit-learn's StratifiedGroupKFold does the same, at 0.2 ms a group: minutes for a million reviews without one.
-    fold_of_unit = np.zeros(len(sizes), np.int64)
-    for label in range(len(splits.labels)):  # units go by the label that most of their rows have
-        units = order[counts[order].argmax(axis=1) == label]
-        middle = np.cumsum(sizes[units]) - sizes[units] / 2
-        fold_of_unit[units] = 1 + (middle * num_folds / max(1, sizes[units].sum())).astype(np.int64)
-    fold = fold_of_unit[unit]
-    for label, name in enumerate(splits.labels):
-        present = set(fold[labels == label].tolist())
-        if len(present) < num_folds:
-            raise DataError(
-                f"{splits.name}: {(labels == label).sum():,} reviews labelled {name!r} in "
-                f"{len(np.unique(unit[labels == label])):,} groups are too few for {num_folds} folds; "
-                "give more reviews, smaller groups or fewer --folds"
-            )
-    return _Pool(splits, table, labels, unit, fold)
-
-
-def _fold_splits(recipe: Recipe, pool: _Pool, fold: int, seed: int) -> Splits:
-    """Return what models of one fold are made from: no test, and nothing that repeats a text of the judges."""
-
-    def named(table: pa.Table, split: str) -> pa.Table:
-        at = SCHEMA.get_field_index("split")
-        return table.set_column(at, SCHEMA.field(at), pa.array([split] * len(table), pa.string()))
-
-    judges = pa.array(np.flatnonzero(pool.fold == fold))
-    rest = pa.array(np.flatnonzero(pool.fold != fold))
-    parts = [named(pool.table.take(rest), "train"), named(pool.table.take(judges), "test"), pool.splits.unlabelled]
-    digest = f"{pool.splits.digest} fold {fold} of {pool.fold.max()}, seed {seed}"
-    dataset = Dataset(pool.splits.name, pool.splits.labels, pa.concat_tables(parts), digest)
-    settings = recipe.data.model_copy(update={"seed": seed, "leave_out": None, "limit": None})
-    return replace(prepare(dataset, settings), test=SCHEMA.empty_table())
-
-
 def _fold_rows(
-    recipe: Recipe, pool: _Pool, fold: int, seed: int, out: Path, *, done: set[str], console: Console
+    recipe: Recipe, pool: Pool, fold: int, seed: int, out: Path, *, done: set[str], console: Console
 ) -> Iterator[Row]:
     """Make each model of one fold, let it judge the fold's reviews, and yield how well it did.
 
     Models lie in a folder that goes when all are made, since some are made of others.
     """
     home = out / "unfinished" / f"fold-{fold}"
-    splits = _fold_splits(recipe, pool, fold, seed)
+    splits = fold_splits(pool, recipe.data, fold, seed)
     judges = pool.table.take(pa.array(np.flatnonzero(pool.fold == fold)))
     labels, texts = pool.labels[pool.fold == fold], judges["text"].to_pylist()
 
@@ -317,7 +256,7 @@ def _fold_rows(
 def _candidates(
     rows: Sequence[Row],
     probabilities: Mapping[str, Float32Array],
-    pool: _Pool,
+    pool: Pool,
     constraints: Constraints,
     *,
     seed: int,
@@ -366,7 +305,7 @@ def _candidates(
 def _decided(
     candidates: Sequence[Candidate],
     best: int | None,
-    pool: _Pool,
+    pool: Pool,
     constraints: Constraints,
     provenance: Mapping[str, Any],
 ) -> Selection:
@@ -410,7 +349,7 @@ def _write_probabilities(path: Path, judges: pa.Table, probabilities: Float32Arr
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _out_of_fold(out: Path, model: str, pool: _Pool, folds: int) -> Float32Array:
+def _out_of_fold(out: Path, model: str, pool: Pool, folds: int) -> Float32Array:
     """Return what a model says of each review of the pool, float32 [N, C]; DataError if a file is not what it was."""
     said = np.zeros((len(pool.labels), len(pool.splits.labels)), np.float32)
     for fold in range(1, folds + 1):
