@@ -107,7 +107,7 @@ def test_an_analysis_survives_its_file_to_six_digits(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"format": 7}, "format"), ({"models": None}, "models"), ({"surplus": 1}, "surplus"), (None, "Invalid JSON")],
+    [({"format": 7}, "format"), ({"models": None}, "models"), ({"surplus": 1}, "surplus"), (None, "it is not JSON")],
 )
 def test_another_file_is_refused_in_one_line(tmp_path, change, complaint):
     path = tmp_path / "analysis.json"
@@ -115,7 +115,7 @@ def test_another_file_is_refused_in_one_line(tmp_path, change, complaint):
     path.write_text("{" if change is None else json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(DataError, match=complaint) as refusal:
         read_analysis(path)
-    assert str(refusal.value).startswith(f"{path}: not an analysis of format 1")
+    assert str(refusal.value).startswith(f"{path}: ")
     assert "\n" not in str(refusal.value)
-    with pytest.raises(DataError, match="not readable"):
+    with pytest.raises(DataError, match="no such analysis file; `undertone run` writes one"):
         read_analysis(tmp_path / "none.json")

@@ -167,7 +167,7 @@ def test_errors_survive_the_file_which_holds_no_texts(found, tmp_path):
         ("\xff\x00", "it is not JSON"),
         ("[" * 100_000, "it is not JSON"),
         ("[1]", "it states no format"),
-        ('{"format": 2}', "errors of format 2; this undertone reads 1"),
+        ('{"format": 2}', "errors of format 2, but this version of Undertone reads 1"),
         ('{"format": 1, "model": "bow"}', "damaged errors: kind: Field required"),
     ],
     ids=["empty", "binary", "deep", "list", "newer", "damaged"],
@@ -182,7 +182,7 @@ def test_damaged_foreign_or_newer_files_are_refused_in_one_line(tmp_path, conten
 
 
 def test_missing_files_and_unwritable_places_are_named(found, tmp_path):
-    with pytest.raises(DataError, match="no such file; `undertone errors` writes one"):
+    with pytest.raises(DataError, match="no such errors file; `undertone errors` writes one"):
         read_errors(tmp_path / "errors.json")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):

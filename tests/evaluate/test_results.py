@@ -35,13 +35,13 @@ def test_results_are_sorted_and_the_same_evaluation_is_replaced(tmp_path, make_r
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "not a results file"),
-        ("[1, 2]", "needs format and results"),
+        ("", "holds no results: it is not JSON"),
+        ("[1, 2]", "holds no results: it states no format"),
         ('{"format": 1, "results": []}', "of format 1, but this version of Undertone reads 2"),
         ('{"format": 3, "results": []}', "of format 3, but"),
         ('{"format": 2, "results": [{"model": "bow"}]}', "results.0.kind: Field required"),
         ('{"format": "x", "results": []}', "of format 'x'"),
-        ("\xff\x00", "not a results file"),
+        ("\xff\x00", "holds no results: it is not JSON"),
     ],
 )
 def test_foreign_damaged_or_newer_files_are_refused_in_one_line(tmp_path, content, complaint, make_result):

@@ -4,7 +4,6 @@ The result is `analysis.json` beside `results.json`: figures alone, no texts.
 """
 
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,14 +11,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from undertone.data.atomic import replacing
 from undertone.errors import DataError
 from undertone.evaluate.bootstrap import draws, percentile_interval
 from undertone.evaluate.metrics import reliability, wilson_interval
 from undertone.evaluate.predictions import Predictions
-from undertone.evaluate.results import Record
+from undertone.evaluate.record import Record, read_record, write_record
 
 FORMAT: Literal[1] = 1
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -102,23 +100,12 @@ def analyze(predictions: Sequence[Predictions], table: pa.Table, *, data: str, s
 
 def read_analysis(path: Path) -> Analysis:
     """Read a file; DataError if it is damaged, foreign or of another format."""
-    try:
-        return Analysis.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise DataError(
-            f"{path}: not an analysis of format {FORMAT}: {where + ': ' if where else ''}{problem['msg']}"
-        ) from None
+    return read_record(Analysis, path, name="analysis", writer="undertone run")
 
 
 def write_analysis(path: Path, analysis: Analysis) -> None:
-    """Write a file whole or not at all; OutputError if it cannot be written."""
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        content = json.dumps(_rounded(analysis.model_dump(mode="json")), separators=(",", ":"))
-        temporary.write_text(content + "\n", encoding="utf-8")
+    """Write a file whole or not at all, to six digits; OutputError if it cannot be written."""
+    write_record(path, analysis, digits=6)
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
@@ -202,12 +189,3 @@ def _ranges(
 
 def _range_name(low: int, high: int) -> str:
     return str(low) if high == low + 1 else f"{low}–{high - 1}"
-
-
-def _rounded(value: object) -> object:
-    """Six digits after the point are more than the figures carry."""
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value

@@ -3,20 +3,18 @@
 It names reviews by id and never holds their texts, whose licence may not let us pass them on.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from rich.console import Console
 
-from undertone.data.atomic import replacing
-from undertone.errors import DataError
 from undertone.evaluate import labels_of_model
 from undertone.evaluate.noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from undertone.evaluate.record import Record, read_record, write_record
 from undertone.predictor import Predictor
 
 FORMAT: Literal[1] = 1
@@ -24,11 +22,7 @@ FORMAT: Literal[1] = 1
 NUM_NEAREST = 3
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DoubtfulLabel(_Record):
+class DoubtfulLabel(Record):
     """A review whose label is probably wrong; `probability` is what the model gives that label."""
 
     id: str
@@ -37,7 +31,7 @@ class DoubtfulLabel(_Record):
     probability: float = Field(ge=0, le=1)
 
 
-class DrivingWord(_Record):
+class DrivingWord(Record):
     """A word that is among those that push `count` wrong verdicts hardest, by so many log-odds on average."""
 
     word: str
@@ -46,7 +40,7 @@ class DrivingWord(_Record):
     mean_contribution: float
 
 
-class Neighbour(_Record):
+class Neighbour(Record):
     """A training review that resembles another one; `similarity` is a cosine."""
 
     id: str
@@ -54,7 +48,7 @@ class Neighbour(_Record):
     label: str
 
 
-class Mistake(_Record):
+class Mistake(Record):
     """A review that is judged wrongly, and the training reviews nearest to it, if any are known."""
 
     id: str
@@ -64,7 +58,7 @@ class Mistake(_Record):
     nearest: tuple[Neighbour, ...]
 
 
-class Errors(_Record):
+class Errors(Record):
     """The content of an `errors.json`."""
 
     format: Literal[1] = FORMAT
@@ -161,30 +155,9 @@ def _rounded(probability: float | np.floating) -> float:
 
 def write_errors(path: Path, errors: Errors) -> None:
     """Write errors.json whole or not at all; OutputError if it cannot be written."""
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        temporary.write_text(errors.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_record(path, errors)
 
 
 def read_errors(path: Path) -> Errors:
     """Read errors.json; DataError if it is missing, damaged, foreign or of another format."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `undertone errors` writes one") from None
-    except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}: not a file of errors: it is not JSON; `undertone errors` writes one") from None
-    if not isinstance(content, dict) or "format" not in content:
-        raise DataError(f"{path}: not a file of errors: it states no format; `undertone errors` writes one")
-    if content["format"] != FORMAT:
-        raise DataError(
-            f"{path}: errors of format {content['format']!r}; this undertone reads {FORMAT}: "
-            "write it again by `undertone errors`"
-        )
-    try:
-        return Errors.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise DataError(f"{path}: damaged errors: {where}: {problem['msg']}") from None
+    return read_record(Errors, path, name="errors", writer="undertone errors")

@@ -1,24 +1,17 @@
 """`results.json`: every figure this project quotes, with what it takes to make it again."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from undertone.data.atomic import replacing
 from undertone.errors import DataError
+from undertone.evaluate.record import Record, problem, read_record, write_record
 
 FORMAT: Literal[2] = 2
 
 Share = Field(ge=0, le=1)
-
-
-class Record(BaseModel):
-    """Base of what is kept in files of results: immutable, closed, finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Latency(Record):
@@ -119,34 +112,12 @@ class ResultsFile(Record):
 
 def read_results(path: Path) -> ResultsFile:
     """Read a results file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such results file; `undertone evaluate` writes one") from None
-    except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not a results file: it is not JSON ({error})") from None
-    if not isinstance(content, dict) or not {"format", "results"} <= content.keys():
-        raise DataError(f"{path}: not a results file: it needs format and results, as `undertone evaluate` writes them")
-    if content["format"] != FORMAT:
-        raise DataError(
-            f"{path}: results of format {content['format']!r}, but this version of Undertone reads {FORMAT}; "
-            "upgrade undertone or evaluate the models again"
-        )
-    try:
-        return ResultsFile.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path}: damaged results: {where + ': ' if where else ''}{message}") from None
+    return read_record(ResultsFile, path, name="results", writer="undertone evaluate")
 
 
 def write_results(path: Path, results: ResultsFile) -> None:
     """Write a results file whole or not at all; OutputError if it cannot be written."""
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        temporary.write_text(results.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_record(path, results)
 
 
 def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
@@ -155,7 +126,6 @@ def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
     try:
         results = before.with_results(added)
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path}: {message}; give another file") from None
+        raise DataError(f"{path}: {problem(error)}; give another file") from None
     write_results(path, results)
     return results

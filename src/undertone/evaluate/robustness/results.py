@@ -3,25 +3,20 @@
 It never quotes a review of a data set: example failures are our own sentences.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from undertone.data.atomic import replacing
 from undertone.errors import DataError
 from undertone.evaluate.metrics import wilson_interval
+from undertone.evaluate.record import Record, problem, read_record, write_record
 
 FORMAT: Literal[1] = 1
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Proportion(_Record):
+class Proportion(Record):
     """`count` of `n`, and Wilson's 95 % interval of that share."""
 
     count: int = Field(ge=0)
@@ -41,7 +36,7 @@ class Proportion(_Record):
         return self
 
 
-class EditedPairs(_Record):
+class EditedPairs(Record):
     """One set of reviews and their edited versions, whose labels are the opposite."""
 
     data: str
@@ -57,7 +52,7 @@ class EditedPairs(_Record):
     """Consistency (Gardner et al. 2020): both reviews of a pair are judged rightly."""
 
 
-class Foreign(_Record):
+class Foreign(Record):
     """Accuracy on reviews of another kind than those that the model learned from."""
 
     data: str
@@ -65,7 +60,7 @@ class Foreign(_Record):
     accuracy: Proportion
 
 
-class Example(_Record):
+class Example(Record):
     """A failure: one of our sentences, or two to compare, and their probabilities of `positive`."""
 
     texts: tuple[str, ...] = Field(min_length=1, max_length=2)
@@ -73,7 +68,7 @@ class Example(_Record):
     expected: str
 
 
-class Capability(_Record):
+class Capability(Record):
     """What a model should be able to do, and how often it fails to."""
 
     name: str
@@ -82,7 +77,7 @@ class Capability(_Record):
     examples: tuple[Example, ...] = Field(max_length=3)
 
 
-class Behaviour(_Record):
+class Behaviour(Record):
     """All capabilities; `data_digest` is of the sentences."""
 
     data: Literal["behaviour"] = "behaviour"
@@ -90,14 +85,14 @@ class Behaviour(_Record):
     capabilities: tuple[Capability, ...]
 
 
-class Level(_Record):
+class Level(Record):
     """Accuracy on reviews changed in one way."""
 
     change: str
     accuracy: Proportion
 
 
-class Perturbed(_Record):
+class Perturbed(Record):
     """Accuracy on the same reviews at each level of each change."""
 
     data: str
@@ -107,7 +102,7 @@ class Perturbed(_Record):
     levels: tuple[Level, ...]
 
 
-class ModelRobustness(_Record):
+class ModelRobustness(Record):
     """One model; what was not asked for, or does not suit its labels, is empty or None."""
 
     model: str
@@ -132,7 +127,7 @@ class ModelRobustness(_Record):
             yield self.perturbed
 
 
-class Robustness(_Record):
+class Robustness(Record):
     """The content of a `robustness.json`: one entry for each model, sorted by name."""
 
     format: Literal[1] = FORMAT
@@ -161,28 +156,7 @@ class Robustness(_Record):
 
 def read_robustness(path: Path) -> Robustness:
     """Read such a file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `undertone robustness --out` writes one") from None
-    except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a robustness file: it is not JSON ({error})") from None
-    if not isinstance(content, dict) or not {"format", "models"} <= content.keys():
-        raise DataError(f"{path}: not a robustness file: it needs format and models; give the one that --out wrote")
-    if content["format"] != FORMAT:
-        raise DataError(
-            f"{path}: robustness of format {content['format']!r}, but this version of Undertone reads {FORMAT}; "
-            "upgrade undertone or test the models again"
-        )
-    try:
-        return Robustness.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path}: damaged robustness file: {where + ': ' if where else ''}{message}") from None
+    return read_record(Robustness, path, name="robustness", writer="undertone robustness --out")
 
 
 def add_robustness(path: Path, added: Robustness) -> Robustness:
@@ -194,8 +168,6 @@ def add_robustness(path: Path, added: Robustness) -> Robustness:
     try:
         merged = before.with_models(added.models)
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path}: {message}; give another file") from None
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        temporary.write_text(merged.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        raise DataError(f"{path}: {problem(error)}; give another file") from None
+    write_record(path, merged)
     return merged
