@@ -2,25 +2,63 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from undertone.evaluate.analysis import Coverage, ModelAnalysis, Slice
 from undertone.report import figures
+from undertone.report.scored import Scored
 
 EPOCHS = [
     {"event": "step", "step": 10, "epoch": 0, "train_loss": 0.7, "train_accuracy": 0.5},
     {"event": "step", "step": 20, "epoch": 0, "train_loss": 0.4, "train_accuracy": 0.8},
     {"event": "epoch", "step": 20, "epoch": 1, "validation_loss": 0.5, "validation_accuracy": 0.75},
 ]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(svg):
-    return [element.text for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    return [element.text for element in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def says(svg):
+    return [element.get("data-says") for element in ET.fromstring(svg).iter() if element.get("data-says")]
+
+
+@pytest.fixture
+def scored(make_result):
+    """Return a function that makes a model by accuracy and speed, made with one seed."""
+
+    def make(model, accuracy, speed, run="run"):
+        ci95 = (accuracy - 0.01, accuracy + 0.01)
+        result = make_result(model=model, accuracy=accuracy, accuracy_ci95=ci95, reviews_per_second=speed)
+        return Scored((run,), (result,))
+
+    return make
+
+
+def analysis_of(model):
+    return ModelAnalysis(
+        model=model,
+        reliability=((10, 0.6, 0.5), (90, 0.95, 0.9)),
+        coverage=tuple(Coverage(coverage=c, accuracy=1 - c / 10, threshold=0.6) for c in (1.0, 0.5)),
+        slices=(
+            Slice(by="length", name="0–49 words", n=5, accuracy=0.8, ci95=(0.4, 0.9)),
+            Slice(by="length", name="50–99 words", n=5, accuracy=0.6, ci95=(0.3, 0.8)),
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
 def drawn():
+    analyses = [analysis_of("bow"), analysis_of("lstm")]
+    rows = [{"link": link, "exchange": "plain", "tokens_per_second": 100.0} for link in ("open", "1gbit")]
+    levels = [{"change": "typos", "model": "bow", "share": 0.5, "says": "bow, typos"}]
     return {
         "loss": figures.learning_curve(EPOCHS, "loss"),
         "accuracy": figures.learning_curve(EPOCHS, "accuracy"),
         "reliability": figures.reliability_diagram([(10, 0.6, 0.5), (90, 0.95, 0.9)]),
+        "coverage": figures.coverage(analyses),
+        "slices": figures.slices(analyses, "length"),
+        "links": figures.link_speeds(rows),
+        "levels": figures.by_level(levels, x="change", x_title="", series="model", y_title="accuracy"),
     }
 
 
@@ -39,6 +77,16 @@ def test_learning_curve_names_both_parts(drawn):
     assert {"training", "validation"} <= set(texts(drawn["loss"]))
 
 
+def test_lines_are_named_in_a_legend_and_points_say_their_figures(drawn):
+    assert {"bow", "lstm"} <= set(texts(drawn["slices"]))
+    assert "bow, 0–49 words: 80.0\u00a0% of 5 reviews" in says(drawn["slices"])
+    assert "lstm: of the surest 50\u00a0%, 95.0\u00a0% right (at least 60.0\u00a0% sure)" in says(drawn["coverage"])
+
+
+def test_a_kind_of_slice_that_no_model_has_is_not_drawn():
+    assert figures.slices([analysis_of("bow")], "rating") is None
+
+
 def test_a_log_without_figures_has_no_curve():
     assert figures.learning_curve([{"event": "step", "step": 1}], "loss") is None
 
@@ -50,19 +98,38 @@ def test_a_long_log_is_thinned_to_what_can_be_seen():
     assert "50,000" in texts(svg) or "40,000" in texts(svg)
 
 
-def test_every_model_is_named_beside_its_point(make_result):
-    results = [
-        make_result(model="bow", reviews_per_second=1e5),
-        make_result(model="lstm <b>", reviews_per_second=1e3, accuracy=0.8, accuracy_ci95=(0.5, 0.9)),
-    ]
-    assert {"bow", "lstm <b>"} <= set(texts(figures.accuracy_against_speed(results)))
+def test_unbeaten_models_are_those_that_none_beats_in_both(scored):
+    best, middle, fast = scored("best", 0.9, 1e2), scored("middle", 0.8, 1e3), scored("fast", 0.7, 1e4)
+    slower, worse = scored("slower", 0.8, 5e2), scored("worse", 0.6, 1e4)
+    assert figures.unbeaten([slower, best, middle, worse, fast]) == [best, middle, fast]
 
 
-def test_models_with_the_same_figures_are_drawn_too(make_result):
-    svg = figures.accuracy_against_speed([make_result(model="a"), make_result(model="b")])
+def test_models_that_tie_are_both_unbeaten(scored):
+    assert len(figures.unbeaten([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])) == 2
+
+
+def test_unbeaten_models_are_named_beside_their_points_and_all_say_theirs(scored):
+    models = [scored("bow", 0.8, 1e5), scored("lstm <b>", 0.9, 1e3), scored("beaten", 0.7, 1e2)]
+    svg = figures.accuracy_against_speed(models)
+    assert {"bow", "lstm <b>"} <= set(texts(svg))
+    assert "beaten" not in texts(svg)
+    assert "beaten (run): 70.00\u00a0% at 100 reviews/s" in says(svg)
+
+
+def test_a_name_stands_at_the_height_of_its_point_where_nothing_is_in_its_way(scored):
+    models = [scored("a", 0.9, 1e2), scored("b", 0.8, 1e5)]
+    rows = [{"model": m.first.model, "accuracy": m.accuracy, "speed": m.first.reviews_per_second} for m in models]
+    heights = figures.label_heights(
+        [{**row, "inwards": side} for row, side in zip(rows, ("right", "left"), strict=True)], [True, True], gap=0.01
+    )
+    assert heights == [0.9, 0.8]
+
+
+def test_models_with_the_same_figures_are_drawn_too(scored):
+    svg = figures.accuracy_against_speed([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])
     heights = {
-        element.get("transform")
-        for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+        element.get("transform").split(",")[1]
+        for element in ET.fromstring(svg).iter(f"{SVG}text")
         if element.text in ("a", "b")
     }
     assert len(heights) == 2  # the names do not cover each other

@@ -1,64 +1,52 @@
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pypdf
 import pytest
+from rich.console import Console
+from tests.conftest import toy_reviews
 
-from undertone.data.quality import inspect
-from undertone.data.table import SCHEMA, Dataset
+from undertone.data.table import SCHEMA
 from undertone.errors import DataError, OutputError
-from undertone.evaluate import Evaluation, write_predictions
+from undertone.evaluate.mistakes import find_errors, write_errors
 from undertone.evaluate.results import add_results
+from undertone.predictor import load
 from undertone.report import write_report
-from undertone.report.page import duration, excerpt, rate, size
+from undertone.report.evidence import STUDIES
 
-HOSTILE = '<script>alert("x")</script><br /><br />It is "fine" & <img src=x onerror=alert(1)>'
-
-
-def make_table(texts, labels):
-    rows = [
-        {"id": f"r/{n}", "text": text, "label": label, "split": "test", "group": None, "rating": None}
-        for n, (text, label) in enumerate(zip(texts, labels, strict=True))
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-@pytest.fixture
-def run_dir(tmp_path, make_result):
-    """A whole run folder: one model with predictions and a log, and one that has a result only."""
-    table = make_table([f"review {n}" for n in range(8)] + [HOSTILE, "mild mistake"], [0] * 5 + [1] * 5)
-    probabilities = np.array([[0.9, 0.1]] * 5 + [[0.2, 0.8]] * 3 + [[0.99, 0.01], [0.6, 0.4]], dtype=np.float32)
-    lstm = make_result(model="lstm", kind="lstm", accuracy=0.8, accuracy_ci95=(0.49, 0.94), confusion=((5, 0), (2, 3)))
-    add_results(tmp_path / "results.json", [lstm, make_result()])
-    labels = table["label"].to_numpy()
-    write_predictions(tmp_path / "predictions" / "lstm.parquet", table, Evaluation(lstm, labels, probabilities))
-    log = tmp_path / "training" / "lstm" / "metrics.jsonl"
-    log.parent.mkdir(parents=True)
-    events = [
-        {"event": "step", "step": 1, "epoch": 0, "train_loss": 0.7, "train_accuracy": 0.5},
+COMMITTED = Path(__file__).parents[2] / "docs" / "results"
+CLEANING = {
+    "data": "imdb train, 3 splits",
+    "rows": [
         {
-            "event": "epoch",
-            "step": 1,
-            "epoch": 1,
-            "validation_loss": 0.6,
-            "validation_accuracy": 0.7,
-            "tokens_per_second": 1234.0,
-            "seconds": 61.0,
-        },
-    ]
-    log.write_text("".join(json.dumps(event) + "\n" for event in events))
-    dataset = Dataset("tiny", ("neg", "pos"), table, "0123456789abcdef", {"empty text": 3})
-    (tmp_path / "data.json").write_text(inspect(dataset).to_json())
-    (tmp_path / "recipe.json").write_text('{"data": {"name": "tiny"}, "seed": 7}')
-    return tmp_path
+            "kind": "bow",
+            "variant": variant,
+            "accuracies": [0.9, 0.8],
+            "accuracy": 0.85,
+            "difference": difference,
+            "standard_error": 0.001,
+        }
+        for variant, difference in (("as shipped", 0.0), ("HTML kept", -0.002))
+    ],
+}
 
 
 def read(path):
     return path.read_text(encoding="utf-8")
+
+
+def page_of(folder, **options):
+    return read(write_report(folder, folder / "report.html", excerpt_characters=300, **options))
+
+
+def pdf_text(path):
+    return " ".join(" ".join(page.extract_text().split()) for page in pypdf.PdfReader(path).pages)
 
 
 class Outline(HTMLParser):
@@ -86,35 +74,53 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_leads_with_the_most_accurate_model_and_holds_every_part(run_dir):
-    page = read(write_report(run_dir, run_dir / "report.html"))
+@pytest.fixture
+def studies_dir(tmp_path, make_result):
+    """A folder of two runs that differ in their seed, and a file of every study, committed ones where there are."""
+    folder = tmp_path / "all"
+    recipe = {"name": "quick", "models": {"bow": {"max_order": 3}}, "data": {"name": "imdb"}}
+    for seed, accuracy in enumerate((0.8, 0.9)):
+        result = make_result(seed=seed, accuracy=accuracy, recipe=recipe)
+        add_results(folder / f"run-{seed}" / "results.json", [result])
+    for file in STUDIES.values():
+        (folder / file).parent.mkdir(exist_ok=True)
+        if (COMMITTED / file).exists():
+            shutil.copy(COMMITTED / file, folder / file)
+    (folder / STUDIES["cleaning"]).write_text(json.dumps(CLEANING))
+    return folder
+
+
+def test_page_leads_with_the_most_accurate_model_and_holds_every_part_of_a_run(run_dir):
+    page = page_of(run_dir)
     assert "<h1>bow judges 90.0\u00a0% of 10 reviews rightly</h1>" in page
-    assert "Missing:" not in page
-    assert page.count("<figure>") == 5  # speed, lengths, two curves, reliability
     for expected in (
         "tiny: 10 reviews",
-        "After the last epoch: 70.00\u00a0%",
+        "lstm after the last epoch: 70.00\u00a0%",
         "A processor",
         "3 (empty text)",
+        "&#34;seed&#34;: 7",
     ):
         assert expected in page
-    assert "&#34;seed&#34;: 7" in page
+    for source in ("data.json", "MODEL/metrics.jsonl", "analysis.json", "MODEL.parquet", "robustness.json,"):
+        assert f"A report takes it from <code>{source}" not in page
 
 
-def test_page_is_one_sound_file_that_fetches_and_runs_nothing(run_dir):
-    page = read(write_report(run_dir, run_dir / "report.html"))
+def test_page_is_one_sound_file_that_fetches_nothing_and_runs_its_own_script_alone(run_dir):
+    page = page_of(run_dir)
     outline = Outline(page)
-    assert {"script", "link", "img", "iframe", "object"}.isdisjoint(outline.tags)
+    assert {"link", "img", "iframe", "object"}.isdisjoint(outline.tags)
+    assert outline.tags.count("script") == 1
     assert not [tag for tag, attributes in outline.attributes if {"src", "onload", "onerror"} & attributes.keys()]
     links = [attributes["href"] for tag, attributes in outline.attributes if tag == "a"]
     assert {link.removeprefix("#") for link in links} <= set(outline.ids)
     assert len(outline.ids) == len(set(outline.ids))
     assert "url(" not in page and "@import" not in page
-    assert "default-src 'none'" in page
+    policy = next(a["content"] for _, a in outline.attributes if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';") and "script-src 'sha256-" in policy
 
 
 def test_figures_and_tables_say_what_they_are(run_dir):
-    outline = Outline(read(write_report(run_dir, run_dir / "report.html")))
+    outline = Outline(page_of(run_dir))
     images = [attributes for _, attributes in outline.attributes if attributes.get("role") == "img"]
     assert len(images) == outline.tags.count("svg")
     assert all(attributes["aria-label"] for attributes in images)
@@ -122,79 +128,186 @@ def test_figures_and_tables_say_what_they_are(run_dir):
 
 
 def test_hostile_reviews_are_shown_as_text(run_dir):
-    page = read(write_report(run_dir, run_dir / "report.html"))
+    page = page_of(run_dir)
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;&lt;br /&gt;" in page
-    assert "<script" not in page and "<img" not in page
+    assert page.count("<script") == 1 and "<img" not in page
+    assert "<code>&lt;img" not in page  # a review's own marks are no marks of ours
 
 
 def test_hostile_names_are_shown_as_text(tmp_path, make_result):
-    bad = "<script>x</script>"
-    changes = {
-        "kind": bad,
-        "data": bad,
-        "split": bad,
-        "labels": (bad, '"'),
-        "commit": bad,
-        "recipe": {bad: bad},
-    }
-    add_results(tmp_path / "r.json", [make_result(model=bad, **changes), make_result(model="b", **changes)])
-    page = read(write_report(tmp_path / "r.json", tmp_path / "r.html"))
-    assert "<script" not in page
+    bad = "<script>x</script> `#set page(width: 1pt)` #panic()"
+    changes = {"kind": bad, "data": bad, "split": bad, "labels": (bad, '"'), "commit": bad, "recipe": {bad: bad}}
+    add_results(tmp_path / "results.json", [make_result(model=bad, **changes), make_result(model="b", **changes)])
+    page = page_of(tmp_path)
+    assert page.count("<script") == 1
     Outline(page)
+    assert "#panic()" in pdf_text(tmp_path / "report.pdf")
 
 
 def test_surest_mistakes_come_first(run_dir):
-    page = read(write_report(run_dir, run_dir / "report.html"))
+    page = page_of(run_dir)
     assert "lstm: 2 of 2 mistakes" in page
-    assert page.index("r/8") < page.index("r/9")
+    mistakes = page[page.index("lstm: 2 of 2 mistakes") :]
+    assert mistakes.index("r/8") < mistakes.index("r/9")
 
 
 def test_review_texts_can_be_left_out(run_dir):
-    page = read(write_report(run_dir, run_dir / "report.html", excerpt_characters=0))
+    path = write_report(run_dir, run_dir / "report.html", excerpt_characters=0)
+    page = read(path)
     assert "mild mistake" not in page and "alert" not in page
     assert "The texts are left out" in page
     assert "r/9" in page
+    assert "mild mistake" not in pdf_text(path.with_suffix(".pdf"))
 
 
-def test_same_files_give_the_same_bytes(run_dir):
-    first = write_report(run_dir, run_dir / "first.html").read_bytes()
-    assert write_report(run_dir, run_dir / "second.html").read_bytes() == first
-    assert str(run_dir).encode() not in first
+def test_same_files_give_the_same_bytes(run_dir, tmp_path):
+    first, second = (write_report(run_dir, tmp_path / f"{name}.html") for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    assert first.with_suffix(".pdf").read_bytes() == second.with_suffix(".pdf").read_bytes()
+    assert str(tmp_path).encode() not in first.read_bytes()
+
+
+def test_pdf_has_pages_that_hold_the_title_the_models_and_the_reviews(run_dir):
+    path = write_report(run_dir, run_dir / "report.html").with_suffix(".pdf")
+    assert path.read_bytes().startswith(b"%PDF")
+    assert len(pypdf.PdfReader(path).pages) > 1
+    text = pdf_text(path)
+    for expected in ("bow judges 90.0", "lstm", '<script>alert("x")</script>', "r/9"):
+        assert expected in text
 
 
 def test_results_alone_make_a_page_that_names_what_is_missing(run_dir):
     page = read(write_report(run_dir / "results.json", run_dir / "alone.html"))
-    assert [name for name in ("data.json", "recipe.json", "metrics.jsonl", "MODEL.parquet") if name not in page] == []
-    assert page.count("Missing:") == 5
+    sources = ["data.json", "recipe.json", "analysis.json", "errors.json", "robustness.json", *STUDIES.values()]
+    for source in ("training/MODEL/metrics.jsonl", "predictions/MODEL.parquet", *sources):
+        assert f"A report takes it from <code>{source}" in page
     assert "max_order" in page  # the recipes of the results stand in for the run's
 
 
 def test_undefined_auc_and_unknown_origin_are_shown_as_dashes(tmp_path, make_result):
     unknown = make_result(auc=None, seed=None, train_seconds=None, recipe=None)
     add_results(tmp_path / "results.json", [unknown])
-    page = read(write_report(tmp_path, tmp_path / "report.html"))
+    page = page_of(tmp_path)
     assert "None" not in page
-    assert page.count("<figure>") == 0  # one model has nothing to stand against
+    assert '<td class="number">–</td>' in page
+    assert "<figure>" not in page  # one model has nothing to stand against
 
 
 def test_the_test_split_leads(tmp_path, make_result):
-    add_results(
-        tmp_path / "r.json",
-        [make_result(split="contrast"), make_result(accuracy=0.7), make_result(data="a", split="x")],
-    )
+    results = [make_result(split="contrast"), make_result(accuracy=0.7), make_result(data="a", split="x")]
+    add_results(tmp_path / "r.json", results)
     assert "<h1>bow judges 70.0" in read(write_report(tmp_path / "r.json", tmp_path / "r.html"))
 
 
+def test_analysis_is_shown_as_comparisons_calibration_and_slices(run_dir):
+    page = page_of(run_dir)
+    assert "tiny-run: pairs of models on the same imdb, test reviews" in page
+    assert "1 : 0" in page  # bow alone is right once, lstm never
+    for label in (
+        "Accuracy by confidence of lstm (tiny-run)",
+        "Accuracy of bow, lstm by length",
+        "Accuracy of bow, lstm by rating",
+        "Accuracy of bow, lstm by reviews of its group",
+    ):
+        assert f'aria-label="{label}"' in page
+
+
+def test_robustness_is_shown_and_tells_who_may_have_learned_the_originals(run_dir):
+    page = page_of(run_dir)
+    for expected in (
+        "edits: both of a pair",
+        "lstm*</th>",
+        "* may have learned from the originals",
+        "toasters",
+        "blame negated (minimum functionality, n = 4)",
+        "It is not &lt;b&gt;bad&lt;/b&gt;.",
+        "typos in 5 % of words",
+        "bow (tiny-run) judges both rightly in 60.0\u00a0% of edits",
+    ):
+        assert expected in page
+
+
+def test_errors_are_shown_without_texts(run_dir, toy_bow_folder):
+    number = {"negative": 0, "positive": 1}
+    reviews = [("a superb, lovely film, number 999", 0), *((text, number[label]) for text, label in toy_reviews(20))]
+    rows = [
+        {"id": f"t/{i}", "text": text, "label": label, "split": "test", "group": None, "rating": None}
+        for i, (text, label) in enumerate(reviews)
+    ]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    found = find_errors(
+        load(toy_bow_folder),
+        table,
+        table.slice(1),
+        label_names=tuple(number),
+        model_name="toy",
+        data_name="own.csv",
+        split="test",
+        top=5,
+        console=Console(quiet=True),
+    )
+    write_errors(run_dir / "errors.json", found)
+    page = page_of(run_dir)
+    assert "toy: words that push most wrong verdicts on own.csv, test (1 of 21 reviews)" in page
+    assert '<th scope="row">superb</th>' in page
+    assert '<th scope="row"><code>t/0</code></th>' in page
+    assert "number 999" not in page
+
+
+def test_runs_and_every_study_of_a_folder_make_one_report(studies_dir):
+    page = page_of(studies_dir)
+    assert "<h1>bow judges 85.0" in page  # the mean of two seeds
+    assert "1 models were scored" not in page
+    for file in STUDIES.values():
+        assert f"A report takes it from <code>{file}</code>" not in page
+    for expected in ("run-0 …", "Cleaning for <code>bow</code>", "undertone run quick.toml --set seed=1", "VADER"):
+        assert expected in page
+    assert "2 seeds" in pdf_text(studies_dir / "report.pdf")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_that_lacks_a_key_is_refused_in_one_line_that_names_it(studies_dir, name):
+    (studies_dir / STUDIES[name]).write_text('{"rows": [{"surprise": 1}]}\n' * (2 if name == "sweep" else 1))
+    with pytest.raises(DataError, match=f"{STUDIES[name]}: not what its command writes") as refusal:
+        write_report(studies_dir, studies_dir / "report.html")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_that_is_not_json_is_refused(studies_dir, name):
+    (studies_dir / STUDIES[name]).write_text("{")
+    with pytest.raises(DataError, match=f"{STUDIES[name]}: damaged, not JSON"):
+        write_report(studies_dir, studies_dir / "report.html")
+
+
 @pytest.mark.parametrize(
-    "name", ["data.json", "recipe.json", "training/lstm/metrics.jsonl", "predictions/lstm.parquet"]
+    "name",
+    [
+        "results.json",
+        "data.json",
+        "recipe.json",
+        "analysis.json",
+        "robustness.json",
+        "errors.json",
+        "training/lstm/metrics.jsonl",
+        "predictions/lstm.parquet",
+    ],
 )
-@pytest.mark.parametrize("content", [b"[1]", b"\xff\xfe", b'{"a": '])
+@pytest.mark.parametrize("content", [b"[1]", b"\xff\xfe", b'{"a": '], ids=["array", "bytes", "cut"])
 def test_damaged_files_are_refused_in_one_line(run_dir, name, content):
     (run_dir / name).write_bytes(content)
     with pytest.raises(DataError, match=name.split("/")[-1]) as refusal:
         write_report(run_dir, run_dir / "report.html")
     assert "\n" not in str(refusal.value)
     assert not (run_dir / "report.html").exists()
+
+
+def test_results_that_contradict_each_other_are_refused(run_dir):
+    content = json.loads(read(run_dir / "results.json"))
+    content["results"][0]["data_digest"] = "e" * 64
+    (run_dir / "results.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="different reviews"):
+        write_report(run_dir, run_dir / "report.html")
 
 
 def test_predictions_that_no_result_is_of_are_refused(run_dir):
@@ -207,16 +320,18 @@ def test_predictions_that_no_result_is_of_are_refused(run_dir):
 def test_a_folder_or_file_without_results_is_refused(tmp_path):
     with pytest.raises(DataError, match="no such results file"):
         write_report(tmp_path, tmp_path / "report.html")
-    (tmp_path / "results.json").write_text('{"format": 1, "results": []}')
-    with pytest.raises(DataError, match="holds no results"):
-        write_report(tmp_path, tmp_path / "report.html")
+    (tmp_path / "results.json").write_text('{"format": 2, "results": []}')
+    for path in (tmp_path, tmp_path / "results.json"):
+        with pytest.raises(DataError, match="holds no results"):
+            write_report(path, tmp_path / "report.html")
 
 
-def test_missing_extra_names_what_to_install(run_dir):
-    # In a process of its own, since modules that are loaded already would not miss altair.
+@pytest.mark.parametrize("module", ["altair", "typst"])
+def test_missing_extra_names_what_to_install(run_dir, module):
+    # In a process of its own, since modules that are loaded already would not be missed.
     script = """
 import pathlib, sys
-sys.modules["altair"] = None
+sys.modules[sys.argv[2]] = None
 from undertone.errors import MissingExtraError
 from undertone.report import write_report
 try:
@@ -224,31 +339,10 @@ try:
 except MissingExtraError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", script, run_dir], capture_output=True, text=True, check=True)
-    assert done.stdout == "a report needs altair: pip install 'undertone[report]'\n"
+    done = subprocess.run([sys.executable, "-c", script, run_dir, module], capture_output=True, text=True, check=True)
+    assert done.stdout == f"a report needs {module}: pip install 'undertone[report]'\n"
 
 
 def test_unwritable_place_is_an_output_error(run_dir):
     with pytest.raises(OutputError):
         write_report(run_dir, run_dir / "results.json" / "report.html")
-
-
-def test_excerpt_keeps_beginning_and_end_at_whole_words():
-    text = "The beginning of it all " + "and so on " * 50 + "but the end was good"
-    short = excerpt(text, 40)
-    assert short.startswith("The beginning of") and short.endswith("end was good")
-    assert len(short) <= 43
-    assert excerpt("short", 40) == "short"
-    assert excerpt(text, 0) == ""
-    assert len(excerpt("x" * 1_000, 40)) == 43
-
-
-def test_quantities_read_well():
-    assert [rate(value) for value in (154_870, 412, 9.9, 0.0213)] == ["155,000", "412", "9.9", "0.0213"]
-    assert [duration(value) for value in (3.44, 59.97, 125, 3_900)] == [
-        "3.4 s",
-        "60.0 s",
-        "2 min 05 s",
-        "1 h 05 min",
-    ]
-    assert [size(value) for value in (2_950_000, 12_800_000, 1_500)] == ["2.95 MB", "12.8 MB", "1.5 kB"]

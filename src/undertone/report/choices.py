@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from undertone.report.figures import HEIGHT, INK, PALETTE, SHAPES, WIDTH, _apart, _decades, _percent_axis, _svg
+from undertone.report.figures import HEIGHT, INK, PALETTE, SHAPES, WIDTH, apart, as_svg, decades, percent_axis
 
 
 def accuracy_against_latency(points: Sequence[Mapping[str, Any]]) -> str:
@@ -14,7 +14,7 @@ def accuracy_against_latency(points: Sequence[Mapping[str, Any]]) -> str:
     fastest = min(point["latency_ms"] for point in points)
     spread = max(point["high"] for point in points) - min(point["low"] for point in points)
     ordered = sorted(points, key=lambda point: point["accuracy"])
-    heights = _apart([point["accuracy"] for point in ordered], gap=spread * 0.07)
+    heights = apart([point["accuracy"] for point in ordered], gap=spread * 0.07)
     rows = [
         {
             **point,
@@ -29,9 +29,9 @@ def accuracy_against_latency(points: Sequence[Mapping[str, Any]]) -> str:
         "latency_ms:Q",
         title="milliseconds a review, median",
         scale=alt.Scale(type="log", domain=[fastest / room, slowest * room]),
-        axis=alt.Axis(format="~g", labelOverlap=True, values=_decades(fastest / room, slowest * room)),
+        axis=alt.Axis(format="~g", labelOverlap=True, values=decades(fastest / room, slowest * room)),
     )
-    y = alt.Y("accuracy:Q", title="accuracy out of fold", scale=alt.Scale(zero=False), axis=_percent_axis())
+    y = alt.Y("accuracy:Q", title="accuracy out of fold", scale=alt.Scale(zero=False), axis=percent_axis())
     models = sorted(point["model"] for point in points)
     turns = range(len(models))
     colours = alt.Scale(domain=models, range=[PALETTE[turn % len(PALETTE)] for turn in turns])
@@ -48,7 +48,7 @@ def accuracy_against_latency(points: Sequence[Mapping[str, Any]]) -> str:
         .encode(x=x, y=alt.Y("label_height:Q", title="accuracy out of fold"), text="model:N")
         for side in ("left", "right")
     ]
-    return _svg(alt.layer(intervals, marks, *names).properties(width=WIDTH + 20, height=HEIGHT + 20))
+    return as_svg(alt.layer(intervals, marks, *names).properties(width=WIDTH + 20, height=HEIGHT + 20))
 
 
 def tuning_history(trials: Sequence[Mapping[str, Any]], objective: str) -> str:
@@ -63,7 +63,7 @@ def tuning_history(trials: Sequence[Mapping[str, Any]], objective: str) -> str:
         if trial["state"] == "complete":
             best = value if best is None else better(best, value)
         rows.append({"trial": trial["number"], "value": value, "best": best, "state": trial["state"]})
-    axis = _percent_axis() if objective == "accuracy" else alt.Axis(format="~g", tickCount=6)
+    axis = percent_axis() if objective == "accuracy" else alt.Axis(format="~g", tickCount=6)
     title = f"validation {objective.replace('_', ' ')}"
     base = alt.Chart({"values": rows}).encode(
         x=alt.X("trial:Q", title="trial", axis=alt.Axis(format="d", tickMinStep=1))
@@ -81,7 +81,7 @@ def tuning_history(trials: Sequence[Mapping[str, Any]], objective: str) -> str:
     points = base.mark_point(filled=True, size=60, opacity=1, color=PALETTE[1]).encode(
         y=alt.Y("value:Q", title=title, scale=scale, axis=axis), shape=shape
     )
-    return _svg(alt.layer(line, points).properties(width=WIDTH, height=HEIGHT))
+    return as_svg(alt.layer(line, points).properties(width=WIDTH, height=HEIGHT))
 
 
 def setting_importance(importance: Mapping[str, float]) -> str:
@@ -91,8 +91,8 @@ def setting_importance(importance: Mapping[str, float]) -> str:
         alt.Chart({"values": rows})
         .mark_bar(color=PALETTE[0])
         .encode(
-            x=alt.X("share:Q", title="share of the variation", axis=_percent_axis()),
+            x=alt.X("share:Q", title="share of the variation", axis=percent_axis()),
             y=alt.Y("setting:N", title=None, sort="-x", axis=alt.Axis(labelLimit=260)),
         )
     )
-    return _svg(chart.properties(width=WIDTH, height=max(60, 28 * len(rows))))
+    return as_svg(chart.properties(width=WIDTH, height=max(60, 28 * len(rows))))

@@ -24,6 +24,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 WIDTH, HEIGHT = 400, 260
 MAX_POINTS = 400
 INK = "currentColor"
+_STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolOpacity": 1, "symbolSize": 200}
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 
 
@@ -38,9 +39,7 @@ def accuracy_against_speed(models: Sequence[Scored]) -> str:
     high = max(model.interval[1] for model in models)
     ordered = sorted(models, key=lambda model: model.accuracy)
     front = {model.name for model in unbeaten(models)}
-    heights = _apart([model.accuracy for model in ordered if model.name in front], gap=(high - low) * 0.07)
-    rest = iter(heights)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "model": model.first.model,
             "kind": model.first.kind,
@@ -48,7 +47,6 @@ def accuracy_against_speed(models: Sequence[Scored]) -> str:
             "accuracy": model.accuracy,
             "low": model.interval[0],
             "high": model.interval[1],
-            "label_height": next(rest) if model.name in front else None,
             # A name points inwards, so that it never leaves the chart.
             "inwards": "left" if model.first.reviews_per_second**2 > fastest * slowest else "right",
             "says": f"{model.name}: {percent(model.accuracy, 2)} at {rate(model.first.reviews_per_second)} reviews/s",
@@ -56,16 +54,19 @@ def accuracy_against_speed(models: Sequence[Scored]) -> str:
         for model in ordered
     ]
     room = max(2.0, (fastest / slowest) ** 0.15)
+    named = [model.name in front for model in ordered]
+    for row, height in zip(rows, label_heights(rows, named, gap=(high - low) * 0.08 or 0.01), strict=True):
+        row["label_height"] = height
     x = alt.X(
         "speed:Q",
         title="reviews per second, one machine",
         scale=alt.Scale(type="log", domain=[slowest / room, fastest * room]),
-        axis=alt.Axis(format="~s", grid=True, labelOverlap=True, values=_decades(slowest / room, fastest * room)),
+        axis=alt.Axis(format="~s", grid=True, labelOverlap=True, values=decades(slowest / room, fastest * room)),
     )
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False, nice=True), axis=_percent_axis())
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False, nice=True), axis=percent_axis())
     chart = alt.Chart({"values": rows})
     kinds = sorted({model.first.kind for model in models})
-    colour = _colour("kind", kinds, legend=len(kinds) > 1)
+    colour = _colour("kind", kinds, legend={} if len(kinds) > 1 else None)
     intervals = chart.mark_rule(strokeWidth=2).encode(
         x=x, y=alt.Y("low:Q", title="accuracy"), y2="high:Q", color=colour, description="says:N"
     )
@@ -79,7 +80,7 @@ def accuracy_against_speed(models: Sequence[Scored]) -> str:
         .encode(x=x, y=alt.Y("label_height:Q", title="accuracy"), text="model:N")
         for side in ("left", "right")
     ]
-    return _svg(alt.layer(intervals, points, *names).properties(width=WIDTH + 160, height=HEIGHT + 40))
+    return as_svg(alt.layer(intervals, points, *names).properties(width=WIDTH + 160, height=HEIGHT + 40))
 
 
 def unbeaten(models: Sequence[Scored]) -> list[Scored]:
@@ -111,12 +112,12 @@ def coverage(analyses: Sequence[ModelAnalysis]) -> str:
     ]
     base = alt.Chart({"values": rows}).encode(
         x=alt.X(
-            "coverage:Q", title="reviews judged, the surest first", axis=_percent_axis(), scale=alt.Scale(reverse=True)
+            "coverage:Q", title="reviews judged, the surest first", axis=percent_axis(), scale=alt.Scale(reverse=True)
         ),
-        y=alt.Y("accuracy:Q", title="accuracy on them", scale=alt.Scale(zero=False), axis=_percent_axis()),
-        color=_colour("model", models, legend=True),
+        y=alt.Y("accuracy:Q", title="accuracy on them", scale=alt.Scale(zero=False), axis=percent_axis()),
+        color=_colour("model", models, legend=_STROKES),
     )
-    return _svg(_lines(base, "model", models).properties(width=WIDTH, height=HEIGHT))
+    return as_svg(_lines(base, "model", models).properties(width=WIDTH, height=HEIGHT))
 
 
 def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
@@ -143,15 +144,15 @@ def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
             "slice:N",
             title=by,
             sort=[str(name) for name in names],
-            axis=alt.Axis(labelAngle=-30 if by == "length" else 0),
+            axis=alt.Axis(labelAngle=0 if by == "rating" else -30),
         ),
-        color=_colour("model", models, legend=True),
+        color=_colour("model", models, legend=_STROKES),
     )
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=_percent_axis())
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=percent_axis())
     bars = base.mark_rule(opacity=0.5).encode(
         y=alt.Y("low:Q", title="accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
     )
-    return _svg((bars + _lines(base.encode(y=y), "model", models)).properties(width=WIDTH, height=HEIGHT))
+    return as_svg((bars + _lines(base.encode(y=y), "model", models)).properties(width=WIDTH, height=HEIGHT))
 
 
 def link_speeds(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -163,9 +164,9 @@ def link_speeds(rows: Sequence[Mapping[str, Any]]) -> str:
     base = alt.Chart({"values": values}).encode(
         x=alt.X("link:N", title="link", sort=links, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("tokens_per_second:Q", title="tokens per second", axis=alt.Axis(format="~s", tickCount=5)),
-        color=_colour("exchange", ways, legend=True),
+        color=_colour("exchange", ways, legend=_STROKES),
     )
-    return _svg(_lines(base, "exchange", ways).properties(width=WIDTH, height=HEIGHT))
+    return as_svg(_lines(base, "exchange", ways).properties(width=WIDTH, height=HEIGHT))
 
 
 def by_level(rows: Sequence[Mapping[str, Any]], *, x: str, x_title: str, series: str, y_title: str) -> str:
@@ -174,10 +175,10 @@ def by_level(rows: Sequence[Mapping[str, Any]], *, x: str, x_title: str, series:
     names = list(dict.fromkeys(row[series] for row in rows))
     base = alt.Chart({"values": list(rows)}).encode(
         x=alt.X(f"{x}:N", title=x_title, sort=levels, axis=alt.Axis(labelAngle=-40, labelLimit=220)),
-        y=alt.Y("share:Q", title=y_title, scale=alt.Scale(zero=False), axis=_percent_axis()),
-        color=_colour(series, names, legend=True),
+        y=alt.Y("share:Q", title=y_title, scale=alt.Scale(zero=False), axis=percent_axis()),
+        color=_colour(series, names, legend=_STROKES),
     )
-    return _svg(_lines(base, series, names).properties(width=WIDTH + 160, height=HEIGHT))
+    return as_svg(_lines(base, series, names).properties(width=WIDTH + 160, height=HEIGHT))
 
 
 def _lines(base: alt.Chart, series: str, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
@@ -205,7 +206,7 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
             "value:Q",
             title=quantity,
             scale=alt.Scale(zero=False),
-            axis=_percent_axis() if quantity == "accuracy" else alt.Axis(format="~g", tickCount=6),
+            axis=percent_axis() if quantity == "accuracy" else alt.Axis(format="~g", tickCount=6),
         ),
     )
     dashes = alt.StrokeDash("part:N", scale=alt.Scale(domain=parts, range=[[1, 0], [6, 3]]), legend=None)
@@ -214,7 +215,7 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=dashes, color=colours)
     validation = base.transform_filter(alt.datum.part == "validation")
     points = validation.mark_point(filled=True, size=60, opacity=1, color=PALETTE[1])
-    return _svg(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT))
+    return as_svg(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT))
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
@@ -227,8 +228,8 @@ def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
         strokeDash=[2, 4], strokeWidth=1.5, color=INK, opacity=0.6
     )
     base = alt.Chart({"values": rows}).encode(
-        x=alt.X("confidence:Q", scale=span, title="confidence", axis=_percent_axis()),
-        y=alt.Y("accuracy:Q", scale=span, title="accuracy", axis=_percent_axis()),
+        x=alt.X("confidence:Q", scale=span, title="confidence", axis=percent_axis()),
+        y=alt.Y("accuracy:Q", scale=span, title="accuracy", axis=percent_axis()),
     )
     layers = (
         diagonal.encode(x=alt.X("v:Q", scale=span, title="confidence"), y=alt.Y("v:Q", scale=span, title="accuracy")),
@@ -237,7 +238,7 @@ def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
             size=alt.Size("reviews:Q", scale=alt.Scale(range=[15, 320], domainMin=0), legend=None)
         ),
     )
-    return _svg(alt.layer(*layers).properties(width=HEIGHT, height=HEIGHT))
+    return as_svg(alt.layer(*layers).properties(width=HEIGHT, height=HEIGHT))
 
 
 def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
@@ -246,7 +247,7 @@ def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
     schedules = sorted({row["schedule"] for row in table} - {"whole"})
     rows = [{**row, "megabytes": row["size_bytes"] / 1e6} for row in table if row["schedule"] != "whole"]
     rows += [{**whole, "schedule": schedule, "megabytes": whole["size_bytes"] / 1e6} for schedule in schedules]
-    x = alt.X("ratio:Q", title="share pruned", axis=_percent_axis())
+    x = alt.X("ratio:Q", title="share pruned", axis=percent_axis())
     colour = alt.Color(
         "schedule:N",
         scale=alt.Scale(domain=schedules, range=list(PALETTE[: len(schedules)])),
@@ -259,20 +260,20 @@ def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
         ("reviews_per_second", "reviews per second"),
         ("megabytes", "megabytes"),
     ):
-        axis = _percent_axis() if column == "accuracy" else alt.Axis(format="~s", tickCount=5)
+        axis = percent_axis() if column == "accuracy" else alt.Axis(format="~s", tickCount=5)
         y = alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=column != "accuracy"), axis=axis)
         layers = [base.mark_line(strokeWidth=2).encode(y=y), base.mark_point(filled=True, size=40).encode(y=y)]
         if column == "accuracy":
             layers.append(base.mark_rule().encode(y=alt.Y("lowest:Q", title=title), y2="highest:Q"))
         panels.append(alt.layer(*layers).properties(width=WIDTH - 140, height=HEIGHT - 40))
-    return _svg(alt.hconcat(*panels))
+    return as_svg(alt.hconcat(*panels))
 
 
 def data_charts(report: QualityReport) -> dict[str, str]:
     """Draw what the counts of a quality report do not show, by name: lengths, and ratings if known."""
     drawn = charts(report)
     return {
-        name: _svg(drawn[name].properties(width=WIDTH, height=HEIGHT))
+        name: as_svg(drawn[name].properties(width=WIDTH, height=HEIGHT))
         for name in ("lengths", "ratings")
         if name in drawn
     }
@@ -284,18 +285,43 @@ def _thinned(events: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]
     return [*events[: -1 : max(1, stride)], *events[-1:]]
 
 
-def _percent_axis() -> alt.Axis:
+def percent_axis() -> alt.Axis:
+    """Return an axis of shares that is read in percent."""
     return alt.Axis(labelExpr="format(100 * datum.value, '~g') + '\u00a0%'", tickCount=5, labelOverlap=True)
 
 
-def _colour(field: str, names: Sequence[str], *, legend: bool) -> alt.Color:
+def _colour(field: str, names: Sequence[str], *, legend: Mapping[str, Any] | None) -> alt.Color:
     """A name keeps its colour from chart to chart as long as the order of names does."""
     scale = alt.Scale(domain=list(names), range=[PALETTE[index % len(PALETTE)] for index in range(len(names))])
-    shown = alt.Legend(title=None, orient="top", columns=4, labelLimit=220) if legend else None
+    shown = None
+    if legend is not None:
+        # Browsers set names wider than they were measured here; the padding is room for that.
+        shown = alt.Legend(title=None, orient="top", columns=4, labelLimit=220, columnPadding=24, **legend)
     return alt.Color(f"{field}:N", scale=scale, legend=shown)
 
 
-def _apart(values: Sequence[float], *, gap: float) -> list[float]:
+def label_heights(rows: Sequence[Mapping[str, Any]], named: Sequence[bool], *, gap: float) -> list[float | None]:
+    """Heights for the names of some points, each as near to its own as other points and names leave room for."""
+    span = max(0.3, math.log10(max(row["speed"] for row in rows) / min(row["speed"] for row in rows)))
+    # The points lie within about 400 pixels.
+    across = [math.log10(row["speed"]) / span * 400 for row in rows]
+    taken = [(x - 8, x + 8, row["accuracy"]) for x, row in zip(across, rows, strict=True)]
+    found: list[float | None] = []
+    for row, x, is_named in zip(rows, across, named, strict=True):
+        if not is_named:
+            found.append(None)
+            continue
+        length = 9 * len(row["model"])
+        left, right = (x - 9 - length, x - 9) if row["inwards"] == "left" else (x + 9, x + 9 + length)
+        near = [y for start, end, y in taken if start < right and left < end]
+        steps = (row["accuracy"] + gap * sign * step / 2 for step in range(2 * len(rows) + 2) for sign in (1, -1))
+        height = next((y for y in steps if all(abs(y - other) >= gap for other in near)), row["accuracy"])
+        taken.append((left, right, height))
+        found.append(height)
+    return found
+
+
+def apart(values: Sequence[float], *, gap: float) -> list[float]:
     """Rising values, moved up where they are nearer than `gap`, so that names do not cover each other."""
     placed: list[float] = []
     for value in values:
@@ -303,14 +329,15 @@ def _apart(values: Sequence[float], *, gap: float) -> list[float]:
     return placed
 
 
-def _decades(low: float, high: float) -> list[float]:
+def decades(low: float, high: float) -> list[float]:
     """Powers of ten between two positive numbers, and 2 and 5 times them unless the range is wide."""
     steps = (1, 2, 5) if high / low < 300 else (1,)
     ticks = [step * 10.0**power for power in range(-3, 10) for step in steps]
     return [tick for tick in ticks if low <= tick <= high]
 
 
-def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart) -> str:
+def as_svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart) -> str:
+    """Return a chart as SVG that takes its ink from the page; what its points say is kept as data-says."""
     styled = (
         chart.properties(background="transparent")
         .configure(font="system-ui, sans-serif")

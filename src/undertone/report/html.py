@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import jinja2
@@ -21,7 +22,7 @@ def render(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"spans": spans, "kind": lambda block: type(block).__name__}
+    environment.filters |= {"spans": spans, "kind": lambda block: type(block).__name__, "is_wide": _is_wide}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
@@ -30,3 +31,9 @@ def render(document: Document) -> str:
         script_digest=Markup(f"sha256-{digest}"),
         document=document,
     )
+
+
+def _is_wide(svg: str) -> bool:
+    """Whether a chart shrunk to a phone's width could not be read."""
+    width = re.search(r'width="([\d.]+)"', svg)
+    return width is not None and float(width[1]) > 700

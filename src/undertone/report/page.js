@@ -39,13 +39,18 @@
   document.addEventListener("pointerout", (event) => { if (markOf(event)) hide(); });
   document.addEventListener("click", (event) => { const mark = markOf(event); if (mark) show(mark); });
 
+  const UNITS = { kB: 1e3, MB: 1e6, s: 1, min: 60, h: 3600 };
   const value = (row, column) => {
-    const text = row.cells[column].textContent.trim();
-    const number = parseFloat(text.replace(/[,\s]/g, "").replace("−", "-"));
-    return Number.isNaN(number) ? text : number;
+    const cell = row.cells[column];
+    const text = cell.textContent.trim();
+    if (!cell.classList.contains("number")) return text;
+    const plain = text.replaceAll(",", "").replace("−", "-").replace(/^<\s*/, "");
+    const parts = [...plain.matchAll(/([\d.]+)\s(kB|MB|min|s|h)\b/g)];
+    const number = parts.length ? parts.reduce((sum, [, n, unit]) => sum + n * UNITS[unit], 0) : parseFloat(plain);
+    return Number.isNaN(number) ? -Infinity : number; // a dash comes last where numbers fall
   };
   const compare = (a, b) =>
-    typeof a === typeof b ? (typeof a === "number" ? a - b : a.localeCompare(b)) : typeof a === "number" ? -1 : 1;
+    typeof a === "number" ? (a === b ? 0 : a - b) : a.localeCompare(b, "en", { numeric: true });
   for (const table of document.querySelectorAll("table:not(.shaded)")) {
     const body = table.tBodies[0];
     if (!body || body.rows.length < 3) continue;

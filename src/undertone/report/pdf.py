@@ -1,6 +1,7 @@
 """A document as a PDF: paper.typ sets it, Typst makes the file."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def _said(text: str) -> list[dict[str, str]]:
 
 def _longest(table: Table, column: int) -> int:
     """How much of the page's width a column of text wants, in characters within reason."""
-    return max(6, min(60, max((len(row[column]) for row in table.rows), default=0)))
+    return min(60, max((len(row[column]) for row in table.rows), default=0))
 
 
 def _block(block: object) -> dict[str, Any]:
@@ -50,12 +51,21 @@ def _block(block: object) -> dict[str, Any]:
                 "caption": _said(block.caption),
                 "names": [column.name for column in block.columns],
                 "numbers": [column.is_number for column in block.columns],
-                "weights": [_longest(block, i) for i in range(len(block.columns))],
+                "longest": [_longest(block, i) for i in range(len(block.columns))],
+                "shares": block.shares,
                 "rows": [[_said(cell) for cell in row] for row in block.rows],
             }
         case Figure():
             svg = block.svg.replace("currentColor", INK)
-            return {"kind": "figure", "svg": svg, "alt": block.label, "caption": _said(block.caption)}
+            width = re.search(r'width="([\d.]+)"', svg)
+            assert width is not None, "charts have a width"
+            return {
+                "kind": "figure",
+                "svg": svg,
+                "width": float(width[1]),
+                "alt": block.label,
+                "caption": _said(block.caption),
+            }
         case Row():
             return {"kind": "row", "blocks": [_block(part) for part in block.blocks]}
         case Code():

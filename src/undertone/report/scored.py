@@ -72,14 +72,14 @@ class Group:
 
 
 def groups(results: Iterable[tuple[Run, Result]]) -> list[Group]:
-    """Put results together; the group of most reviews on a test split comes first, for the headline is of it."""
-    by_key: dict[tuple[str, str], dict[str, list[tuple[str, Result]]]] = {}
+    """Put results on the same reviews together; that of most reviews on a test split leads the report."""
+    by_key: dict[tuple[str, str, str], dict[str, list[tuple[str, Result]]]] = {}
     for run, result in results:
-        entries = by_key.setdefault((result.data, result.split), {})
+        entries = by_key.setdefault((result.data, result.split, result.data_digest), {})
         entries.setdefault(_identity(run, result), []).append((run.name, result))
     found = [
         Group(data, split, _num_reviews(entries.values()), tuple(sorted(map(_scored, entries.values()), key=_order)))
-        for (data, split), entries in by_key.items()
+        for (data, split, _), entries in by_key.items()
     ]
     return sorted(found, key=lambda group: (group.split != "test", -group.n, group.data, group.split))
 

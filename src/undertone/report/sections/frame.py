@@ -37,6 +37,9 @@ def abstract(evidence: Evidence, groups: Sequence[Group]) -> tuple[str, ...]:
     found = [
         f"{len(group.scored)} models were scored on the {group.split} split of {group.data}, {group.n:,} reviews, "
         f"each once. The most accurate is {_told(group.best)}."
+        if len(group.scored) > 1
+        else f"One model was scored on the {group.split} split of {group.data}, {group.n:,} reviews: "
+        f"{_told(group.best)}."
     ]
     if group.fastest != group.best:
         fastest = group.fastest

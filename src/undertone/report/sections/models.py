@@ -170,7 +170,7 @@ def training(evidence: Evidence) -> Section:
         if result.train_seconds is not None
     ]
     if cost:
-        heads = columns("Model", "Run", "#Seconds of training", "#Seed")
+        heads = columns("Model", "Run", "#Training", "#Seed")
         blocks.append(
             Table("What training took, that of the models it starts from or adds up included", heads, tuple(cost))
         )

@@ -1,6 +1,6 @@
 """Robustness: edited reviews, sentences that test one ability each, and spoilt reviews."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from undertone.evaluate.robustness.results import ModelRobustness, Proportion
 from undertone.report import figures
@@ -53,12 +53,7 @@ def _behaviour(run: Run, models: Sequence[ModelRobustness], names: Sequence[str]
         return
     rows = []
     for capability in tested[0].capabilities:
-        found = [
-            next((c.failed for c in model.behaviour.capabilities if c.name == capability.name), None)
-            if model.behaviour is not None
-            else None
-            for model in models
-        ]
+        found = [_failed(model, capability.name) for model in models]
         rows.append((f"{capability.name} ({capability.kind}, n = {capability.failed.n})", *_cells(found)))
     yield _table(
         f"{run.name}: share of our sentences that a model fails, % (in the way of Ribeiro et al. 2020)", names, rows
@@ -96,15 +91,21 @@ def _perturbed(run: Run, models: Sequence[ModelRobustness]) -> Iterable[Block]:
         f"{run.name}: accuracy on {n:,} reviews of {perturbed.data} as they are and spoilt.",
     )
     levels = list(dict.fromkeys(str(row["change"]) for row in rows))
-    by_model: Callable[[ModelRobustness, str], Proportion | None] = lambda model, change: next(  # noqa: E731
-        (level.accuracy for level in (model.perturbed.levels if model.perturbed else ()) if level.change == change),
-        None,
-    )
     yield _table(
         f"{run.name}: accuracy on spoilt reviews, %",
         [model.model for model in models],
-        [(change, *_cells([by_model(model, change) for model in models])) for change in levels],
+        [(change, *_cells([_level(model, change) for model in models])) for change in levels],
     )
+
+
+def _level(model: ModelRobustness, change: str) -> Proportion | None:
+    levels = () if model.perturbed is None else model.perturbed.levels
+    return next((level.accuracy for level in levels if level.change == change), None)
+
+
+def _failed(model: ModelRobustness, capability: str) -> Proportion | None:
+    capabilities = () if model.behaviour is None else model.behaviour.capabilities
+    return next((one.failed for one in capabilities if one.name == capability), None)
 
 
 def _cells(found: Iterable[Proportion | None]) -> list[str]:
