@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from undertone.evaluate.analysis import Coverage, ModelAnalysis, Slice
-from undertone.report import figures
+from undertone.report import figures, speed_chart
 from undertone.report.scored import Scored
 
 EPOCHS = [
@@ -101,16 +101,16 @@ def test_a_long_log_is_thinned_to_what_can_be_seen():
 def test_unbeaten_models_are_those_that_none_beats_in_both(scored):
     best, middle, fast = scored("best", 0.9, 1e2), scored("middle", 0.8, 1e3), scored("fast", 0.7, 1e4)
     slower, worse = scored("slower", 0.8, 5e2), scored("worse", 0.6, 1e4)
-    assert figures.unbeaten([slower, best, middle, worse, fast]) == [best, middle, fast]
+    assert speed_chart.unbeaten([slower, best, middle, worse, fast]) == [best, middle, fast]
 
 
 def test_models_that_tie_are_both_unbeaten(scored):
-    assert len(figures.unbeaten([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])) == 2
+    assert len(speed_chart.unbeaten([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])) == 2
 
 
 def test_unbeaten_models_are_named_beside_their_points_and_all_say_theirs(scored):
     models = [scored("bow", 0.8, 1e5), scored("lstm <b>", 0.9, 1e3), scored("beaten", 0.7, 1e2)]
-    svg = figures.accuracy_against_speed(models)
+    svg = speed_chart.accuracy_against_speed(models)
     assert {"bow", "lstm <b>"} <= set(texts(svg))
     assert "beaten" not in texts(svg)
     assert "beaten (run): 70.00\u00a0% at 100 reviews/s" in says(svg)
@@ -119,14 +119,14 @@ def test_unbeaten_models_are_named_beside_their_points_and_all_say_theirs(scored
 def test_a_name_stands_at_the_height_of_its_point_where_nothing_is_in_its_way(scored):
     models = [scored("a", 0.9, 1e2), scored("b", 0.8, 1e5)]
     rows = [{"model": m.first.model, "accuracy": m.accuracy, "speed": m.first.reviews_per_second} for m in models]
-    heights = figures.label_heights(
+    heights = speed_chart.label_heights(
         [{**row, "inwards": side} for row, side in zip(rows, ("right", "left"), strict=True)], [True, True], gap=0.01
     )
     assert heights == [0.9, 0.8]
 
 
 def test_models_with_the_same_figures_are_drawn_too(scored):
-    svg = figures.accuracy_against_speed([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])
+    svg = speed_chart.accuracy_against_speed([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])
     heights = {
         element.get("transform").split(",")[1]
         for element in ET.fromstring(svg).iter(f"{SVG}text")

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from undertone.report.figures import HEIGHT, INK, PALETTE, SHAPES, WIDTH, apart, as_svg, decades, percent_axis
+from undertone.report.style import HEIGHT, INK, PALETTE, SHAPES, WIDTH, apart, as_svg, decades, percent_axis
 
 
 def accuracy_against_latency(points: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from undertone.report.document import Block, Figure, Heading, Missing, Paragraph
 from undertone.report.evidence import Evidence, Run
 from undertone.report.numbers import bare_percent, dash, duration, excerpt, interval, percent, points, rate, size
 from undertone.report.scored import Group, Scored
+from undertone.report.speed_chart import accuracy_against_speed
 
 NUM_MISTAKES = 10
 MAX_LINES = 4
@@ -79,7 +80,7 @@ def _results(group: Group) -> list[Block]:
         names = ", ".join(scored.name for scored in group.scored)
         found.append(
             Figure(
-                figures.accuracy_against_speed(group.scored),
+                accuracy_against_speed(group.scored),
                 f"Accuracy against reviews per second of {names}; the tables above hold the figures",
                 f"Accuracy against speed on {group.data}, {group.split}. Bars are 95 % intervals; up and to the "
                 "right is better. Named are those that no other model beats in both; point at the others for their "
