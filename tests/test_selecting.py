@@ -141,9 +141,7 @@ def test_unlabelled_texts_that_repeat_a_judge_are_not_read(read, tmp_path):
     pool = pool_of(recipe)
     assert pool.splits.unlabelled.num_rows >= len(pool.labels)
     for fold in (1, 2, 3):
-        unlabelled = {
-            text.lower() for text in fold_splits(pool, recipe.data, fold, 0).unlabelled["text"].to_pylist()
-        }
+        unlabelled = {text.lower() for text in fold_splits(pool, recipe.data, fold, 0).unlabelled["text"].to_pylist()}
         judges = {text.lower() for text in pool.table.filter(pool.fold == fold)["text"].to_pylist()}
         assert unlabelled and not unlabelled & judges
 
