@@ -4,7 +4,8 @@ from undertone.report.document import Document
 from undertone.report.evidence import Evidence
 from undertone.report.scored import groups
 from undertone.report.sections import frame
-from undertone.report.sections.evaluation import error_analysis, evaluation
+from undertone.report.sections.errors import error_analysis
+from undertone.report.sections.evaluation import evaluation
 from undertone.report.sections.models import data, method, related_work, training
 from undertone.report.sections.robustness import robustness
 from undertone.report.sections.studies import cleaning, compression, distributed

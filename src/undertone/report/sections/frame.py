@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from undertone.report.document import Block, Code, Heading, Missing, Paragraph, Section, Table, Tile, columns
 from undertone.report.evidence import Evidence
-from undertone.report.numbers import duration, interval, percent, rate, size
+from undertone.report.numbers import dash, duration, interval, percent, rate, size
 from undertone.report.scored import Group, Scored
-from undertone.report.sections.evaluation import measured_where
 
 
 def title(group: Group) -> str:
@@ -95,7 +94,7 @@ def limits(evidence: Evidence, groups: Sequence[Group]) -> Section:
 
 def reproduce(evidence: Evidence) -> Section:
     """Code, machine, settings."""
-    blocks: list[Block] = [measured_where(evidence)]
+    blocks: list[Block] = [_measured_where(evidence)]
     whole = [run for run in evidence.runs if run.recipe is not None]
     if len(evidence.runs) > 1:
         blocks.append(_recipes(evidence))
@@ -123,3 +122,39 @@ def _recipes(evidence: Evidence) -> Table:
         ]
     caption = "How each run is made again; every setting stands in its results.json under recipe"
     return Table(caption, columns("Run", "Command", "Models"), tuple(rows))
+
+
+def _measured_where(evidence: Evidence) -> Table:
+    """With which code and machine each figure was made."""
+    rows = tuple(
+        (
+            result.model,
+            run.name,
+            f"{result.data}, {result.split}",
+            dash(result.seed),
+            f"`{result.commit[:12]}{'-dirty' if result.commit.endswith('-dirty') else ''}`",
+            result.hardware.cpu,
+            str(result.hardware.cores),
+            f"{result.hardware.cores_used:.1f}",
+            dash(result.hardware.gpu),
+            f"`{result.data_digest[:8]}`",
+            f"`{result.model_digest[:8]}`" if result.model_digest else "–",
+        )
+        for run, result in evidence.results
+    )
+    heads = columns(
+        *(
+            "Model",
+            "Run",
+            "Data, split",
+            "#Seed",
+            "Code",
+            "Processor",
+            "#Cores",
+            "#Cores busy",
+            "GPU",
+            "Reviews",
+            "Bundle",
+        )
+    )
+    return Table("What was measured where", heads, rows)
