@@ -246,7 +246,7 @@ def test_what_was_left_out_makes_no_other_split(undertone_command, tmp_path, toy
         (("toy", "--perturb", "imdv"), "did you mean imdb?"),
         (("toy", "toy"), "toy: a second model called toy"),
         (("gone",), "model gone is unknown"),
-        (("toy", "--out", "other.json"), "other.json: not a robustness file"),
+        (("toy", "--out", "other.json"), "other.json: holds no robustness"),
         (("toy", "--data", "gone.csv"), "gone.csv: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
