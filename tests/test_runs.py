@@ -319,3 +319,9 @@ def test_what_a_report_shows_may_change_when_a_run_goes_on(write_recipe, tmp_pat
     path = write_recipe(BOW + '[report]\nerrors = "bow"\n')
     runs.run(read_recipe(path), tmp_path / "run", resume=True, console=QUIET)
     assert (tmp_path / "run" / "errors.json").exists()
+
+
+def test_what_comes_from_a_model_fitted_on_validation_is_not_calibrated_there(write_recipe, tmp_path):
+    small = '[models.small]\nfrom = "bow"\ncalibrate = "temperature"\n[models.small.quantize]\n'
+    with pytest.raises(SettingsError, match="bow was fitted on validation too; set refit = false there"):
+        runs.run(read_recipe(write_recipe(BOW + small)), tmp_path / "run", resume=False, console=QUIET)

@@ -42,6 +42,10 @@ def make(entry: ModelRecipe, splits: Splits, run: "Run", *, find: Callable[[str]
     made = _make(entry, splits, run, find)
     if entry.calibrate is None:
         return made
+    from undertone.train.fit import saw_validation
+
+    if saw_validation(made.model.settings):  # its source was: the recipe's own settings are looked at when it is read
+        raise SettingsError(f"calibrate: {entry.source} was fitted on validation too; set refit = false there")
     probabilities = made.model.predict_proba(splits.validation["text"].to_pylist())
     calibration = fit_calibration(entry.calibrate, splits.validation["label"].to_pylist(), probabilities)
     return replace(made, calibration=calibration)
