@@ -1,6 +1,7 @@
 """What the verbs share: the command itself, options that mean the same everywhere, and where progress goes."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,15 @@ def options(
 def progress_console() -> Console:
     """Progress and remarks go to stderr, so that stdout holds nothing but results; of many ranks the first one's."""
     return Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Yield what is typed or piped in, a line at a time, as soon as it is there."""
+    if sys.stdin.isatty():
+        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
+    for line in sys.stdin:
+        yield line.rstrip("\r\n")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Verbs that judge models: evaluate, report."""
+"""Verbs that judge models: evaluate, calibrate, report."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,9 +14,6 @@ from undertone.cli.base import (
     progress_console,
 )
 from undertone.cli.reviews import reviews_for
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command(epilog="Example:  undertone evaluate bow runs/plan/models/lstm --data imdb --out results.json")
@@ -102,13 +99,15 @@ def calibrate(
 
 @app.command(epilog="Example:  undertone report runs/quick --out runs/quick/page")
 def report(
-    results: Annotated[Path, typer.Argument(help="A run's folder or a results.json.", readable=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html.")],
+    results: Annotated[
+        Path, typer.Argument(help="A run's folder, a folder of such, or a results.json.", readable=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html and report.pdf.")],
     excerpt_characters: Annotated[
         int, typer.Option(min=0, help="Length of the excerpts of wrongly judged reviews; 0 leaves them out.")
     ] = 300,
 ) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write a self-contained HTML page, and a PDF of it, about a run or a folder of runs."""
     from undertone.report import write_report
 
     page = write_report(results, out / "report.html", excerpt_characters=excerpt_characters)

@@ -1,15 +1,13 @@
 """Verbs that say why: explain a verdict, list what goes wrong."""
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from undertone.cli.base import JsonOption, ModelOption, SetOption, app, progress_console
+from undertone.cli.base import JsonOption, ModelOption, SetOption, app, lines_of_stdin, progress_console
 from undertone.cli.reviews import reviews_for
 from undertone.errors import DataError, SettingsError
 
@@ -44,7 +42,7 @@ def explain(
     predictor = load(model)
     console = Console()
     num_texts, on_page = 0, list["Explanation"]()
-    for explanation in explanations(predictor, _texts(texts), method=method, label=label):
+    for explanation in explanations(predictor, texts or lines_of_stdin(), method=method, label=label):
         if as_json:
             typer.echo(json.dumps(explanation.as_json(), ensure_ascii=False))
         else:
@@ -59,17 +57,6 @@ def explain(
     if html is not None:
         write_html(html, on_page, model=Path(model).name, top=listed)
         progress_console().print(f"page: {html}", highlight=False, soft_wrap=True)
-
-
-def _texts(texts: list[str] | None) -> Iterator[str]:
-    if texts:
-        yield from texts
-        return
-    if sys.stdin.isatty():
-        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
-    for line in sys.stdin:
-        yield line.rstrip("\r\n")
 
 
 @app.command(epilog="Example:  undertone errors bow --data imdb --out errors.json")

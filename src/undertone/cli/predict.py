@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from undertone.cli.base import (
     JsonOption,
     ModelOption,
     app,
+    lines_of_stdin,
     progress_console,
 )
 from undertone.errors import DataError, SettingsError
@@ -78,12 +78,9 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
     if texts:
         _print_predictions(predictor, texts, as_json=as_json)
         return
-    if sys.stdin.isatty():
-        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
     line = None
-    for line in sys.stdin:
-        _print_predictions(predictor, [line.rstrip("\r\n")], as_json=as_json)
+    for line in lines_of_stdin():
+        _print_predictions(predictor, [line], as_json=as_json)
     if line is None:
         raise DataError("no texts: give some as arguments, as lines on stdin, or in a file by --input")
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from undertone.errors import DataError
 from undertone.evaluate.analysis import ModelAnalysis
 from undertone.evaluate.mistakes import Errors
+from undertone.evaluate.noise import surest_mistakes
 from undertone.evaluate.results import Result
 from undertone.report import figures
 from undertone.report.document import Block, Figure, Heading, Missing, Paragraph, Row, Section, Table, columns
@@ -104,8 +105,8 @@ def _mistaken(errors: Errors) -> list[Block]:
 def _mistakes(run: Run, model: str, file: object, excerpt_characters: int) -> Table:
     table, probabilities, result = _judged(run, model, file)
     labels = table["label"].to_numpy()
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:NUM_MISTAKES]
+    wrong = surest_mistakes(labels, probabilities)
+    surest = wrong[:NUM_MISTAKES]
     texts = table["text"].take(surest).to_pylist()
     rows = tuple(
         (
