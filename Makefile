@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-EXTRAS := train,transformer,report,explain,onnx,track,demo,dev
+EXTRAS := train,transformer,report,explain,onnx,serve,remote,cluster,hub,mlflow,track,demo,docs,dev
 
 .PHONY: setup demo report test check bench clean
 
