@@ -68,6 +68,7 @@ VERBS = [
     "robustness",
     "explain",
     "errors",
+    "serve",
     "export",
     "report",
     "data list",
@@ -362,6 +363,7 @@ PREDICT = ("predict", "-m", "toy")
 EVALUATE = ("evaluate", "toy", "-d")
 SCORE = (*PREDICT, "-o", "new/out.csv", "-i")
 LAUNCH = ("launch", "toy.toml", "--out", "run")
+SERVE = ("serve", "--port", "0", "-m", "toy")
 
 
 @pytest.mark.parametrize(
@@ -375,7 +377,7 @@ LAUNCH = ("launch", "toy.toml", "--out", "run")
         ((*PREDICT, "-i", "reviews.csv", "-o", "reviews.csv/out.csv"), "reviews.csv/out.csv: cannot be written"),
         ((*PREDICT, "-i", "reviews.csv", "-o", "/proc/out.csv"), "/proc/out.csv: cannot be written"),
         ((*SCORE, "missing.csv"), "missing.csv: no such file"),
-        ((*SCORE, "folder"), "folder: not a known kind of file"),
+        ((*SCORE, "folder"), "folder: a folder without any review file; those end in .csv"),
         ((*SCORE, "empty.csv"), "empty.csv: the file is empty"),
         ((*SCORE, "header.csv"), "header.csv: has no rows to score"),
         ((*SCORE, "binary.csv"), "binary.csv: this is a binary or UTF-16 file"),
@@ -458,6 +460,13 @@ LAUNCH = ("launch", "toy.toml", "--out", "run")
         ((*LAUNCH, "--slurm", "--sbatch", "partition=gpu"), "--sbatch partition=gpu: write it as sbatch takes it"),
         ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
         ((*LAUNCH, "--cpu"), "--cpu has no effect without --slurm"),
+        ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: others may reach this address: give --api-key-file FILE or U"),
+        ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "missing.txt"), "missing.txt: no file of keys"),
+        ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "empty.csv"), "empty.csv: holds no key; write one a line"),
+        (("serve", "--port", "70000"), "--port 70000: give 0 … 65535"),
+        ((*SERVE, "--set", "max_text=3"), "--set: max_text is unknown; did you mean max_texts?"),
+        ((*SERVE, "-m", "toy"), "--model: two models are called"),
+        ((*SERVE, "-m", "bwo"), "model bwo is unknown; did you mean bow?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 # isort: off
 # The order in which --help lists the verbs.
-from undertone.cli import predict, train, distributed, compress, choose, evaluate, robustness, explain, data  # noqa: F401
+from undertone.cli import predict, train, distributed, compress, choose, evaluate, robustness, explain, serve, data  # noqa: F401
 
 # isort: on
 from undertone.cli.base import app

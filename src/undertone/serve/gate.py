@@ -1,0 +1,171 @@
+"""What every request passes first: its number, key, body and place in the work; and what every answer carries.
+
+An ASGI application around another one, in front of all its routing, since turning a request away has to be cheap.
+"""
+
+import asyncio
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from undertone.serve.log import Log
+from undertone.serve.metrics import Metrics
+from undertone.serve.problem import Problem, overloaded
+from undertone.serve.settings import ServeSettings
+
+BODY = "undertone.body"
+"""Where the gate leaves the body that it has read, in the scope."""
+
+NOTE = "undertone.note"
+"""Where the application leaves what the log should tell of a request, in the scope: a dict."""
+
+PREDICT = "/v1/predict"
+KEY_NEEDED = ("/v1/", "/metrics")
+"""How the paths begin that ask for a key, if the service has any."""
+
+_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+_KNOWN_PATHS = (*_OPEN_PATHS, PREDICT, "/v1/models", "/v1/limits", "/metrics")
+
+_CONTENT_SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _CONTENT_SECURITY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_TOO_MANY = "too many requests at once; try again in a second"
+_REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
+
+
+class Gate:
+    """Wraps the application; without `keys` it asks for none."""
+
+    def __init__(
+        self, app: ASGIApp, *, settings: ServeSettings, keys: Sequence[str], metrics: Metrics, log: Log
+    ) -> None:
+        self._app, self._settings, self._metrics, self._log = app, settings, metrics, log
+        self.keys = keys
+        self._open = self._in_work = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, whatever happens."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(8).encode()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
+            try:
+                await send(message)
+            except RuntimeError as error:  # uvloop's way to say that the client has gone
+                if "closed" not in str(error):
+                    raise
+
+        note: dict[str, Any] = {}
+        scope[NOTE] = note
+        try:
+            self._check_key(scope["path"], headers)
+            if scope["path"] == PREDICT and scope["method"] == "POST":
+                await self._take_in(scope, headers, receive, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except Problem as problem:
+            await send_problem(problem, send_with_headers)
+        except Exception as error:
+            self._log.crash(error, id=request_id.decode())
+            if not status:
+                await send_problem(
+                    Problem(500, "internal", "an error of the service; its log tells"), send_with_headers
+                )
+        seconds = time.perf_counter() - started
+        path = scope["path"] if scope["path"] in _KNOWN_PATHS or scope["path"].startswith("/page/") else "other"
+        self._metrics.answered(path, status, seconds)
+        told = {"id": request_id.decode(), "method": scope["method"], "path": scope["path"]}
+        self._log.request(status, {**told, "ms": round(1000 * seconds, 3), **note})
+
+    def _check_key(self, path: str, headers: dict[bytes, bytes]) -> None:
+        if not self.keys or not path.startswith(KEY_NEEDED):
+            return
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        # All keys are compared, so that the time does not tell which one comes near.
+        right = [hmac.compare_digest(given.strip(), key.encode()) for key in self.keys]
+        if scheme.lower() != b"bearer" or not any(right):
+            message = "send the service's key as Authorization: Bearer KEY"
+            raise Problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+
+    async def _take_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """Read the body and pass it on, within the limits."""
+        if self._open >= self._settings.max_open_requests or self._in_work >= self._settings.max_requests:
+            raise overloaded(_TOO_MANY)
+        self._open += 1
+        try:
+            scope[BODY] = await self._body(headers, receive)
+            if self._in_work >= self._settings.max_requests:
+                raise overloaded(_TOO_MANY)
+            self._in_work += 1
+            self._metrics.requests_in_work.set(self._in_work)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._in_work -= 1
+                self._metrics.requests_in_work.set(self._in_work)
+        finally:
+            self._open -= 1
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        # A page of another origin can send other types without asking first.
+        if media_type != b"application/json":
+            raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._settings.max_body_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                return await self._whole_body(receive)
+        except TimeoutError:
+            message = f"the body did not arrive within {self._settings.body_seconds:g} s"
+            raise Problem(408, "too_slow", message, {"Connection": "close"}) from None
+
+    async def _whole_body(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > self._settings.max_body_bytes:
+                raise self._too_large()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "cut_off", "the connection was closed before the whole body had arrived")
+        return body
+
+    def _too_large(self) -> Problem:
+        message = f"the body is over {self._settings.max_body_bytes:,} bytes; send fewer texts at once"
+        return Problem(413, "body_too_large", message, {"Connection": "close"})
+
+
+async def send_problem(problem: Problem, send: Send) -> None:
+    """Write a problem as the answer."""
+    body = problem.body
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,25 @@
+"""Why a request is not answered as it asked: a status, a code for programs and a sentence for people."""
+
+import json
+from collections.abc import Mapping
+
+
+class Problem(Exception):  # noqa: N818  # what HTTP calls it
+    """Ends a request; the gate or the application writes it as `{"error": {"code": …, "message": …}}`."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> bytes:
+        """Return the JSON that tells it."""
+        return json.dumps({"error": {"code": self.code, "message": self.message}}, ensure_ascii=False).encode()
+
+
+def overloaded(message: str) -> Problem:
+    """Return the problem of a request that would have to wait too long."""
+    return Problem(503, "overloaded", message, {"Retry-After": "1"})
