@@ -7,18 +7,24 @@ undertone.load("bow").predict(["A film I would watch again."])   # ["positive"]
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "__version__", "load"]
+__all__ = ["Classifier", "Predictor", "__version__", "load", "push_to_hub"]
 
 if TYPE_CHECKING:
+    from undertone.classifier import Classifier
     from undertone.predictor import Predictor, load
+    from undertone.publishing import push_to_hub
+
+_HOMES = {
+    "Classifier": "undertone.classifier",
+    "Predictor": "undertone.predictor",
+    "load": "undertone.predictor",
+    "push_to_hub": "undertone.publishing",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name in (
-        "Predictor",
-        "load",
-    ):  # so that importing the package, or one of its stages, imports nothing else
-        from undertone import predictor
+    if name in _HOMES:  # so that importing the package, or one of its stages, imports nothing else
+        from importlib import import_module
 
-        return getattr(predictor, name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'undertone' has no attribute {name!r}")

@@ -1,13 +1,13 @@
 """The one inference path: a bundle's name or folder in, labels and probabilities of texts out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from undertone.bundle import Bundle, load_bundle
-from undertone.errors import BundleError, DataError, SettingsError
+from undertone.errors import BundleError, SettingsError
 from undertone.models.base import Float32Array
 from undertone.settings import unknown_name
+from undertone.texts import Values, as_texts
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_MODEL = "bow"
@@ -35,17 +35,15 @@ class Predictor:
         """Which way its probabilities are corrected, None if they are the model's own."""
         return None if self._calibration is None else self._calibration.method
 
-    def predict_proba(self, texts: Sequence[str]) -> Float32Array:
-        """Return the probability of each label, float32 [N, C]; DataError if an element is not a str."""
-        if isinstance(texts, str):
-            raise DataError("texts is a single str; give a list of them: predict([text])")
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise DataError(f"texts[{i}] is {type(text).__name__}, not str; drop it or convert it")
-        probabilities = self.model.predict_proba(texts)
+    def predict_proba(self, texts: Values) -> Float32Array:
+        """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.
+
+        Texts come as a list or as any container that `as_texts` knows: pandas, polars, Arrow, numpy, datasets.
+        """
+        probabilities = self.model.predict_proba(as_texts(texts))
         return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
-    def predict(self, texts: Sequence[str]) -> list[str | None]:
+    def predict(self, texts: Values) -> list[str | None]:
         """Return the name of the most probable label of each text, None where it abstains."""
         return self.verdicts(self.predict_proba(texts))
 
@@ -58,6 +56,7 @@ class Predictor:
 def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Predictor:
     """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none.
 
+    hf://OWNER/NAME and hf://OWNER/NAME@REVISION name a model on the Hugging Face Hub (extra `hub`).
     With `abstain_below`, a probability, it abstains from verdicts that it is less sure of; SettingsError if it is
     not within 0 … 1.
     """
@@ -67,9 +66,13 @@ def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Pr
 
 
 def model_folder(model: str | Path) -> Path:
-    """Return the folder of a shipped model or of a bundle; BundleError if there is none."""
+    """Return the folder of a shipped model, of a bundle or of hf://OWNER/NAME; BundleError if there is none."""
     if model in shipped_models():
         return SHIPPED / str(model)
+    if str(model).startswith("hf://"):  # the extra `hub` is for those alone who name a model there
+        from undertone.hub import fetch
+
+        return fetch(str(model))
     if not Path(model).is_dir():
         raise BundleError(f"model {model} {unknown_name(str(model), shipped_models())}; or give a model folder")
     return Path(model)

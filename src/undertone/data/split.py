@@ -53,7 +53,7 @@ def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
     keys = text_keys(dataset.table["text"])
     split = np.asarray(dataset.table["split"].to_pylist(), dtype=object)
     rows = {name: np.flatnonzero(split == name) for name in ("train", "validation", "test", "unsup")}
-    holder = _Holder(dataset, keys, settings.seed)
+    holder = Holder(dataset, keys, settings.seed)
     if not len(rows["test"]):
         rows["train"], rows["test"] = holder.hold_out(rows["train"], settings.test_fraction, "test")
     if not len(rows["validation"]):
@@ -137,7 +137,7 @@ def _integers(values: pa.Array | pa.ChunkedArray) -> Int64Array:
     return np.asarray(pc.fill_null(values, -1).to_numpy(), np.int64)
 
 
-class _Holder:
+class Holder:
     """Holds out parts of a dataset without tearing apart a group or a text."""
 
     def __init__(self, dataset: Dataset, keys: Int64Array, seed: int) -> None:
@@ -168,7 +168,7 @@ class _Holder:
         if not held_rows.any() or held_rows.all():
             raise DataError(
                 f"{self._name}: {len(rows)} rows in {num_units} groups are too few to hold out "
-                f"{fraction:g} for {purpose}; give more rows, smaller groups or a split column"
+                f"{fraction:g} for {purpose}; give more rows, smaller groups or your own split"
             )
         return rows[~held_rows], rows[held_rows]
 

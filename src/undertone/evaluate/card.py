@@ -12,18 +12,18 @@ from undertone.evaluate.results import Result
 _METRICS = (("accuracy", "accuracy"), ("f1", "f1"), ("roc_auc", "auc"), ("brier_score", "brier"))
 
 
-def write_card(folder: Path, name: str, results: Sequence[Result]) -> Path:
-    """Write the card of a bundle and return its path; `results` are this model's.
+def write_card(folder: Path, name: str, results: Sequence[Result], *, address: str | None = None) -> Path:
+    """Write the card of a bundle and return its path; `results` are this model's, `load` finds it at the address.
 
     BundleError if the folder is no bundle, OutputError if the card cannot be written.
     """
     manifest, _ = read_files(folder)
     with replacing(folder / CARD, hint="give a folder with room to write to") as temporary:
-        temporary.write_text(_card(name, manifest, results), encoding="utf-8")
+        temporary.write_text(_card(name, manifest, results, address or name), encoding="utf-8")
     return folder / CARD
 
 
-def _card(name: str, manifest: Manifest, results: Sequence[Result]) -> str:
+def _card(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> str:
     head = {
         "license": "apache-2.0",
         "library_name": "undertone",
@@ -34,7 +34,7 @@ def _card(name: str, manifest: Manifest, results: Sequence[Result]) -> str:
     }
     # A JSON value is a YAML value, so that no text can break the metadata.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items() if value]
-    return "\n".join(["---", *lines, "---", "", *_text(name, manifest, results), ""])
+    return "\n".join(["---", *lines, "---", "", *_text(name, manifest, results, address), ""])
 
 
 def _index(result: Result) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _index(result: Result) -> dict[str, Any]:
     }
 
 
-def _text(name: str, manifest: Manifest, results: Sequence[Result]) -> list[str]:
+def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> list[str]:
     recipe = manifest.provenance.get("recipe") or {}
     learned = recipe.get("data", {}).get("name", "reviews that it does not tell")
     lines = [
@@ -57,7 +57,7 @@ def _text(name: str, manifest: Manifest, results: Sequence[Result]) -> list[str]
         "```python",
         "import undertone",
         "",
-        f'undertone.load("{name}").predict(["A film I would watch again."])  # or the path of this folder',
+        f'undertone.load("{address}").predict(["A film I would watch again."])  # or the path of this folder',
         "```",
         "",
         "## Evaluation",

@@ -10,6 +10,7 @@ import numpy as np
 
 from undertone.errors import SettingsError, UndertoneError
 from undertone.evaluate.explain import Explanation, explanations
+from undertone.hub import PREFIX, split_reference
 from undertone.predictor import Predictor, load, model_folder
 from undertone.serve.batching import Batcher
 from undertone.serve.metrics import Metrics
@@ -122,8 +123,10 @@ class ServedModels:
 
 
 def named(model: str) -> tuple[str, str]:
-    """Return name and source of `NAME`, `FOLDER` or `NAME=FOLDER`."""
+    """Return name and source of `NAME`, `FOLDER`, `hf://OWNER/NAME` or `NAME=` any of them."""
     name, equals, folder = model.partition("=")
     if equals and name and "/" not in name:
         return name, folder
+    if model.startswith(PREFIX):
+        return split_reference(model)[0].partition("/")[2], model
     return model_folder(model).resolve().name, model
