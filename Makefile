@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 EXTRAS := train,transformer,report,explain,onnx,serve,remote,cluster,hub,mlflow,track,demo,docs,dev
 
-.PHONY: setup demo report test check bench clean
+.PHONY: setup demo report site test check bench clean
 
 setup: $(INSTALLED)
 
@@ -21,6 +21,10 @@ demo: setup
 # The paper, as a page and as a PDF, from the committed results.
 report: setup
 	$(BIN)/undertone report docs/results --out docs/results/imdb --excerpt-characters 0
+
+# The documentation, into build/site; whatever Sphinx would warn of is an error.
+site: setup
+	$(BIN)/sphinx-build -W --keep-going -q -n -E -b html docs build/site
 
 # The fast checks: everything but the tests marked slow.
 check: setup

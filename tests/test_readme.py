@@ -1,79 +1,37 @@
 """Every command that the README shows works as it stands there, and so does its Python."""
 
-import os
 import re
-import shlex
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 import undertone
+from tests.pages import ROOT, check_other, execute, fences, prepare_folder, run_command
 from undertone.evaluate.results import read_results
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder but for the recipes and reviews of one's own."""
-    path = tmp_path_factory.mktemp("readme")
-    (path / "recipes").symlink_to(ROOT / "recipes")
-    verdicts = {"positive": "A fine thing, works well", "negative": "Arrived broken and late"}
-    rows = [f'"{text}, number {i}",{label}' for i in range(150) for label, text in verdicts.items()]
-    (path / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    return path
-
-
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command, shell=True, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
+COMMANDS = [line for fence in fences(README) if not fence.not_run for line in fence.commands]
 
 
 @pytest.mark.slow
-def test_commands_run_in_the_order_of_the_readme(folder: Path) -> None:
+def test_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
     commands = [line for line in COMMANDS if "undertone" in line]
     assert len(commands) > 10
+    prepare_folder(tmp_path)
     for command in commands:
-        done = run(command, folder)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        run_command(command, tmp_path)
 
 
 def test_install_commands_name_what_there_is() -> None:
     others = [line for line in COMMANDS if "undertone" not in line]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for line in others:
-        words = shlex.split(line)
-        if words[0] == "make":
-            assert words[1] in targets
-        else:
-            assert words[:4] == ["pip", "install", "-c", "constraints.txt"]
-            assert set(re.findall(r"\w+", words[4])) <= set(extras)
+        check_other(line)
     assert others
 
 
 def test_python_says_what_its_comments_say() -> None:
-    (code,) = blocks("python")
-    names: dict[str, object] = {"undertone": undertone}
-    for line in code.splitlines():
-        expression, _, comment = line.partition("  # ")
-        if comment.startswith("["):
-            assert eval(expression, names) == eval(comment)
-        else:
-            exec(expression, names)
+    (block,) = (fence for fence in fences(README) if fence.language == "python")
+    execute(block.code, {})
 
 
 def test_links_lead_to_files() -> None:

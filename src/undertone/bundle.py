@@ -43,18 +43,26 @@ class FileDigest(Settings):
     """What a file of the bundle must be."""
 
     size_bytes: int
+    """Its length."""
     sha256: str
+    """Its digest, as hex."""
 
 
 class Manifest(Settings):
     """The content of bundle.json, less its own digest."""
 
     format: int
+    """Version of the format; a newer one is refused."""
     kind: str
+    """Kind of the model, such as bow."""
     labels: tuple[str, ...]
+    """Names of the classes, in the order of the model's numbers."""
     settings: dict[str, Any]
+    """Settings of the kind, every default spelt out."""
     provenance: dict[str, Any]
+    """How it was made: recipe, seed, seconds, validation figures."""
     files: dict[str, FileDigest]
+    """Every other file of the folder by name, but for the model card."""
 
     @property
     def sha256(self) -> str:

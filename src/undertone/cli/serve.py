@@ -61,18 +61,20 @@ def serve(
             f"--host {host}: others may reach this address: give --api-key-file FILE or {KEY_VARIABLE}, "
             "or --allow-anonymous"
         )
-    listener = bound(host, port)
-    served = models or shipped_models()
-    console = progress_console()
-    if console.is_terminal:
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        console.print(f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True)
-    service = Service(
-        served,
-        settings=settings,
-        keys=keys,
-        log=Log(requests=access_log),
-        abstain_below=abstain_below,
-        log_texts=log_texts,
-    )
-    service.run(listener)
+    with bound(host, port) as listener:
+        served = models or shipped_models()
+        console = progress_console()
+        if console.is_terminal:
+            url = f"http://{host}:{listener.getsockname()[1]}"
+            console.print(
+                f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True
+            )
+        service = Service(
+            served,
+            settings=settings,
+            keys=keys,
+            log=Log(requests=access_log),
+            abstain_below=abstain_below,
+            log_texts=log_texts,
+        )
+        service.run(listener)

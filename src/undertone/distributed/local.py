@@ -20,7 +20,9 @@ class LocalSettings(Settings):
     period: int = Field(128, ge=1)
     """Steps between two exchanges."""
     precision: Precision = "bf16"
+    """Of the numbers that are sent."""
     outer_learning_rate: float = Field(1.0, gt=0)
+    """Length of the common step, in mean ways."""
     outer_momentum: float = Field(0.0, ge=0, lt=1)
     """Nesterov's; 0 with an outer learning rate of 1 is plain averaging."""
 

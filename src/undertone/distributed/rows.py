@@ -18,6 +18,7 @@ class RowsSettings(Settings):
 
     kind: Literal["rows"] = "rows"
     precision: Precision = "bf16"
+    """Of the numbers that are sent."""
 
 
 class Rows(GradientExchange):

@@ -18,27 +18,39 @@ class Latency(Record):
     """Milliseconds that one review alone takes: the median, and what 99 of 100 stay below."""
 
     p50: float = Field(ge=0)
+    """The median."""
     p99: float = Field(ge=0)
+    """What 99 of 100 stay below."""
 
 
 class Hardware(Record):
     """The machine of the evaluation; `cores_used` is processor time over elapsed time while scoring."""
 
     cpu: str
+    """Name of the processor."""
     cores: int
+    """Cores that the process may use."""
     cores_used: float
+    """Those that it kept busy."""
     gpu: str | None
+    """Name of the GPU, None without one."""
 
 
 class Result(Record):
     """One model on one split of one data set."""
 
     model: str
+    """Its name in the run."""
     kind: str
+    """Kind of the model, such as bow."""
     data: str
+    """Name of the data set, or of the file."""
     split: str
+    """Which part of it was scored."""
     n: int = Field(gt=0)
+    """Reviews that were scored."""
     accuracy: float = Share
+    """Share of reviews judged rightly."""
     accuracy_ci95: tuple[float, float]
     """Wilson's, as if reviews were independent; `ci95` draws whole movies."""
     f1: float = Share
@@ -50,6 +62,7 @@ class Result(Record):
     brier: float = Field(ge=0, le=2)
     """Summed over the classes."""
     ece: float = Share
+    """Mean gap between confidence and accuracy, 15 bins."""
     ci95: dict[str, tuple[float, float] | None]
     """For each metric, accuracy too, its bootstrap interval over groups; None where a draw leaves it undefined."""
     calibration: str | None
@@ -59,16 +72,25 @@ class Result(Record):
     model_digest: str | None
     """What the bundle says of itself: sha256; None if what was scored is no bundle."""
     reviews_per_second: float = Field(gt=0)
+    """From raw text, many at once."""
     latency_ms: Latency
+    """From raw text, one alone."""
     size_bytes: int
+    """Of all files of the bundle."""
     parameters: int
+    """Numbers that were learned."""
     train_seconds: float | None
+    """What training took."""
     seed: int | None
+    """Seed of the training."""
     recipe: dict[str, Any] | None
     """The settings it was trained with; like `seed` and `train_seconds`, None if the model does not tell."""
     hardware: Hardware
+    """Where it was scored."""
     commit: str
+    """Version of the code that scored it."""
     labels: tuple[str, ...] = Field(min_length=2)
+    """Names of the classes, in the model's order."""
     confusion: tuple[tuple[int, ...], ...]
     """Counts; rows are true labels, columns predicted ones, both in the order of `labels`."""
 
@@ -90,7 +112,9 @@ class ResultsFile(Record):
     """The content of a `results.json`, sorted by data, split and model."""
 
     format: Literal[2] = FORMAT
+    """Version of the format."""
     results: tuple[Result, ...]
+    """One for each model, data set and split."""
 
     @model_validator(mode="after")
     def _one_data_set_is_the_same_reviews(self) -> Self:

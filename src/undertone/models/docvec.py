@@ -38,9 +38,11 @@ class DocvecSettings(ModelSettings):
     min_count: int = Field(10, ge=1)
     """An n-gram counts if it occurs this often in the train and unlabelled reviews."""
     embedding_size: int = Field(256, ge=1)
+    """Dimensions of an n-gram's vector and of a text's."""
     sharpness: float = Field(6.0, gt=0)
     """What a cosine is multiplied with before it is a log odds, α of the paper."""
     epochs: int = Field(30, ge=1)
+    """How often all texts are read."""
     learning_rate: float = Field(0.005, gt=0)
     """Of the first epoch; it falls evenly to a tenth of that."""
     inference_epochs: int = Field(10, ge=1)

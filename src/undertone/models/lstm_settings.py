@@ -21,13 +21,17 @@ class LSTMSettings(StoredSettings):
     min_count: int = Field(2, ge=1)
     """Words seen less often than this in training have no vector of their own."""
     max_tokens: int = Field(400, ge=1)
+    """Tokens of a text that are read."""
     truncation: Truncation = "head+tail"
     """What to keep of a text longer than max_tokens."""
     embedding_size: int = Field(128, ge=1)
+    """Dimensions of a word's vector."""
     hidden_size: int = Field(128, ge=1)
     """Units of each layer and direction."""
     num_layers: int = Field(1, ge=1)
+    """LSTMs one upon another."""
     bidirectional: bool = True
+    """Read from the end too, by a second LSTM."""
     pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
     """How a direction's states become one vector; several are concatenated."""
     word_dropout: float = Field(0.0, ge=0, lt=1)

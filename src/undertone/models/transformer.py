@@ -46,6 +46,7 @@ class TransformerSettings(StoredSettings):
     truncation: Truncation = "head+tail"
     """What to keep of a text longer than max_tokens."""
     pooling: Literal["mean", "cls"] = "mean"
+    """How token states become one vector: their mean, or the first token's."""
     output_dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled vector."""
 

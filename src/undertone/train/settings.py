@@ -17,6 +17,7 @@ class TrainSettings(Settings):
     them."""
 
     epochs: int = Field(ge=1)
+    """How often all training reviews are read."""
     max_learning_rate: float = Field(gt=0)
     """Peak of the one-cycle schedule."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
@@ -33,6 +34,7 @@ class TrainSettings(Settings):
     gradient_clip: float = Field(1.0, gt=0)
     """Greatest norm of a step's gradient."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of a label that is spread evenly over all classes."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
     """Greatest decay per step of the moving average of the weights that is validated and kept; 0 means no
     average. At step n the decay is (1 + n) / (10 + n) if that is less: the last ninth of n steps or so."""
@@ -43,12 +45,14 @@ class TrainSettings(Settings):
     """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the processor has instructions
     for it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """"auto" is a CUDA device where there is one."""
     exchange: ExchangeSettings = Field(default=PlainSettings())
     """How ranks that train together exchange what they learned; without effect on a process alone."""
     compile: bool | Literal["cuda-graphs"] = False
     """Run the network through torch.compile, which needs a C++ compiler and some minutes; as CUDA graphs, one for each
     shape of a batch, if launching its kernels takes longer than they do."""
     log_every_steps: int = Field(20, ge=1)
+    """Steps between two lines of metrics.jsonl."""
     checkpoint_every_steps: int = Field(500, ge=1)
     """Steps between checkpoints; there is one at the end of every epoch too."""
     tensorboard: bool = False

@@ -30,12 +30,15 @@ class Range(Settings):
     """The values of one setting: those from low to high, or some choices."""
 
     low: int | float | None = None
+    """Least value."""
     high: int | float | None = None
+    """Greatest value."""
     log: bool = False
     """Draw by orders of magnitude, as suits rates and strengths."""
     step: int | float | None = None
     """Distance between neighbours, from low on."""
     choices: tuple[Any, ...] | None = None
+    """Values in the place of a range."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
