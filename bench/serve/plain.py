@@ -20,6 +20,8 @@ from undertone.data import DataSettings, load_dataset
 
 
 class Asked(BaseModel):
+    """A text or many."""
+
     texts: str | list[str]
 
 

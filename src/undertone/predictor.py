@@ -1,13 +1,16 @@
 """The one inference path: a bundle's name or folder in, labels and probabilities of texts out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from undertone.bundle import Bundle, load_bundle
 from undertone.errors import BundleError, SettingsError
-from undertone.models.base import Float32Array
+from undertone.models.base import Float32Array, softmax
 from undertone.settings import unknown_name
 from undertone.texts import Values, as_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_MODEL = "bow"
@@ -40,7 +43,13 @@ class Predictor:
 
         Texts come as a list or as any container that `as_texts` knows: pandas, polars, Arrow, numpy, datasets.
         """
-        probabilities = self.model.predict_proba(as_texts(texts))
+        return self._calibrated(self.model.predict_proba(as_texts(texts)))
+
+    def predict_proba_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return the same of an Arrow column without nulls, with no str made of it where the model needs none."""
+        return self._calibrated(softmax(self.model.logits_of_column(texts)))
+
+    def _calibrated(self, probabilities: Float32Array) -> Float32Array:
         return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
     def predict(self, texts: Values) -> list[str | None]:

@@ -1,16 +1,25 @@
+import bz2
 import gzip
 import json
+import lzma
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from undertone.data import files
+from undertone.data import reading
 from undertone.data.files import column_names, open_batches
 from undertone.errors import DataError
 
 ROWS = [("1", 'Fine, "really".'), ("0", "Two\nlines ☃"), ("1", "Third")]
 CSV = 'label,text,more\n1,"Fine, ""really"".",a\n0,"Two\nlines ☃",b\n1,Third,c\n'
+PACKERS = {
+    ".gz": lambda content: gzip.compress(content, mtime=0),
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
+    ".lz4": lambda content: pa.compress(content, codec="lz4", asbytes=True),
+}
 
 
 def write(tmp_path, name):
@@ -31,7 +40,7 @@ def write(tmp_path, name):
         content = content.replace(b"Fine, ", b"Fine; ").replace(b",", b"\t").replace(b";", b",")
     if "json" in name:
         content = b"\n\n".join(json.dumps({"label": int(label), "text": text}).encode() for label, text in ROWS)
-    path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+    path.write_bytes(PACKERS.get(path.suffix, bytes)(content))
     return path
 
 
@@ -59,6 +68,10 @@ def csv_file(tmp_path, content, name="reviews.csv"):
     [
         "r.csv",
         "r.csv.gz",
+        "r.csv.bz2",
+        "r.csv.xz",
+        "r.csv.zst",
+        "r.jsonl.lz4",
         "R.CSV",
         "r.tsv",
         "r.tsv.gz",
@@ -84,7 +97,7 @@ def test_batches_are_bounded(tmp_path, name):
 
 
 def test_a_file_of_many_blocks_is_streamed_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 4096)
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 4096)
     path = csv_file(tmp_path, "text,label\n" + "".join(f'"row, {i}\n",{i % 2}\n' for i in range(3000)))
     assert [row["text"] for row in read(path)] == [f"row, {i}\n" for i in range(3000)]
     path.write_bytes(path.read_bytes() + b"a,b,c\n")
@@ -93,7 +106,7 @@ def test_a_file_of_many_blocks_is_streamed_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("long_row", [0, 1, 700, 1499])
 def test_a_row_longer_than_a_block_costs_no_other_row(tmp_path, monkeypatch, long_row):
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 32 * 1024)
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 32 * 1024)
     rows = [f"row {i}," + "x" * (20_000 * (i == long_row)) for i in range(1500)]
     path = csv_file(tmp_path, "text,label\n" + "".join(f'"{row}",1\n' for row in rows))
     assert [row["text"] for row in read(path, batch_rows=64)] == rows
@@ -170,7 +183,7 @@ def test_row_number_of_bad_bytes_counts_across_batches(tmp_path):
 
 
 def test_row_longer_than_the_bound_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 1 << 20)
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1 << 20)
     assert "MiB long; is a quote left open?" in error_of(
         csv_file(tmp_path, 'text,label\nfine,1\n"' + "bad,0\n" * 400_000)
     )
@@ -215,13 +228,111 @@ def test_categories_and_large_strings_of_parquet_are_strings(tmp_path):
     assert [row["label"] for row in read(path)] == ["a", "b", None]
 
 
-@pytest.mark.parametrize("name", ["r.csv.gz", "r.jsonl.gz"])
-def test_truncated_gzip_is_named(tmp_path, name):
+PACKED = {"r.csv.gz": "gzip", "r.jsonl.gz": "gzip", "r.csv.bz2": "bz2", "r.tsv.xz": "xz", "r.jsonl.zst": "Zstandard"}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_truncated_or_foreign_packed_file_is_named(tmp_path, name):
     path = write(tmp_path, name)
     path.write_bytes(path.read_bytes()[:-20])
-    assert "not a whole gzip file" in error_of(path)
+    assert f"not a whole {PACKED[name]} file" in error_of(path)
     path.write_bytes(b"text,label\nfine,1\n")
-    assert "not a whole gzip file" in error_of(path)
+    assert f"not a whole {PACKED[name]} file" in error_of(path)
+
+
+def test_packed_files_that_are_joined_are_read_to_the_end(tmp_path):
+    for suffix, pack in PACKERS.items():
+        path = tmp_path / f"r.csv{suffix}"
+        path.write_bytes(pack(b"text\nfirst\n") + pack(b"second\n"))
+        assert [row["text"] for row in read(path, ["text"])] == ["first", "second"], suffix
+
+
+def rejected(path, columns, **options):
+    """What is read, and the rows that are rejected."""
+    found = []
+    rows = read(path, columns, reading=reading.Reading(found.append), **options)
+    return [list(row.values()) for row in rows], found
+
+
+def test_rows_of_csv_that_cannot_be_read_are_rejected_in_order(tmp_path):
+    path = csv_file(
+        tmp_path,
+        b'text,label\nfine,1\nbad,0,more\n\ncaf\xe9,0\n"two\nlines",1\nshort\nfine,2\n"open,1\nnever\nended,2\n',
+    )
+    for batch_rows in (1, 2, 100):
+        rows, wrong = rejected(path, ["text", "label"], batch_rows=batch_rows)
+        assert rows == [["fine", "1"], ["two\nlines", "1"], ["fine", "2"]]
+        assert [row.row for row in wrong] == [2, 3, 5, 7]
+        assert [row.reason.partition(";")[0] for row in wrong] == [
+            "has 3 cells where the header has 2",
+            "column 'text' is not UTF-8",
+            "has 1 cells where the header has 2",
+            "has 1 cells where the header has 2",
+        ]
+        assert wrong[0].content == "bad,0,more"
+        assert json.loads(wrong[1].content) == {"text": r"caf\xe9", "label": "0"}
+        assert wrong[3].reason.endswith("it is 3 lines long: is a quote left open?")
+
+
+def test_rejected_rows_are_told_once_and_with_their_numbers_across_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 32 * 1024)
+    lines = [f"row {i},1,2" if i % 7 == 3 else f"row {i},1" for i in range(1500)]
+    lines[1200] = "x" * 20_000 + ",1"  # longer than a block: the file is read twice
+    lines[1201] = "r\xe9,1"
+    path = csv_file(tmp_path, ("text,label\n" + "\n".join(lines) + "\n").encode("latin-1"))
+    rows, wrong = rejected(path, ["text"], batch_rows=64)
+    expected = sorted({i + 1 for i in range(1500) if i % 7 == 3} - {1201, 1202} | {1202})
+    assert [row.row for row in wrong] == expected
+    assert len(rows) == 1500 - len(expected)
+
+
+def test_lines_that_are_no_json_objects_are_rejected_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
+    long = json.dumps({"text": "x" * 5000}).encode()
+    lines = [
+        b"{",
+        b'{"text": "fine"}',
+        b"caf\xe9",
+        long,
+        b'{"text": ["a"]}',
+        b'{"text": "\\ud83d"}',
+        b'{"text": "end"}',
+    ]
+    rows, wrong = rejected(csv_file(tmp_path, b"\n".join(lines), "r.jsonl"), ["text"])
+    assert rows == [["fine"], ["end"]]
+    assert [row.row for row in wrong] == [1, 3, 4, 5, 6]
+    assert [row.reason.split(";")[0] for row in wrong] == [
+        "is not a JSON object",
+        "is not UTF-8 (byte 3)",
+        "is longer than 0 MiB",
+        "field 'text' is a JSON list",
+        "field 'text' holds half a surrogate pair",
+    ]
+
+
+def test_rows_of_parquet_that_are_not_utf8_are_rejected(tmp_path):
+    path = tmp_path / "r.parquet"
+    mislabelled = pa.array([b"fine", b"caf\xe9", b"end"]).view(pa.string())
+    pa.parquet.write_table(pa.table({"id": [1, 2, 3], "text": mislabelled}), path)
+    rows, wrong = rejected(path, ["id", "text"], keep_types_of=["id"])
+    assert rows == [[1, "fine"], [3, "end"]]
+    assert [(row.row, row.reason) for row in wrong] == [(2, "column 'text' is not UTF-8; save it as UTF-8")]
+
+
+def test_row_groups_are_read_alone_and_count_from_the_start_of_the_file(tmp_path):
+    path = tmp_path / "r.parquet"
+    pa.parquet.write_table(pa.table({"text": [b"a", b"b", b"c", b"\xe9"]}), path, row_group_size=1)
+    rows, wrong = rejected(path, ["text"], row_groups=(2, 4))
+    assert rows == [["c"]]
+    assert [row.row for row in wrong] == [4]
+
+
+def test_reading_tells_how_many_bytes_of_the_file_it_has_read(tmp_path):
+    for name in ("r.csv.gz", "r.jsonl", "r.tsv.zst"):
+        path = write(tmp_path, name)
+        told = reading.Reading()
+        list(open_batches(path, ["text"], reading=told))
+        assert told.bytes_read == path.stat().st_size
 
 
 @pytest.mark.parametrize("name", ["reviews.xlsx", "reviews", "reviews.parquet.gz", "reviews.txt"])

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from undertone.data.location import find_files
 from undertone.errors import DataError, OutputError
 from undertone.predictor import load
-from undertone.scale.local import score_file
+from undertone.scale import local
 
 QUIET = Console(quiet=True)
 ROWS = [
@@ -24,6 +25,11 @@ ROWS = [
     {"id": "5", "review": "moving", "note": "x"},
 ]
 ADDED = ["predicted", "probability_negative", "probability_positive"]
+
+
+def score_file(predictor, path, out, *, column=None, drop=(), rejects=True):
+    (file,) = find_files([str(path)], endings=())
+    return local.score_file(predictor, file, out, column=column, drop=drop, rejects=rejects, console=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +65,8 @@ def read(path):
 @pytest.mark.parametrize("target", ["scored.csv", "scored.tsv", "scored.jsonl", "scored.parquet"])
 def test_every_format_becomes_every_other(predictor, tmp_path, source, target):
     path = write(tmp_path / source)
-    counts = score_file(predictor, path, tmp_path / target, column="review", console=QUIET)
-    assert counts == (5, 2, 0)
+    counts = score_file(predictor, path, tmp_path / target, column="review")
+    assert counts == (5, 2, 0, 0)
     rows = read(tmp_path / target)
     assert list(rows[0]) == ["id", "review", "note", *ADDED]
     assert [{name: row[name] for name in ROWS[0]} for row in rows] == ROWS
@@ -74,18 +80,18 @@ def test_every_format_becomes_every_other(predictor, tmp_path, source, target):
 
 
 def test_the_column_of_texts_is_found_by_its_usual_name(predictor, toy_file, tmp_path):
-    assert score_file(predictor, toy_file, tmp_path / "out.csv", column=None, console=QUIET) == (60, 0, 0)
+    assert score_file(predictor, toy_file, tmp_path / "out.csv") == (60, 0, 0, 0)
 
 
 def test_a_file_is_replaced_by_its_own_scores(predictor, toy_file):
-    score_file(predictor, toy_file, toy_file, column=None, console=QUIET)
+    score_file(predictor, toy_file, toy_file)
     assert len(read(toy_file)) == 60
 
 
 def test_a_missing_text_has_no_score(predictor, tmp_path):
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table({"text": [None, "lovely"]}), path)
-    assert score_file(predictor, path, tmp_path / "out.jsonl", column=None, console=QUIET) == (2, 1, 0)
+    assert score_file(predictor, path, tmp_path / "out.jsonl") == (2, 1, 0, 0)
     assert read(tmp_path / "out.jsonl")[0] == {"text": None, **dict.fromkeys(ADDED)}
 
 
@@ -93,19 +99,19 @@ def test_a_file_without_rows_is_refused_and_nothing_is_left(predictor, tmp_path)
     path = tmp_path / "reviews.csv"
     path.write_text("review\n")
     with pytest.raises(DataError, match="has no rows to score"):
-        score_file(predictor, path, tmp_path / "new" / "out.csv", column=None, console=QUIET)
+        score_file(predictor, path, tmp_path / "new" / "out.csv")
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_scores_never_overwrite_a_column_of_the_file(predictor, tmp_path):
     path = write(tmp_path / "reviews.csv", [{"review": "lovely", "predicted": "mine"}])
     with pytest.raises(DataError, match="has a column 'predicted' already; rename it"):
-        score_file(predictor, path, tmp_path / "out.csv", column=None, console=QUIET)
+        score_file(predictor, path, tmp_path / "out.csv")
 
 
 def test_an_unknown_format_is_refused(predictor, toy_file, tmp_path):
     with pytest.raises(OutputError, match=r"out\.xlsx: write to one of \.csv, \.tsv, \.jsonl, \.parquet"):
-        score_file(predictor, toy_file, tmp_path / "out.xlsx", column=None, console=QUIET)
+        score_file(predictor, toy_file, tmp_path / "out.xlsx")
 
 
 def test_a_bad_row_far_down_leaves_no_output_and_the_old_file(predictor, tmp_path):
@@ -113,7 +119,7 @@ def test_a_bad_row_far_down_leaves_no_output_and_the_old_file(predictor, tmp_pat
     path.write_text('{"text": "lovely"}\n' * 20_000 + "{\n")
     (tmp_path / "out.csv").write_text("before")
     with pytest.raises(DataError, match="row 20001 is not a JSON object"):
-        score_file(predictor, path, tmp_path / "out.csv", column=None, console=QUIET)
+        score_file(predictor, path, tmp_path / "out.csv", rejects=False)
     assert (tmp_path / "out.csv").read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "reviews.jsonl"]
 
@@ -122,11 +128,12 @@ def test_a_full_disk_leaves_nothing(toy_bow_folder, toy_file, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path; from rich.console import Console\n"
         "from undertone.errors import OutputError; from undertone.predictor import load\n"
-        "from undertone.scale.local import score_file\n"
+        "from undertone.data.location import find_files; from undertone.scale.local import score_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "model, source, *outs = sys.argv[1:]\n"
+        "options = dict(column=None, drop=(), rejects=True, console=Console(quiet=True))\n"
         "for out in outs:\n"
-        "    try: score_file(load(model), Path(source), Path(out), column=None, console=Console(quiet=True))\n"
+        "    try: score_file(load(model), find_files([source], endings=())[0], Path(out), **options)\n"
         "    except OutputError as error: print(error)\n"
     )
     outs = [tmp_path / "new" / f"out{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")]

@@ -1,8 +1,6 @@
 """Verb that judges texts: predict."""
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,34 +10,62 @@ from undertone.cli.base import (
     ModelOption,
     app,
     lines_of_stdin,
-    progress_console,
 )
+from undertone.cli.bulk import Bulk, excerpt, score_inputs
 from undertone.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from undertone.predictor import Predictor
 
 
 @app.command(
     epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone predict < lines.txt\n\n"
-    "undertone predict --input reviews.csv --output scored.parquet"
+    "undertone predict --input reviews.csv --output scored.parquet\n\n"
+    "undertone predict --input 'reviews/*.parquet' --output scored --drop text --resume"
 )
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
     model: ModelOption = "bow",
-    file: Annotated[
-        Path | None,
-        typer.Option("--input", "-i", help="Score a CSV, TSV, JSON-lines or Parquet file.", readable=False),
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Score a CSV, TSV, JSON-lines or Parquet file, packed or not, all of a folder or of a glob in quotes, "
+            "or what a URL names; may be given more than once.",
+        ),
     ] = None,
     column: Annotated[
         str | None,
-        typer.Option("--column", "-c", help="Its column of texts; by default the first usual name."),
+        typer.Option("--column", "-c", help="Their column of texts; by default the first usual name."),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl or .parquet; by default, stdout."),
+        str | None,
+        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl, .parquet or a folder; by default, stdout."),
+    ] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="Of a folder's parts: parquet (default), csv, tsv or jsonl.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COLUMN", help="Do not write this column; may be given more than once."),
+    ] = None,
+    on_error: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="Of a row that cannot be read: reject it to a side file (default), or fail."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the folder of --output, if it is there.")
+    ] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="Who scores a folder's parts: this machine, local (default), or a cluster, ray.")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of the cluster; by default RAY_ADDRESS, else Ray starts on this machine."
+        ),
     ] = None,
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help="Give no verdict of a lower probability, but - or null.")
@@ -47,31 +73,31 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Judge texts: the label and its probability for each, in order."""
+    if inputs and texts:
+        raise SettingsError("give either texts or --input FILE, not both; a glob stands in quotes")
+    if inputs:
+        options = Bulk(
+            model=model,
+            abstain_below=abstain_below,
+            column=column,
+            output=output,
+            format=output_format,
+            drop=tuple(drop or ()),
+            on_error=on_error,
+            resume=resume,
+            engine=engine,
+            ray_address=ray_address,
+        )
+        score_inputs(inputs, options, as_json=as_json)
+        return
+    of_files: dict[str, object] = {"--column": column, "--output": output, "--format": output_format, "--drop": drop}
+    of_files |= {"--on-error": on_error, "--resume": resume, "--engine": engine, "--ray-address": ray_address}
+    for option, given in of_files.items():
+        if given:
+            raise SettingsError(f"{option} has no effect without --input FILE")
     from undertone.predictor import load
 
-    if file is None:
-        for option, given in (("--column", column), ("--output", output)):
-            if given is not None:
-                raise SettingsError(f"{option} has no effect without --input FILE")
-        _predict_texts(load(model, abstain_below=abstain_below), texts, as_json=as_json)
-        return
-    if texts:
-        raise SettingsError("give either texts or --input FILE, not both")
-    predictor = load(model, abstain_below=abstain_below)
-    if output is None:
-        _print_scored(predictor, file, column, as_json=as_json)
-        return
-    from undertone.scale.local import score_file
-
-    console = progress_console()
-    scored = score_file(predictor, file, output, column=column, console=console)
-    without = f", {scored.rows_without_text:,} of them without a text" if scored.rows_without_text else ""
-    if scored.abstained:
-        without += f", {scored.abstained:,} without a verdict"
-    if as_json:
-        typer.echo(json.dumps({"output": str(output), **scored._asdict()}))
-    else:
-        console.print(f"{scored.rows:,} rows{without} scored, {output}", highlight=False)
+    _predict_texts(load(model, abstain_below=abstain_below), texts, as_json=as_json)
 
 
 def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: bool) -> None:
@@ -93,38 +119,4 @@ def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: boo
             content = {"text": text, "label": verdict, "probabilities": probabilities}
             typer.echo(json.dumps(content, ensure_ascii=False))
         else:
-            typer.echo(f"{verdict or '-'}\t{row.max():.3f}\t{_excerpt(text)}")
-
-
-def _print_scored(predictor: "Predictor", file: Path, column: str | None, *, as_json: bool) -> None:
-    from undertone.data.own import required_column
-    from undertone.scale.local import scored_batches, write_json_lines
-
-    text_column = required_column(file, "text", column)
-    for batch in scored_batches(predictor, file, text_column):
-        if as_json:
-            write_json_lines(batch, sys.stdout)
-            continue
-        for text, label, probability in _verdicts(batch, text_column, predictor.labels):
-            shown = "-" if probability is None else f"{probability:.3f}"
-            typer.echo(f"{label or '-'}\t{shown}\t{_excerpt(text or '')}")
-
-
-def _verdicts(
-    batch: "pa.RecordBatch", text_column: str, labels: tuple[str, ...]
-) -> list[tuple[str | None, str | None, float | None]]:
-    of_labels = [f"probability_{label}" for label in labels]
-    rows = batch.select([text_column, "predicted", *of_labels]).to_pylist()
-    return [
-        (
-            row[text_column],
-            row["predicted"],
-            max((p for name in of_labels if (p := row[name]) is not None), default=None),
-        )
-        for row in rows
-    ]
-
-
-def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else line[:79] + "…"
+            typer.echo(f"{verdict or '-'}\t{row.max():.3f}\t{excerpt(text)}")

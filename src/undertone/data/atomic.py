@@ -2,11 +2,15 @@
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from undertone.errors import OutputError
+
+_asking_umask = threading.Lock()
+"""One can only be told the umask by changing it, which threads must not do at once."""
 
 
 @contextmanager
@@ -26,8 +30,9 @@ def replacing(path: Path, *, hint: str) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files that only their owner reads; a result gets the rights of any other new file.
-        mask = os.umask(0)
-        os.umask(mask)
+        with _asking_umask:
+            mask = os.umask(0)
+            os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     except OSError as error:

@@ -85,6 +85,11 @@ def find_column(path: Path, role: str, chosen: str | None) -> str | None:
         if chosen not in names:
             raise DataError(f"{path}: {unknown_column(chosen, names)}")
         return chosen
+    return usual_column(names, role)
+
+
+def usual_column(names: Sequence[str], role: str) -> str | None:
+    """Return the first of the names that is usual for a role of USUAL_NAMES, in any case; None if none is."""
     by_folded = {name.strip().casefold(): name for name in reversed(names)}
     return next((by_folded[name] for name in USUAL_NAMES[role].split() if name in by_folded), None)
 

@@ -6,12 +6,15 @@ Shapes: N texts, C classes.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from undertone.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -45,6 +48,10 @@ class Model(ABC):
     @abstractmethod
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return float32 [N, C]; their softmax is the model's probability of each label."""
+
+    def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return what `logits` does, of an Arrow column without nulls; a kind that needs no str makes none."""
+        return self.logits(texts.to_pylist())
 
     @abstractmethod
     def state(self) -> ModelState:

@@ -25,6 +25,8 @@ from undertone.text.cleaning import CleaningSettings
 from undertone.text.threads import map_threads
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from undertone.text import kernel
 
 StoredWeights = npt.NDArray[np.float16] | npt.NDArray[np.int8]
@@ -85,6 +87,14 @@ class BowModel(Model):
         if self._characters_left > 0:
             self._characters_left -= sum(map(len, texts))
         scores = self._reference_scores(texts) if self._characters_left > 0 else self._kernel_scores(texts)
+        return logits_of_problems(scores * self.scale + self.bias)
+
+    def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return float32 [N, C] by the compiled kernel, which reads the column's own buffers, on the calling thread."""
+        from undertone.text import kernel
+
+        cleaning, table = self.tables
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table)
         return logits_of_problems(scores * self.scale + self.bias)
 
     def _reference_scores(self, texts: Sequence[str]) -> Float32Array:

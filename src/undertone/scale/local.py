@@ -1,122 +1,140 @@
-"""A file of texts in, the same file with scores out, in constant memory on one machine."""
+"""Scoring on one machine: a file into a file, or a job of many parts, several of them at once."""
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from undertone.data.atomic import replacing
-from undertone.data.files import column_names, open_batches
-from undertone.data.own import required_column
+from undertone.data.files import open_batches
+from undertone.data.location import Found, Location
+from undertone.data.reading import Reading
 from undertone.errors import DataError, OutputError
 from undertone.predictor import Predictor
+from undertone.scale.job import JobFolder, Part, choose_columns, names_of_columns
+from undertone.scale.part import Columns, Counts, Progress, score_part
+from undertone.scale.progress import shown_progress
+from undertone.scale.scorer import Scorer
+from undertone.scale.writers import WRITERS
+from undertone.text.threads import num_threads
 
-Writer = Callable[[pa.RecordBatch], None]
 
+def score_file(
+    predictor: Predictor,
+    file: Found,
+    out: Path,
+    *,
+    column: str | None,
+    drop: Sequence[str],
+    rejects: bool,
+    console: Console,
+) -> Counts:
+    """Write the scored rows to `out`, whole or not at all, in the format of its suffix.
 
-def scored_batches(predictor: Predictor, path: Path, column: str | None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file with `predicted` and, for each label, `probability_LABEL`.
-
-    An empty or missing text has neither: both are null. `predicted` is null where the predictor abstains, too.
-    Every column of the file comes along as text.
+    Rows that cannot be read go to OUT.rejected.jsonl; without `rejects`, or if there are no others, they are a
+    DataError. OutputError if `out` cannot be written.
     """
-    names = column_names(path)
-    text_column = required_column(path, "text", column)
-    added = ["predicted", *(f"probability_{label}" for label in predictor.labels)]
-    taken = [name for name in added if name in names]
-    if taken:
-        raise DataError(f"{path}: has a column {taken[0]!r} already; rename it, scores are written under that name")
-    for batch in open_batches(path, names):
-        texts = batch.column(text_column).to_pylist()
-        rows = [i for i, text in enumerate(texts) if text and not text.isspace()]
-        probabilities = predictor.predict_proba([texts[i] for i in rows])
-        place = dict(zip(rows, range(len(rows)), strict=True))
-        indices = pa.array([place.get(i) for i in range(len(texts))], pa.int64())
-        predicted = pa.array(predictor.verdicts(probabilities), pa.string())
-        scores = [pa.array(probabilities[:, i]).take(indices) for i in range(len(predictor.labels))]
-        yield pa.RecordBatch.from_arrays(
-            [*batch.columns, predicted.take(indices), *scores], names=[*batch.schema.names, *added]
+    if out.suffix.lower() not in WRITERS:
+        raise OutputError(f"{out}: write to one of {', '.join(WRITERS)}, or to a folder")
+    scorer = Scorer(predictor)
+    source = file.location
+    names = names_of_columns(source, rejects=rejects, added=scorer.added)
+    columns = choose_columns(source, names, text=column, drop=drop)
+    _check_has_rows(source, columns, rejects=rejects)
+    threads = num_threads()
+    with (
+        ThreadPoolExecutor(threads, "undertone-scorer") as pool,
+        shown_progress(f"Scoring {source}", total_bytes=file.size_bytes or 0, console=console) as progress,
+    ):
+        return score_part(
+            scorer,
+            source,
+            out,
+            columns=columns,
+            row_groups=None,
+            rejected_to=out.with_name(f"{out.name}.rejected.jsonl") if rejects else None,
+            pool=pool,
+            ahead=threads + 1,
+            progress=progress,
         )
 
 
-class Scored(NamedTuple):
-    """How many rows were written, how many of them have no text, and on how many the predictor abstained."""
+def scored_batches(
+    predictor: Predictor, source: Location, *, column: str | None
+) -> tuple[str, Iterator[pa.RecordBatch]]:
+    """Return the column of texts, and a stream of rows with `predicted` and, for each label, `probability_LABEL`.
 
-    rows: int
-    rows_without_text: int
-    abstained: int
-
-
-def score_file(predictor: Predictor, path: Path, out: Path, *, column: str | None, console: Console) -> Scored:
-    """Write the scored rows to `out`, whole or not at all, in the format of its suffix.
-
-    DataError if `path` is not what it should be, OutputError if
-    `out` cannot be written.
+    An empty or missing text has neither: both are null. `predicted` is null where the predictor abstains, too. Every
+    column of the file comes along as text. DataError if a row cannot be read.
     """
-    if out.suffix.lower() not in _WRITERS:
-        raise OutputError(f"{out}: write to one of {', '.join(_WRITERS)}")
-    batches = scored_batches(predictor, path, column)
-    first = next(batches, None)
-    if first is None:
-        raise DataError(f"{path}: has no rows to score")
-    num_rows = num_empty = num_null = 0
-    bar = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    scorer = Scorer(predictor)
+    names = names_of_columns(source, rejects=False, added=scorer.added)
+    columns = choose_columns(source, names, text=column, drop=())
+    batches = open_batches(source, columns.read)
+    return columns.text, (
+        pa.RecordBatch.from_arrays(
+            [*batch.columns, *scorer.columns(batch.column(columns.text))], names=[*columns.read, *scorer.added]
+        )
+        for batch in batches
+    )
+
+
+def _check_has_rows(source: Location, columns: Columns, *, rejects: bool) -> None:
+    """DataError before anything is written, and naming the first row if none can be read."""
+    reading = Reading(lambda _: None) if rejects else Reading()
+    with closing(open_batches(source, columns.read, reading=reading)) as batches:
+        if any(len(batch) for batch in batches):
+            return
+    for _ in open_batches(source, columns.read):
+        pass
+    raise DataError(f"{source}: has no rows to score")
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def score_parts(predictor: Predictor, folder: JobFolder, parts: Sequence[Part], progress: Progress) -> None:
+    """Score parts, as many at once as there are cores; what stops one of them stops all."""
+    scorer = Scorer(predictor)
+    threads = num_threads()
+    at_once = max(1, min(threads, len(parts)))
+    stopping = threading.Event()
+
+    def tell(rows: int, num_bytes: int) -> None:
+        if stopping.is_set():
+            raise _StoppedError
+        progress(rows, num_bytes)
+
+    def score(part: Part) -> None:
+        source = Location.of(part.file)
+        # A core that scores what it has just unpacked finds it in its cache; but nobody should wait for a network.
+        alone = at_once == threads and source.is_local
+        counts = score_part(
+            scorer,
+            source,
+            folder.out(part),
+            columns=folder.job.columns,
+            row_groups=part.row_groups,
+            rejected_to=folder.rejected(part),
+            pool=None if alone else pool,
+            ahead=threads // at_once + 1,
+            progress=tell,
+        )
+        folder.record(part, counts)
+
     with (
-        replacing(out, hint="name a folder with room to write to") as temporary,
-        Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress,
+        ThreadPoolExecutor(threads, "undertone-scorer") as pool,
+        ThreadPoolExecutor(at_once, "undertone-part") as drivers,
     ):
-        task = progress.add_task(f"Scoring {path}", total=None)
-        with _WRITERS[out.suffix.lower()](temporary, first.schema) as write:
-            batch: pa.RecordBatch | None = first
-            while batch is not None:
-                write(batch)
-                num_rows += batch.num_rows
-                num_empty += batch.column(-1).null_count  # the last label's probability
-                num_null += batch.column("predicted").null_count
-                progress.update(task, description=f"Scoring {path}: {num_rows:,} rows")
-                batch = next(batches, None)
-    return Scored(num_rows, num_empty, num_null - num_empty)
-
-
-@contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[Writer]:
-    with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        yield writer.write_batch
-
-
-def _delimited(delimiter: str) -> Callable[[Path, pa.Schema], AbstractContextManager[Writer]]:
-    @contextmanager
-    def open_writer(path: Path, schema: pa.Schema) -> Iterator[Writer]:
-        options = pa.csv.WriteOptions(delimiter=delimiter)
-        with pa.csv.CSVWriter(path, schema, write_options=options) as writer:
-            yield writer.write_batch
-
-    return open_writer
-
-
-@contextmanager
-def _json_lines(path: Path, schema: pa.Schema) -> Iterator[Writer]:
-    with path.open("w", encoding="utf-8") as file:
-        yield lambda batch: write_json_lines(batch, file)
-
-
-def write_json_lines(batch: pa.RecordBatch, file: IO[str]) -> None:
-    """Write one JSON object a row; probabilities are rounded to what a float32 holds."""
-    for row in batch.to_pylist():
-        rounded = {name: round(value, 7) if isinstance(value, float) else value for name, value in row.items()}
-        file.write(json.dumps(rounded, ensure_ascii=False) + "\n")
-
-
-_WRITERS = {
-    ".csv": _delimited(","),
-    ".tsv": _delimited("\t"),
-    ".jsonl": _json_lines,
-    ".parquet": _parquet,
-}
+        working = [drivers.submit(score, part) for part in parts]
+        try:
+            for future in as_completed(working):
+                future.result()
+        except BaseException:  # Ctrl-C too
+            stopping.set()
+            drivers.shutdown(wait=True, cancel_futures=True)
+            raise

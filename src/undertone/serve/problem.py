@@ -2,6 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
+
+
+@lru_cache(maxsize=64)  # a busy service says the same to thousands a second
+def _body(code: str, message: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False).encode()
 
 
 class Problem(Exception):  # noqa: N818  # what HTTP calls it
@@ -17,7 +23,7 @@ class Problem(Exception):  # noqa: N818  # what HTTP calls it
     @property
     def body(self) -> bytes:
         """Return the JSON that tells it."""
-        return json.dumps({"error": {"code": self.code, "message": self.message}}, ensure_ascii=False).encode()
+        return _body(self.code, self.message)
 
 
 def overloaded(message: str) -> Problem:
