@@ -38,7 +38,7 @@ check: setup
 test: check
 	$(BIN)/pytest -q -m slow
 
-# Wants a quiet machine, two hours, and for bench/distributed.py root.
+# Wants a quiet machine, three hours, wrk and h2load for bench/serve, and for bench/distributed.py root.
 bench: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[peers]'
 	$(BIN)/python bench/text_kernel.py
@@ -51,6 +51,8 @@ bench: setup
 	$(BIN)/python bench/distributed.py
 	$(BIN)/python bench/distributed_costs.py
 	$(BIN)/python bench/cleaning.py --rows runs/cleaning.jsonl
+	$(BIN)/python -m bench.serve
+	$(BIN)/python bench/bulk.py --ray
 
 clean:
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
