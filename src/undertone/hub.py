@@ -26,6 +26,7 @@ def fetch(reference: str) -> Path:
         from huggingface_hub.errors import (
             EntryNotFoundError,
             HfHubHTTPError,
+            HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
             RevisionNotFoundError,
@@ -36,6 +37,8 @@ def fetch(reference: str) -> Path:
         manifest = Path(hf_hub_download(repo_id, MANIFEST, revision=revision))
         names = _listed(reference, manifest)
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[MANIFEST, CARD, *names]))
+    except HFValidationError as error:
+        problem = f"no name of a repository: {error}"
     except LocalEntryNotFoundError:
         problem = "cannot be reached and is not in the cache; fetch it once with a network"
     except RevisionNotFoundError:

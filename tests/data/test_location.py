@@ -70,6 +70,7 @@ def test_size_and_time_tell_whether_a_file_has_changed(folder):
         (["reviews/*.tsv"], r"reviews/\*\.tsv: matches no file"),
         (["reviews/_empty"], r"reviews/_empty: a folder without any review file; those end in \.csv"),
         (["reviews/b.csv", "reviews/*.csv"], "reviews/b.csv: is named twice"),
+        (["reviews/b.csv", "./reviews/b.csv"], "./reviews/b.csv: is named twice"),
         (["nope://host/b.csv"], r"nope://host/b\.csv: cannot be reached \(Protocol not known: nope\)"),
         (["http://127.0.0.1:9/b.csv"], r"http://127\.0\.0\.1:9/b\.csv: "),
         (["file:///absent/b.csv"], "file:///absent/b.csv: no such file"),

@@ -12,7 +12,7 @@ from tests.conftest import toy_reviews
 
 from undertone.data.files import ENDINGS
 from undertone.data.location import find_files
-from undertone.errors import MissingExtraError
+from undertone.errors import MissingExtraError, OutputError
 from undertone.predictor import load
 from undertone.scale import cluster, local
 from undertone.scale.folder import score_folder
@@ -45,7 +45,7 @@ def test_a_worker_scores_a_part_once_and_tells_what_a_user_can_fix(toy_bow_folde
     written = []
     files = find_files([str(toy_file)], endings=ENDINGS)
     options = {"suffix": ".csv", "column": None, "drop": (), "rejects": True, "resume": False}
-    with pytest.raises(Exception, match="no row of the input"):
+    with pytest.raises(OutputError, match="is not there; do all nodes see this folder"):
         score_folder(predictor, files, tmp_path / "out", engine=engine, console=Console(quiet=True), **options)
     assert told[0] == told[1] == {"rows": 60, "size_bytes": files[0].size_bytes, "error": "", "message": ""}
     assert written[0] == written[1]

@@ -34,6 +34,14 @@ def test_a_glob_becomes_a_folder_and_what_was_done_is_told(predict, tmp_path):
     assert (status, err) == (0, "80 rows scored, out: 2 parts, all of it before\n")
 
 
+def test_an_output_below_the_input_is_no_input_of_its_own(predict, tmp_path):
+    for _ in range(2):
+        status, _, err = predict("-i", ".", "-o", "scored", "--resume")
+        assert (status, err.startswith("80 rows scored, scored: 2 parts")) == (0, True)
+    status, _, err = predict("-i", "scored", "-o", "scored", "--resume")
+    assert (status, err) == (2, "error: --output scored: holds all of the input; name a folder of its own\n")
+
+
 def test_the_summary_comes_as_json(predict, tmp_path):
     status, out, err = predict("-i", "a.csv", "-i", "b.csv", "-o", "out/", "--format", "csv", "--json")
     assert (status, err) == (0, "")

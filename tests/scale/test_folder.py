@@ -234,6 +234,19 @@ def test_a_later_file_of_other_columns_is_named(predictor, tmp_path):
         score(predictor, tmp_path / "a.csv", tmp_path / "out3", drop=["ID"])
 
 
+def test_a_later_parquet_file_without_a_column_is_named(predictor, tmp_path):
+    pq.write_table(pa.table({"text": ["lovely"], "stars": [5]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["dull"]}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet: no column 'stars'"):
+        score(predictor, [tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out")
+
+
+def test_parts_that_an_engine_left_where_nobody_sees_them_are_missed(predictor, inputs, tmp_path):
+    with pytest.raises(OutputError, match=r"part-00000\.parquet is not there; do all nodes see this folder"):
+        score(predictor, inputs, tmp_path / "out", engine=lambda *_: None)
+    assert not (tmp_path / "out" / "_SUCCESS.json").exists()
+
+
 def test_an_error_stops_every_thread_and_leaves_only_whole_parts(predictor, inputs, tmp_path):
     for number in range(20):
         toy_csv(inputs / f"d{number:02d}.csv", 50)

@@ -11,6 +11,7 @@ from undertone.errors import BundleError, SettingsError
 from undertone.evaluate.explain import explain
 from undertone.serve.problem import Problem
 
+JSON = {"Content-Type": "application/json"}
 KEY = "a-key-of-24-characters-or-so"
 TEXTS = ["a lovely film", "dull and tedious", "", "Ünïcödé 😀 lovely"]
 
@@ -86,7 +87,7 @@ def test_models_and_limits_are_told(serving, toy_bow_folder):
         (b'{"texts": []}', "texts: List should have at least 1 item"),
         (b'{"texts": ["a", 1]}', "texts.1: Input should be a valid string"),
         (b'{"texts": null}', "texts: Input should be a valid array"),
-        (b'{"texts": "a", "modle": "toy"}', "modle: Extra inputs"),
+        (b'{"texts": "a", "modle": "toy"}', "body: modle is unknown; did you mean model?"),
         (b'{"texts": "a", "explain": "yes"}', "explain: Input should be a valid boolean"),
         (b'{"texts": "\\ud800"}', "body: Invalid JSON"),
         (b'{"texts": "\xff"}', "body: Invalid JSON"),
@@ -208,6 +209,42 @@ def test_metrics_count_requests_and_verdicts(serving):
     assert "undertone_requests_in_work 0.0" in lines
 
 
+def test_a_client_cannot_make_metrics_grow(serving):
+    client = serving()
+    lengths = []
+    for number in range(2):
+        for path in ("/page/", "/who/knows/", "/v1/"):
+            client.request("GET", f"{path}{number}")
+        lengths.append(len(client.request("GET", "/metrics").text.splitlines()))
+    # Only that /metrics itself was asked is new.
+    assert lengths[1] - lengths[0] <= 2
+
+
+def test_one_body_of_many_mistakes_is_told_the_first(serving):
+    client = serving()
+    many_numbers = client.request(
+        "POST", "/v1/predict", content=b'{"texts": [' + b"1," * 500_000 + b"1]}", headers=JSON
+    )
+    assert many_numbers.json()["error"]["message"] == "texts.0: Input should be a valid string"
+    names = ",".join(f'"{number}": 0' for number in range(200_000))
+    assert code(client.request("POST", "/v1/predict", content=f"{{{names}}}", headers=JSON)) == (422, "invalid_request")
+
+
+def test_an_answer_that_takes_too_long_is_given_up(serving, held):
+    client = serving(answer_seconds=0.05, max_requests=1)
+    released = held(client)
+    assert code(client.predict(texts="lovely")) == (503, "overloaded")
+    released.set()
+    assert "undertone_requests_in_work 0.0" in client.request("GET", "/metrics").text.splitlines()
+
+
+def test_bodies_in_memory_are_bounded_together(serving):
+    client = serving(max_held_bytes=100)
+    assert code(client.predict(texts="a" * 200)) == (503, "overloaded")
+    for _ in range(3):
+        assert client.predict(texts="a" * 50).status_code == 200
+
+
 def test_not_ready_while_it_stops(serving):
     client = serving()
     client.service.app.state.draining = lambda: True
@@ -294,7 +331,7 @@ def test_an_error_of_ours_is_logged_without_the_text_and_hurts_nobody_else(servi
 
     def failing(texts):
         if "bad" in texts[0]:
-            raise ZeroDivisionError
+            raise ZeroDivisionError(texts[0])
         return judge(texts)
 
     monkeypatch.setattr(model.batcher, "_judge_texts", failing)
@@ -339,9 +376,10 @@ def test_a_reload_lets_the_new_model_judge_and_finishes_with_the_old_one(
 def test_a_model_that_cannot_be_loaded_again_goes_on_serving(serving, toy_bow_folder, tmp_path):
     shutil.copytree(toy_bow_folder, tmp_path / "toy")
     client = serving(str(tmp_path / "toy"))
-    (tmp_path / "toy" / "bundle.json").write_text("{")
-    came_of = asyncio.run(client.service.models.reload())
-    assert came_of["toy"].startswith("kept: ")
+    for spoil in (lambda manifest: manifest.write_text("{"), lambda manifest: shutil.rmtree(manifest.parent)):
+        spoil(tmp_path / "toy" / "bundle.json")
+        came_of = asyncio.run(client.service.models.reload())
+        assert came_of["toy"].startswith("kept: ")
     assert client.predict(texts="lovely").status_code == 200
 
 

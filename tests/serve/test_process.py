@@ -1,5 +1,6 @@
 """The service as a process: signals, slow clients, cut connections."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -80,6 +81,27 @@ def test_slow_clients_cut_connections_and_nonsense_hurt_nobody_else(start):
         assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
         client.close()
     assert [line for line in log.read_text().splitlines() if "crash" in line] == []
+
+
+def test_a_client_that_never_reads_keeps_nobody_from_being_judged(start):
+    _, url, log = start("--set", "max_requests=2", "--set", "answer_seconds=1")
+    texts = json.dumps({"texts": ["a lovely film"] * 1000}).encode()
+    deaf = []
+    for _ in range(4):
+        client = connected(url)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            client.sendall((head(len(texts)) + texts) * 40)
+        deaf.append(client)
+    statuses = []
+    while 200 not in statuses and len(statuses) < 50:  # what they asked for is judged first
+        statuses.append(predict(url, texts="a lovely film").status_code)
+        time.sleep(0.1)
+    assert statuses[-1] == 200
+    for client in deaf:
+        client.close()
+    assert "crash" not in log.read_text()
 
 
 def test_a_client_waits_for_nothing_that_it_may_not_send(start):

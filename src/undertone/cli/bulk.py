@@ -85,7 +85,9 @@ def score_inputs(inputs: Sequence[str], options: Bulk, *, as_json: bool) -> None
     from undertone.data.location import find_files
     from undertone.predictor import load
 
-    files = find_files(inputs, endings=ENDINGS)
+    files: Sequence["Found"] = find_files(inputs, endings=ENDINGS)
+    if options.to_folder and options.output is not None:
+        files = _without_parts_of(Path(options.output), files)
     if len(files) > 1 and not options.to_folder:
         given = "stdout" if options.output is None else f"--output {options.output}: one file"
         raise SettingsError(f"{given} cannot take the scores of {len(files):,} files; let --output name a folder")
@@ -96,6 +98,21 @@ def score_inputs(inputs: Sequence[str], options: Bulk, *, as_json: bool) -> None
         _score_to_folder(predictor, files, options, as_json=as_json)
     else:
         _score_to_file(predictor, files[0], options, as_json=as_json)
+
+
+def _without_parts_of(out: Path, files: "Sequence[Found]") -> "Sequence[Found]":
+    """Return the files less those of an earlier run, whose folder may lie below the input's."""
+    from undertone.scale.job import MANIFEST
+
+    if not (out / MANIFEST).is_file():
+        return files
+    own = out.resolve()
+    kept = [
+        file for file in files if not (file.location.is_local and own in Path(file.location.path).resolve().parents)
+    ]
+    if not kept:
+        raise SettingsError(f"--output {out}: holds all of the input; name a folder of its own")
+    return kept
 
 
 def _score_to_file(predictor: "Predictor", file: "Found", options: Bulk, *, as_json: bool) -> None:
@@ -186,12 +203,14 @@ def _print_scored(predictor: "Predictor", file: "Found", column: str | None, *, 
 def _verdicts(
     batch: "pa.RecordBatch", text_column: str, labels: tuple[str, ...]
 ) -> list[tuple[str | None, str | None, float | None]]:
-    of_labels = [f"probability_{label}" for label in labels]
-    rows = batch.select([text_column, "predicted", *of_labels]).to_pylist()
+    from undertone.scale.scorer import added_columns
+
+    predicted, *of_labels = added_columns(labels)
+    rows = batch.select([text_column, predicted, *of_labels]).to_pylist()
     return [
         (
             row[text_column],
-            row["predicted"],
+            row[predicted],
             max((p for name in of_labels if (p := row[name]) is not None), default=None),
         )
         for row in rows

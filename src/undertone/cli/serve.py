@@ -47,7 +47,7 @@ def serve(
 
     try:
         from undertone.serve.log import Log
-        from undertone.serve.run import KEY_VARIABLE, Service, bound, is_loopback, read_keys
+        from undertone.serve.run import KEY_VARIABLE, Service, bound, ignore_hangups, is_loopback, read_keys
         from undertone.serve.settings import ServeSettings
     except ModuleNotFoundError:
         raise MissingExtraError("serving needs: pip install 'undertone[serve]'") from None
@@ -69,6 +69,7 @@ def serve(
             console.print(
                 f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True
             )
+        ignore_hangups()
         service = Service(
             served,
             settings=settings,

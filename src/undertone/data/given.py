@@ -20,17 +20,23 @@ def given_dataset(
 
     DataError if there are not as many groups, or if a text cannot be written as UTF-8.
     """
+    _check_utf8(texts, "X")
+    named = [None] * len(texts) if groups is None else as_values(groups, name="groups")
+    if len(named) != len(texts):
+        raise DataError(f"X has {len(texts):,} texts, but groups has {len(named):,} values; give one for each text")
+    groups_as_str = [None if is_missing(group) else str(group) for group in named]
+    _check_utf8([group or "" for group in groups_as_str], "groups")
+    table = _table("train", texts, label_ids, groups_as_str)
+    return Dataset(name, labels, table, _digest(texts, label_ids))
+
+
+def _check_utf8(texts: Sequence[str], name: str) -> None:
     for i, text in enumerate(texts):
         if not text.isascii():
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise DataError(f"X[{i}] holds half a surrogate pair; write it whole") from None
-    named = [None] * len(texts) if groups is None else as_values(groups, name="groups")
-    if len(named) != len(texts):
-        raise DataError(f"X has {len(texts):,} texts, but groups has {len(named):,} values; give one for each text")
-    table = _table("train", texts, label_ids, [None if is_missing(group) else str(group) for group in named])
-    return Dataset(name, labels, table, _digest(texts, label_ids))
+                raise DataError(f"{name}[{i}] holds half a surrogate pair; write it whole") from None
 
 
 def _table(split: str, texts: Sequence[str], label_ids: Int64Array | None, groups: list[str | None] | None) -> pa.Table:
@@ -50,8 +56,9 @@ def _table(split: str, texts: Sequence[str], label_ids: Int64Array | None, group
 def hold_out_validation(dataset: Dataset, settings: DataSettings, unlabelled: Sequence[str] = ()) -> Splits:
     """Return train and validation, equal texts and groups together; no test, since all is given to learn from.
 
-    DataError if there is too little to hold out the settings' validation fraction.
+    DataError if there is too little to hold out the settings' validation fraction, or a text is no UTF-8.
     """
+    _check_utf8(unlabelled, "unlabelled")
     holder = Holder(dataset, text_keys(dataset.table["text"]), settings.seed)
     rows, held = holder.hold_out(np.arange(len(dataset.table)), settings.validation_fraction, "validation")
     validation = dataset.table.take(pa.array(held))

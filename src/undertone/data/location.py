@@ -93,7 +93,8 @@ def find_files(addresses: Iterable[str], *, endings: tuple[str, ...]) -> list[Fo
         except Exception as error:  # each fsspec file system has errors of its own
             raise DataError(f"{address}: cannot be reached ({_first_line(error)})") from None
         for file in files:
-            key = (file.location.filesystem.type_name, file.location.path)
+            at = file.location
+            key = (at.filesystem.type_name, str(Path(at.path).resolve()) if at.is_local else at.path)
             if key in found:
                 raise DataError(f"{file.location}: is named twice; name each file once")
             found[key] = file
@@ -108,7 +109,7 @@ def _files_of(location: Location, endings: tuple[str, ...]) -> Iterator[Found]:
         base = info.path.rstrip("/")
         chosen = [
             each
-            for each in _below(location, base)
+            for each in _below(location, base, recursive=True)
             if each.path.lower().endswith(endings) and not re.search(r"(^|/)[._]", each.path[len(base) :])
         ]
         if not chosen:
@@ -118,7 +119,9 @@ def _files_of(location: Location, endings: tuple[str, ...]) -> Iterator[Found]:
         fixed = re.split(r"[*?\[]", location.path, maxsplit=1)[0]
         base = fixed.rpartition("/")[0] or ("/" if fixed.startswith("/") else ".")
         pattern = re.compile(_glob_pattern(location.path.removeprefix("./")))
-        chosen = [each for each in _below(location, base) if pattern.fullmatch(each.path.removeprefix("./"))]
+        deep = "/" in location.path[len(fixed) :]
+        listed = _below(location, base, recursive=deep)
+        chosen = [each for each in listed if pattern.fullmatch(each.path.removeprefix("./"))]
         if not chosen:
             raise DataError(f"{location}: matches no file")
         yield from (_found(_sibling(location, each.path), each) for each in chosen)
@@ -126,9 +129,9 @@ def _files_of(location: Location, endings: tuple[str, ...]) -> Iterator[Found]:
         raise DataError(f"{location}: no such file")
 
 
-def _below(location: Location, base: str) -> list[Any]:
-    """Return what Arrow tells of all files below a folder, by path."""
-    selector = pa.fs.FileSelector(base, recursive=True, allow_not_found=True)
+def _below(location: Location, base: str, *, recursive: bool) -> list[Any]:
+    """Return what Arrow tells of the files in a folder, or of all below it, by path."""
+    selector = pa.fs.FileSelector(base, recursive=recursive, allow_not_found=True)
     listed = location.filesystem.get_file_info(selector)
     return sorted((each for each in listed if each.type == pa.fs.FileType.File), key=lambda each: each.path)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from undertone.data.files import file_suffix
 from undertone.data.location import Found
-from undertone.errors import DataError
+from undertone.errors import DataError, OutputError
 from undertone.predictor import Predictor
 from undertone.scale.job import Job, JobFolder, Part, choose_columns, cut, names_of_columns
 from undertone.scale.part import Counts, Progress
@@ -65,6 +65,9 @@ def score_folder(
     if to_do:
         with shown_progress(what, total_bytes=size_bytes, console=console) as progress:
             engine(predictor, folder, to_do, progress)
+        missing = [part.name for part in to_do if folder.counts(part) is None]
+        if missing:
+            raise OutputError(f"{out}: {missing[0]} is not there; do all nodes see this folder? --resume goes on")
     seconds = time.perf_counter() - start
     counts = _total(folder)
     if not counts.rows:

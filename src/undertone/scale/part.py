@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from undertone.data.atomic import replacing
-from undertone.data.files import JSON_SUFFIXES, batch_schema, column_names, file_suffix, open_batches
+from undertone.data.files import JSON_SUFFIXES, batch_schema, column_names, file_suffix, open_batches, unknown_column
 from undertone.data.location import Location
 from undertone.data.reading import Reading, RejectedRow
 from undertone.errors import DataError
@@ -111,10 +111,14 @@ def score_part(
 
 
 def _check_columns(source: Location, columns: Columns) -> None:
-    """DataError if the file has a column that would be left out without a word."""
+    """DataError if the file lacks a column, or has one that would be left out without a word."""
     if file_suffix(source) in JSON_SUFFIXES:
         return  # whose first row does not tell
-    new = [name for name in column_names(source) if name not in columns.known]
+    names = column_names(source)
+    for name in columns.read:
+        if name not in names:
+            raise DataError(f"{source}: {unknown_column(name, names)}; the first file has it")
+    new = [name for name in names if name not in columns.known]
     if new:
         known = ", ".join(map(repr, columns.known[:20]))
         raise DataError(f"{source}: has a column {new[0]!r}, the first file only {known}; score it in a job of its own")

@@ -55,7 +55,7 @@ def _delimited(delimiter: str) -> Callable[[Path, pa.Schema], AbstractContextMan
 
 @contextmanager
 def _json_lines(path: Path, schema: pa.Schema) -> Iterator[Writer]:
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         yield lambda batch: write_json_lines(batch, file)
 
 

@@ -1,5 +1,6 @@
 """The service's routes: JSON in, verdicts out."""
 
+import mimetypes
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from starlette.staticfiles import StaticFiles
 import undertone
 from undertone.evaluate.explain import Explanation
 from undertone.serve import schema
-from undertone.serve.gate import BODY, KEY_NEEDED, NOTE, PREDICT
+from undertone.serve.gate import KEY_NEEDED, NOTE, PREDICT
+from undertone.serve.intake import BODY
 from undertone.serve.metrics import Metrics
 from undertone.serve.problem import Problem
 from undertone.serve.served import ServedModel, ServedModels
@@ -23,6 +25,8 @@ from undertone.serve.settings import ServeSettings
 from undertone.settings import unknown_name
 
 _PAGE = Path(__file__).parent / "page"
+
+mimetypes.add_type("text/javascript", ".js")  # Windows may know another one, which browsers refuse
 
 
 def create_app(
@@ -75,7 +79,7 @@ def create_app(
     async def healthz() -> schema.Health:
         return schema.Health(status="ok")
 
-    @app.get("/readyz", summary="Would a request be judged now?", responses=schema.problems([503]))
+    @app.get("/readyz", summary="Does it take requests, or is it stopping?", responses=schema.problems([503]))
     async def readyz() -> schema.Health:
         if app.state.draining():
             raise Problem(503, "stopping", "the service stops", {"Retry-After": "1"})
@@ -112,8 +116,8 @@ def _asked(body: bytes, models: ServedModels, settings: ServeSettings) -> tuple[
         asked = schema.PredictRequest.model_validate_json(body)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise Problem(422, "invalid_request", f"{where or 'body'}: {problem['msg']}") from None
+        where = ".".join(map(str, problem["loc"])) or "body"
+        raise Problem(422, "invalid_request", f"{where}: {problem['msg']}") from None
     name = models.default if asked.model is None else asked.model
     if name not in models.by_name:
         raise Problem(404, "unknown_model", f"model {name[:100]} {unknown_name(name[:100], models.by_name)}")

@@ -1,9 +1,8 @@
-"""What every request passes first: its number, key, body and place in the work; and what every answer carries.
+"""What every request passes first: its number and its key; and what every answer carries.
 
 An ASGI application around another one, in front of all its routing, since turning a request away has to be cheap.
 """
 
-import asyncio
 import hmac
 import re
 import secrets
@@ -13,13 +12,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from undertone.serve.intake import Intake
 from undertone.serve.log import Log
 from undertone.serve.metrics import Metrics
-from undertone.serve.problem import Problem, overloaded
+from undertone.serve.problem import Problem
 from undertone.serve.settings import ServeSettings
-
-BODY = "undertone.body"
-"""Where the gate leaves the body that it has read, in the scope."""
 
 NOTE = "undertone.note"
 """Where the application leaves what the log should tell of a request, in the scope: a dict."""
@@ -28,8 +25,8 @@ PREDICT = "/v1/predict"
 KEY_NEEDED = ("/v1/", "/metrics")
 """How the paths begin that ask for a key, if the service has any."""
 
-_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
-_KNOWN_PATHS = (*_OPEN_PATHS, PREDICT, "/v1/models", "/v1/limits", "/metrics")
+_PAGE = "/page/"
+_KNOWN_PATHS = ("/", _PAGE, "/healthz", "/readyz", "/openapi.json", PREDICT, "/v1/models", "/v1/limits", "/metrics")
 
 _CONTENT_SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -42,7 +39,6 @@ _HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-_TOO_MANY = "too many requests at once; try again in a second"
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
@@ -52,9 +48,9 @@ class Gate:
     def __init__(
         self, app: ASGIApp, *, settings: ServeSettings, keys: Sequence[str], metrics: Metrics, log: Log
     ) -> None:
-        self._app, self._settings, self._metrics, self._log = app, settings, metrics, log
+        self._app, self._metrics, self._log = app, metrics, log
+        self._intake = Intake(app, settings=settings, metrics=metrics)
         self.keys = keys
-        self._open = self._in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, whatever happens."""
@@ -84,7 +80,7 @@ class Gate:
         try:
             self._check_key(scope["path"], headers)
             if scope["path"] == PREDICT and scope["method"] == "POST":
-                await self._take_in(scope, headers, receive, send_with_headers)
+                await self._intake(scope, headers, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
         except Problem as problem:
@@ -96,8 +92,8 @@ class Gate:
                     Problem(500, "internal", "an error of the service; its log tells"), send_with_headers
                 )
         seconds = time.perf_counter() - started
-        path = scope["path"] if scope["path"] in _KNOWN_PATHS or scope["path"].startswith("/page/") else "other"
-        self._metrics.answered(path, status, seconds)
+        path = _PAGE if scope["path"].startswith(_PAGE) else scope["path"]
+        self._metrics.answered(path if path in _KNOWN_PATHS else "other", status, seconds)
         told = {"id": request_id.decode(), "method": scope["method"], "path": scope["path"]}
         self._log.request(status, {**told, "ms": round(1000 * seconds, 3), **note})
 
@@ -110,56 +106,6 @@ class Gate:
         if scheme.lower() != b"bearer" or not any(right):
             message = "send the service's key as Authorization: Bearer KEY"
             raise Problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
-
-    async def _take_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        """Read the body and pass it on, within the limits."""
-        if self._open >= self._settings.max_open_requests or self._in_work >= self._settings.max_requests:
-            raise overloaded(_TOO_MANY)
-        self._open += 1
-        try:
-            scope[BODY] = await self._body(headers, receive)
-            if self._in_work >= self._settings.max_requests:
-                raise overloaded(_TOO_MANY)
-            self._in_work += 1
-            self._metrics.requests_in_work.set(self._in_work)
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._in_work -= 1
-                self._metrics.requests_in_work.set(self._in_work)
-        finally:
-            self._open -= 1
-
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        # A page of another origin can send other types without asking first.
-        if media_type != b"application/json":
-            raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._settings.max_body_bytes:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                return await self._whole_body(receive)
-        except TimeoutError:
-            message = f"the body did not arrive within {self._settings.body_seconds:g} s"
-            raise Problem(408, "too_slow", message, {"Connection": "close"}) from None
-
-    async def _whole_body(self, receive: Receive) -> bytes:
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._settings.max_body_bytes:
-                raise self._too_large()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "cut_off", "the connection was closed before the whole body had arrived")
-        return body
-
-    def _too_large(self) -> Problem:
-        message = f"the body is over {self._settings.max_body_bytes:,} bytes; send fewer texts at once"
-        return Problem(413, "body_too_large", message, {"Connection": "close"})
 
 
 async def send_problem(problem: Problem, send: Send) -> None:

@@ -29,6 +29,6 @@ class Log:
             self.event("request", level="error" if status == 500 else "info", status=status, **fields)
 
     def crash(self, error: BaseException, **fields: object) -> None:
-        """Write an error of ours with its traceback, which tells no values."""
-        trace = "".join(traceback.format_exception(error))
+        """Write an error of ours by its type and where it came from, without its message, which may hold a text."""
+        trace = "".join(traceback.format_tb(error.__traceback__))
         self.event("crash", level="error", error=type(error).__name__, traceback=trace, **fields)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from undertone.serve.log import Log
 from undertone.serve.metrics import Metrics
 from undertone.serve.served import ServedModels
 from undertone.serve.settings import ServeSettings
+from undertone.text.threads import stay_on_this_thread
 
 KEY_VARIABLE = "UNDERTONE_API_KEY"
 MIN_KEY_CHARACTERS = 16
@@ -67,11 +69,12 @@ class Service:
         # A full collection takes 0.15 s of the half a million objects that libraries made; they are here to stay.
         gc.collect()
         gc.freeze()
-        # uvicorn raises a signal once more after it has stopped in good order.
+        # These hold until uvicorn has its own, and once more when it has stopped and raises the signal again.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        stay_on_this_thread()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            if hasattr(signal, "SIGHUP"):
+            if _hangups_are_for_us():
                 runner.get_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -89,11 +92,22 @@ class Service:
         self.log.event("reloaded", models=await self.models.reload())
 
 
+def ignore_hangups() -> None:
+    """Let SIGHUP pass until there are models to load again."""
+    if _hangups_are_for_us():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _hangups_are_for_us() -> bool:
+    return hasattr(signal, "SIGHUP") and not sys.stderr.isatty()  # a terminal that closes sends one, too
+
+
 def bound(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to an address, before anything is loaded; SettingsError if that cannot be."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two services share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
         listener.close()

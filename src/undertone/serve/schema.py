@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from undertone.serve.settings import ServeSettings
+from undertone.settings import unknown_name
 
 
 def _as_list(texts: object) -> object:
     return [texts] if isinstance(texts, str) else texts
 
 
-Texts = Annotated[list[str], BeforeValidator(_as_list)]
+# The first mistake is told; a body of millions should not have as many looked for.
+Texts = Annotated[list[str], FailFast(), BeforeValidator(_as_list)]
 
 
 class PredictRequest(BaseModel):
@@ -25,6 +28,15 @@ class PredictRequest(BaseModel):
     explain: bool = Field(
         False, description="Say how much each word speaks for the verdict; of fewer and shorter texts (/v1/limits)."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_all_fields(cls, content: object) -> object:
+        for name in content if isinstance(content, dict) else ():
+            if name not in cls.model_fields:
+                told = f"{name[:40]} {unknown_name(name[:40], cls.model_fields)}"
+                raise PydanticCustomError("unknown_field", "{told}", {"told": told})
+        return content
 
 
 class Token(BaseModel):

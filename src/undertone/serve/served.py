@@ -16,13 +16,14 @@ from undertone.serve.batching import Batcher
 from undertone.serve.metrics import Metrics
 from undertone.serve.problem import overloaded
 from undertone.serve.settings import ServeSettings
+from undertone.text.threads import stay_on_this_thread
 
 _WORDS = "a film of no great moment, "
 _WARM_UP = [_WORDS * 6_000]
 """More characters than a model reads before it turns to its compiled kernel."""
 
-_TIMED = [_WORDS * 40] * 16
-"""Texts of common length, since a model may cut long ones."""
+_TIMED = [_WORDS * 40]
+"""A text of common length, since a model may cut long ones; one alone, which takes one core."""
 
 
 class ServedModel:
@@ -30,9 +31,7 @@ class ServedModel:
 
     def __init__(self, name: str, predictor: Predictor, *, settings: ServeSettings, metrics: Metrics) -> None:
         predictor.predict_proba(_WARM_UP)
-        started = time.perf_counter()
-        predictor.predict_proba(_TIMED)
-        cost = (time.perf_counter() - started) / sum(map(len, _TIMED))
+        cost = min(_seconds(predictor) for _ in range(5)) / len(_TIMED[0])
         self.name = name
         self.predictor = predictor
         self.batcher = Batcher(self.judge, wait_ms=settings.wait_ms, seconds_per_character=cost)
@@ -70,6 +69,12 @@ class ServedModel:
         }
 
 
+def _seconds(predictor: Predictor) -> float:
+    started = time.perf_counter()
+    predictor.predict_proba(_TIMED)
+    return time.perf_counter() - started
+
+
 class ServedModels:
     """All models of a service by name, the first one its default."""
 
@@ -85,12 +90,14 @@ class ServedModels:
             raise SettingsError(f"--model: two models are called {twice}; name one of them by --model NAME=FOLDER")
         self.default = next(iter(self._sources))
         self.by_name = {name: self._loaded(name) for name in self._sources}
-        self._explainer = ThreadPoolExecutor(1, "undertone-explain")
+        for name, model in self.by_name.items():
+            metrics.serves(name, kind=model.predictor.kind, digest=model.predictor.digest)
+        self._explainer = ThreadPoolExecutor(1, "undertone-explain", initializer=stay_on_this_thread)
+        self._reloading = asyncio.Lock()
         self._explaining = 0
 
     def _loaded(self, name: str) -> ServedModel:
         predictor = load(self._sources[name], abstain_below=self._abstain_below)
-        self._metrics.serves(name, kind=predictor.kind, digest=predictor.digest)
         return ServedModel(name, predictor, settings=self._settings, metrics=self._metrics)
 
     async def explain(self, model: ServedModel, texts: Sequence[str]) -> list[Explanation]:
@@ -109,16 +116,19 @@ class ServedModels:
         One that cannot be loaded leaves the old one in its place.
         """
         came_of = {}
-        for name in self._sources:
-            old = self.by_name[name]
-            try:
-                new = await asyncio.to_thread(self._loaded, name)
-            except UndertoneError as error:
-                came_of[name] = f"kept: {error}"
-                continue
-            self.by_name[name] = new
-            old.batcher.close()
-            came_of[name] = "same" if new.predictor.digest == old.predictor.digest else "new"
+        async with self._reloading:
+            for name in self._sources:
+                old = self.by_name[name]
+                try:
+                    new = await asyncio.to_thread(self._loaded, name)
+                except Exception as error:  # whatever is wrong with the new one, the old one serves
+                    told = str(error) if isinstance(error, UndertoneError) else repr(error)
+                    came_of[name] = f"kept: {told}"
+                    continue
+                self.by_name[name] = new
+                self._metrics.serves(name, kind=new.predictor.kind, digest=new.predictor.digest)
+                old.batcher.close()
+                came_of[name] = "same" if new.predictor.digest == old.predictor.digest else "new"
         return came_of
 
 

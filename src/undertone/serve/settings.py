@@ -24,8 +24,12 @@ class ServeSettings(Settings):
     """Requests that are judged or wait for it; the next one is answered 503 at once."""
     max_open_requests: int = Field(512, ge=1)
     """Those and the ones whose body is still on its way."""
+    max_held_bytes: int = Field(128 << 20, ge=1)
+    """Bodies in memory, all together."""
     body_seconds: float = Field(10.0, gt=0)
     """Time that a body has to arrive in."""
+    answer_seconds: float = Field(60.0, gt=0)
+    """Time that an answer has to be made in, and to be taken by the client."""
     wait_ms: float = Field(1.0, ge=0)
     """How long the first text of a batch waits for more, at most."""
     shutdown_seconds: int = Field(30, ge=1)

@@ -42,8 +42,13 @@ def map_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     return list(_pool(os.getpid(), threads).map(function, items))
 
 
+def stay_on_this_thread() -> None:
+    """Let calls of `map_threads` from this thread run on it, for one that must not wait behind others' work."""
+    _this_thread.is_ours = True
+
+
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Return the shared pool, by process: a forked child inherits the object but none of its threads."""
     del process
-    return ThreadPoolExecutor(threads, "undertone", initializer=setattr, initargs=(_this_thread, "is_ours", True))
+    return ThreadPoolExecutor(threads, "undertone", initializer=stay_on_this_thread)
