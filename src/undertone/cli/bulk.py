@@ -85,7 +85,7 @@ def score_inputs(inputs: Sequence[str], options: Bulk, *, as_json: bool) -> None
     from undertone.data.location import find_files
     from undertone.predictor import load
 
-    files: Sequence["Found"] = find_files(inputs, endings=ENDINGS)
+    files: Sequence[Found] = find_files(inputs, endings=ENDINGS)
     if options.to_folder and options.output is not None:
         files = _without_parts_of(Path(options.output), files)
     if len(files) > 1 and not options.to_folder:
