@@ -8,7 +8,7 @@ reviews. Writes docs/results/bench_serve.json.
 steady      1,000 requests/s of one review each, from 100 connections with random pauses
 saturation  32 connections that never pause
 batch       4 connections with 250 reviews a request
-overload    200 connections that never pause nor heed Retry-After; what was accepted, and 1,000 requests/s right after
+overload    128 connections that never pause nor heed Retry-After; what was accepted, and 1,000 requests/s right after
 memory      five minutes of 1,000 requests/s, resident memory every second
 """
 
@@ -136,7 +136,7 @@ def overloaded(bodies, folder, *, seconds):
     body.write_text(bodies.read_text().splitlines()[0])
     log.unlink(missing_ok=True)
     seconds = max(1, round(seconds))
-    command = ["h2load", "--h1", "-c200", "-t1", f"-D{seconds}", f"--log-file={log}", "-d", str(body)]
+    command = ["h2load", "--h1", "-c128", "-t1", f"-D{seconds}", f"--log-file={log}", "-d", str(body)]
     subprocess.run([*command, "-H", "content-type: application/json", URL], capture_output=True, check=True)
     rows = [tuple(map(int, row)) for row in re.findall(r"^\d+\t(-?\d+)\t(\d+)", log.read_text(), flags=re.MULTILINE)]
     accepted = np.array([micros for status, micros in rows if status == 200]) / 1000
