@@ -43,6 +43,21 @@ def create_app(
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _crash)
+    _add_predict(app, models, settings=settings, log_texts=log_texts)
+    _add_what_is_told(app, models, settings=settings, metrics=metrics)
+
+    @app.get("/", include_in_schema=False)
+    async def front() -> FileResponse:
+        return FileResponse(_PAGE / "index.html")
+
+    if needs_key:
+        _tell_of_the_key(app)
+    app.mount("/page", StaticFiles(directory=_PAGE))
+    app.state.draining = lambda: False
+    return app
+
+
+def _add_predict(app: FastAPI, models: ServedModels, *, settings: ServeSettings, log_texts: bool) -> None:
     statuses = (400, 401, 404, 408, 413, 415, 422, 503)
 
     @app.post(
@@ -66,6 +81,8 @@ def create_app(
         latency = round(1000 * (time.perf_counter() - started), 3)
         return _json({"model": model.name, "predictions": predictions, "latency_ms": latency})
 
+
+def _add_what_is_told(app: FastAPI, models: ServedModels, *, settings: ServeSettings, metrics: Metrics) -> None:
     @app.get("/v1/models", summary="Which models serve", responses=schema.problems([401]))
     async def served() -> schema.Models:
         about = [schema.ModelInfo(**model.about()) for model in models.by_name.values()]
@@ -88,16 +105,6 @@ def create_app(
     @app.get("/metrics", summary="Counters for Prometheus", response_class=Response, responses=schema.problems([401]))
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    @app.get("/", include_in_schema=False)
-    async def front() -> FileResponse:
-        return FileResponse(_PAGE / "index.html")
-
-    if needs_key:
-        _tell_of_the_key(app)
-    app.mount("/page", StaticFiles(directory=_PAGE))
-    app.state.draining = lambda: False
-    return app
 
 
 def _tell_of_the_key(app: FastAPI) -> None:
