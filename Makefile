@@ -52,6 +52,7 @@ bench: setup
 	$(BIN)/python bench/distributed_costs.py
 	$(BIN)/python bench/cleaning.py --rows runs/cleaning.jsonl
 	$(BIN)/python -m bench.serve
+	$(BIN)/python -m bench.serve --overload
 	$(BIN)/python bench/bulk.py --ray
 
 clean:

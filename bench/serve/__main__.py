@@ -1,6 +1,7 @@
 """The service under load beside a plain one, on loopback, client and server on the same cores.
 
     python -m bench.serve [--quick]
+    python -m bench.serve --overload      # overload alone, by the number of connections; bench_serve_overload.json
 
 Needs wrk and h2load (Debian: wrk, nghttp2-client) and a quiet machine for twelve minutes. Bodies are IMDB's train
 reviews. Writes docs/results/bench_serve.json.
@@ -41,7 +42,9 @@ STEADY = 1000
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a twentieth of the time, nothing written")
-    share = 0.05 if parser.parse_args().quick else 1.0
+    parser.add_argument("--overload", action="store_true", help="overload alone, by the number of connections")
+    arguments = parser.parse_args()
+    share = 0.05 if arguments.quick else 1.0
     services = {
         "undertone, bow": [sys.executable, "-m", "undertone", "serve", "--port", str(PORT), "--model", "bow"],
         "undertone, lstm": [sys.executable, "-m", "undertone", "serve", "--port", str(PORT), "--model", "lstm"],
@@ -50,13 +53,20 @@ def main():
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         one, many = bodies(Path(folder))
+        if arguments.overload:
+            with running(services["undertone, bow"]):
+                found = by_connections(one, Path(folder))
+            services = {}
         for name, command in services.items():
             with running(command) as process:
                 found[name] = measured(process, one, many, Path(folder), share, name)
                 print(name, json.dumps(found[name]), flush=True)
-    content = {"commit": code_version(), "cpu": cpu_name(), "cores": os.cpu_count(), "services": found}
-    if share == 1:
-        OUT.write_text(json.dumps(content, indent=1) + "\n")
+    content = {"commit": code_version(), "cpu": cpu_name(), "cores": os.cpu_count()}
+    if arguments.overload:
+        print(json.dumps(found, indent=1))
+        OUT.with_stem("bench_serve_overload").write_text(json.dumps(content | found, indent=1) + "\n")
+    elif share == 1:
+        OUT.write_text(json.dumps(content | {"services": found}, indent=1) + "\n")
 
 
 def bodies(folder):
@@ -111,6 +121,15 @@ def measured(process, one, many, folder, share, name):
     return found
 
 
+def by_connections(one, folder):
+    """Ask for ever more at once, with what saturates the service before and after."""
+    load(one, connections=16, seconds=5)
+    before = per_second(load(one, connections=32, seconds=10))
+    rows = [overloaded(one, folder, seconds=10, connections=number) for number in (128, 160, 200, 256)]
+    after = per_second(load(one, connections=32, seconds=10))
+    return {"saturation_requests_per_second": [before, after], "overload": rows}
+
+
 def load(bodies, *, connections, seconds, pause_ms=0.0):
     environment = {**os.environ, "BODIES": str(bodies), "PAUSE_MS": str(pause_ms)}
     seconds = max(1, round(seconds))
@@ -130,18 +149,19 @@ def at_rate(bodies, *, seconds):
     return {"requests_per_second": round(found["requests"] / found["seconds"]), **found}
 
 
-def overloaded(bodies, folder, *, seconds):
+def overloaded(bodies, folder, *, seconds, connections=128):
     """Tell accepted from shed requests, which wrk does not: h2load logs each, all with the same review."""
     body, log = folder / "body.json", folder / "h2load.log"
     body.write_text(bodies.read_text().splitlines()[0])
     log.unlink(missing_ok=True)
     seconds = max(1, round(seconds))
-    command = ["h2load", "--h1", "-c128", "-t1", f"-D{seconds}", f"--log-file={log}", "-d", str(body)]
+    command = ["h2load", "--h1", f"-c{connections}", "-t1", f"-D{seconds}", f"--log-file={log}", "-d", str(body)]
     subprocess.run([*command, "-H", "content-type: application/json", URL], capture_output=True, check=True)
     rows = [tuple(map(int, row)) for row in re.findall(r"^\d+\t(-?\d+)\t(\d+)", log.read_text(), flags=re.MULTILINE)]
     accepted = np.array([micros for status, micros in rows if status == 200]) / 1000
     shed = np.array([micros for status, micros in rows if status == 503]) / 1000
     return {
+        "connections": connections,
         "requests_per_second": round(len(rows) / seconds),
         "accepted_per_second": round(len(accepted) / seconds),
         "accepted_p50_ms": round(float(np.percentile(accepted, 50)), 3),
