@@ -2,6 +2,7 @@
 
 import csv
 import random
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +21,15 @@ hypothesis.settings.load_profile("undertone")
 
 TELLING_WORDS = {"negative": "dull tedious awful boring weak", "positive": "moving lovely superb funny gripping"}
 NEUTRAL_WORDS = "the film was a story about people and their dog in town"
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 def toy_reviews(num_reviews):
@@ -135,3 +145,17 @@ def save_tiny_bert(folder, texts, **config):
 def make_result():
     """Return a function that makes a result with the fields it is given and plausible others."""
     return result_with
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium without a window, for pages."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    path = next((path for path in found if path), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS, headless=True)
+        yield browser
+        browser.close()

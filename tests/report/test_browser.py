@@ -1,7 +1,5 @@
 """The page in a browser: the system's Chromium, driven by Playwright, which downloads none."""
 
-import shutil
-
 import pytest
 from tests.conftest import result_with
 
@@ -9,28 +7,6 @@ from undertone.evaluate.results import add_results
 from undertone.report import write_report
 
 pytestmark = pytest.mark.slow
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    path = next((path for path in found if path), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS, headless=True)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,11 @@ def find_column(path: Path, role: str, chosen: str | None) -> str | None:
     return usual_column(names, role)
 
 
+def unnamed_column(role: str, names: Sequence[str]) -> str:
+    """Say that no column has a usual name for a role, and which names there are."""
+    return f"no column is named like a {role}; name one of {', '.join(map(repr, names[:20]))}"
+
+
 def usual_column(names: Sequence[str], role: str) -> str | None:
     """Return the first of the names that is usual for a role of USUAL_NAMES, in any case; None if none is."""
     by_folded = {name.strip().casefold(): name for name in reversed(names)}
@@ -98,8 +103,7 @@ def required_column(path: Path, role: str, chosen: str | None) -> str:
     """Return what `find_column` finds; DataError lists the columns if it finds none."""
     found = find_column(path, role, chosen)
     if found is None:
-        shown = ", ".join(map(repr, column_names(path)[:20]))
-        raise DataError(f"{path}: no column is named like a {role}; name one of {shown}")
+        raise DataError(f"{path}: {unnamed_column(role, column_names(path))}")
     return found
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from undertone.data.atomic import replacing
 from undertone.data.files import column_names, file_suffix, unknown_column
 from undertone.data.location import Found, Location
-from undertone.data.own import usual_column
+from undertone.data.own import unnamed_column, usual_column
 from undertone.data.parquet import packed_group_bytes, parquet_file
 from undertone.data.reading import Reading
 from undertone.data.unpacked import naming
@@ -77,7 +77,7 @@ def choose_columns(first: Location, names: Sequence[str], *, text: str | None, d
             raise DataError(f"{first}: {unknown_column(name, names)}")
     found = text or usual_column(names, "text")
     if found is None:
-        raise DataError(f"{first}: no column is named like a text; name one of {', '.join(map(repr, names[:20]))}")
+        raise DataError(f"{first}: {unnamed_column('text', names)}")
     carried = tuple(name for name in names if name not in drop)
     return Columns(known=tuple(names), text=found, carried=carried, keep_types=False)
 
