@@ -28,6 +28,7 @@ VARIANTS: dict[str, list[str]] = {
     "words only": ["max_order=1"],
     "at least 3 times": ["min_count=3"],
     "at least 8 times": ["min_count=8"],
+    "not normalized": ["norm=none"],
     "C = 0.1": ["inverse_regularization=0.1"],
     "C = 0.4": ["inverse_regularization=0.4"],
 }
@@ -43,24 +44,27 @@ def main() -> None:
     rows = []
     for name, assignments in VARIANTS.items():
         settings = BowSettings.model_validate(override(BowSettings().model_dump(), assignments))
-        right, num_ngrams = [], []
+        right, losses, num_ngrams = [], [], []
         for held in range(NUM_FOLDS):
             model = BowModel.fit(
                 settings, texts[fold != held].tolist(), labels[fold != held], ("negative", "positive"), console=console
             )
-            right.append(model.logits(texts[fold == held].tolist()).argmax(1) == labels[fold == held])
+            probabilities = model.predict_proba(texts[fold == held].tolist()).astype(float)
+            right.append(probabilities.argmax(1) == labels[fold == held])
+            losses.append(-np.log(np.take_along_axis(probabilities, labels[fold == held, None], axis=1)))
             num_ngrams.append(len(model.keys))
-        accuracy = float(np.concatenate(right).mean())
+        accuracy, log_loss = float(np.concatenate(right).mean()), float(np.concatenate(losses).mean())
         rows.append(
             {
                 "variant": name,
                 "settings": assignments,
                 "accuracy": round(accuracy, 5),
                 "accuracy_ci95": [round(end, 5) for end in wilson_interval(accuracy, len(labels))],
+                "log_loss": round(log_loss, 5),
                 "ngrams": round(np.mean(num_ngrams)),
             }
         )
-        print(f"{accuracy:.2%}  {rows[-1]['ngrams']:9,} n-grams  {name}", flush=True)
+        print(f"{accuracy:.2%}  {log_loss:.4f}  {rows[-1]['ngrams']:9,} n-grams  {name}", flush=True)
     content = {"data": "imdb train, 5 folds by movie, seed 0", "n": len(labels), "commit": code_version(), "rows": rows}
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(content, indent=1) + "\n")

@@ -30,7 +30,7 @@ from undertone.errors import BundleError, OutputError, SettingsError
 from undertone.models import model_class, runtime_class
 from undertone.models.base import Model, ModelState
 from undertone.models.calibration import Calibration
-from undertone.settings import Settings, parse
+from undertone.settings import Settings
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -158,7 +158,7 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
     calibration = _read_calibration(folder / CALIBRATION, files.pop(CALIBRATION, None))
     try:
         cls = class_of_kind(manifest.kind)
-        settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
+        settings = cls.stated_settings(manifest.settings, source=str(folder / MANIFEST), prefix="settings")
     except SettingsError as error:
         raise BundleError(f"{error}; it takes a newer version of Undertone") from None
     try:

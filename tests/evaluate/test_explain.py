@@ -195,8 +195,8 @@ def test_occlusion_is_what_the_log_odds_fall_by_without_a_token(toy_bow, text):
     assert explanation.rest == pytest.approx(nothing[1] - nothing[0], abs=1e-5)
 
 
-def test_occlusion_of_single_words_is_exact_where_the_model_has_no_longer_ngrams():
-    settings = BowSettings(min_count=2, slot_bits=16, max_order=1)
+def test_occlusion_of_single_words_is_exact_where_all_that_a_model_does_is_add_up_words():
+    settings = BowSettings(min_count=2, slot_bits=16, max_order=1, norm="none")
     texts, labels = zip(*toy_reviews(60), strict=True)
     ids = np.array([label == "positive" for label in labels], np.int64)
     model = BowModel.fit(settings, texts, ids, ("negative", "positive"), console=Console(quiet=True))

@@ -7,6 +7,7 @@ from rich.console import Console
 from undertone.errors import BundleError
 from undertone.models.base import ModelState
 from undertone.models.bow import BowModel, BowSettings, pruned, quantized
+from undertone.text import reference
 from undertone.text.threads import VARIABLE
 
 CONSOLE = Console(quiet=True)
@@ -16,6 +17,10 @@ WORDS = ["dull", "lovely", "superb", "awful", "film", "story", "the", "was", "<b
 
 def fit(texts, label_ids, labels=("negative", "positive"), settings=SMALL):
     return BowModel.fit(settings, texts, np.array(label_ids), labels, console=CONSOLE)
+
+
+def keys_in(text):
+    return [value >> 32 for value in reference.ngram_hashes(text, SMALL.cleaning, SMALL.max_order)]
 
 
 def scores_of(model, texts):
@@ -212,6 +217,26 @@ def test_a_state_of_another_precision_is_refused(toy_bow):
     for settings, state in ((toy_bow.settings, smaller.state()), (smaller.settings, toy_bow.state())):
         with pytest.raises(BundleError, match="a bow model of 2 labels holds tensors"):
             BowModel.from_state(settings, toy_bow.labels, state)
+
+
+def test_a_long_text_says_no_more_for_its_length_alone():
+    texts, label_ids = ["dull w1 w2 w3", "lovely w1 w2 w3"] * 10, [0, 1] * 10
+    settings = SMALL.model_copy(update={"max_order": 1})
+    model = fit(texts, label_ids, settings=settings)
+    for short, long in (scores[:, 0] for scores in scores_of(model, ["lovely", "lovely w1 w2 w3"])):
+        assert short == pytest.approx(2 * long, rel=0.02)  # 1 known n-gram, and 4 of which three say nothing
+    plain = fit(texts, label_ids, settings=settings.model_copy(update={"norm": "none"}))
+    for short, long in (scores[:, 0] for scores in scores_of(plain, ["lovely", "lovely w1 w2 w3"])):
+        assert short == pytest.approx(long, rel=0.02)
+
+
+def test_a_bundle_from_before_normalization_scores_as_it_did(toy_bow):
+    values = toy_bow.settings.model_dump(mode="json", exclude={"norm"})
+    settings = BowModel.stated_settings(values, source="bundle.json", prefix="settings")
+    assert settings == toy_bow.settings.model_copy(update={"norm": "none"})
+    old = BowModel.from_state(settings, toy_bow.labels, toy_bow.state())
+    for scores in scores_of(old, ["lovely superb"]):
+        assert scores[0] == toy_bow.weights[np.isin(toy_bow.keys, keys_in("lovely superb"))].sum(dtype=np.float32)
 
 
 def test_settings_from_before_int8_mean_fp16(toy_bow):

@@ -43,9 +43,10 @@ def fit(num_labels, **changes):
     [
         {},
         {"max_order": 1, "slot_bits": 17},
+        {"norm": "none"},
         {"cleaning": CleaningSettings(stop_words=("the", "it's"), lowercase=False, strip_html=False)},
     ],
-    ids=["defaults", "words only", "other cleaning"],
+    ids=["defaults", "words only", "not normalized", "other cleaning"],
 )
 def test_a_flat_file_gives_the_logits_of_its_model(tmp_path, num_labels, storage, changes):
     model = fit(num_labels, storage=storage, **changes)
@@ -89,10 +90,10 @@ def test_a_foreign_file_is_refused(tmp_path, content):
 
 def test_a_newer_version_is_refused(flat_file, tmp_path):
     content = bytearray(flat_file.read_bytes())
-    struct.pack_into("<I", content, 8, 2)
+    struct.pack_into("<I", content, 8, 3)
     path = tmp_path / "newer.flat"
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="version 2, but this Undertone reads up to 1; upgrade undertone"):
+    with pytest.raises(BundleError, match="version 3, but this Undertone reads up to 2; upgrade undertone"):
         read_flat(path)
 
 
@@ -108,6 +109,7 @@ def test_the_same_model_gives_the_same_bytes(flat_file, tmp_path):
 
 # For ASCII texts without markup, one a line, and models without stop words; prints each text's scores.
 C_READER = r"""
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,7 +131,7 @@ int main(int argc, char **argv) {
     if (fread(base, 1, size, file) != (size_t)size || memcmp(base, "UTFLAT\r\n", 8)) return 1;
     uint32_t *numbers = (uint32_t *)(base + 8);
     uint64_t *places = (uint64_t *)(base + 40);
-    uint32_t max_order = numbers[1], bits = numbers[2], problems = numbers[4];
+    uint32_t max_order = numbers[1], bits = numbers[2], problems = numbers[4], flags = numbers[5];
     uint16_t *page_numbers = (uint16_t *)(base + places[1]);
     uint32_t *pages = (uint32_t *)(base + places[2]);
     float *scale = (float *)(base + places[4]), *bias = (float *)(base + places[5]);
@@ -156,7 +158,7 @@ int main(int argc, char **argv) {
             if (e == 1) tokens[count++] = c * M ^ c * M >> 32;
         }
         for (uint32_t k = 0; k < problems; k++) {
-            double sum = 0;
+            double sum = 0, known = 0;
             memset(seen, 0, (size_t)1 << bits);
             for (size_t first = 0; first < count; first++) {
                 uint64_t g = 0;
@@ -164,11 +166,13 @@ int main(int argc, char **argv) {
                     g = (g + tokens[t]) * G;
                     g ^= g >> 29;
                     uint32_t key = g >> 32, slot = key >> (32 - bits), entry = table[((size_t)k << bits) + slot];
-                    if ((entry ^ key) << bits || seen[slot]) continue;
+                    if (!entry || (entry ^ key) << bits || seen[slot]) continue;
                     seen[slot] = 1;
+                    known++;
                     sum += half(entry >> 16);
                 }
             }
+            if (flags & 2 && known) sum /= sqrt(known);
             printf("%.9g ", scale[k] * sum + bias[k]);
         }
         printf("\n");
@@ -185,13 +189,13 @@ def c_reader(tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("c")
     (folder / "read.c").write_text(C_READER)
-    subprocess.run([compiler, "-O1", "-Wall", "-Werror", "read.c", "-o", "read"], cwd=folder, check=True)
+    subprocess.run([compiler, "-O1", "-Wall", "-Werror", "read.c", "-o", "read", "-lm"], cwd=folder, check=True)
     return folder / "read"
 
 
-@pytest.mark.parametrize(("num_labels", "storage"), [(2, "fp16"), (4, "int8")])
-def test_a_reader_in_c_gives_the_same_scores(tmp_path, c_reader, num_labels, storage):
-    model = fit(num_labels, storage=storage)
+@pytest.mark.parametrize(("num_labels", "changes"), [(2, {}), (2, {"norm": "none"}), (4, {"storage": "int8"})])
+def test_a_reader_in_c_gives_the_same_scores(tmp_path, c_reader, num_labels, changes):
+    model = fit(num_labels, **changes)
     words = st.sampled_from(["dull", "Lovely", "plain", "film", "the", "a", "10", "/", "!", ",", "'s", "unheard"])
     path = tmp_path / "model.flat"
     write_flat(model, path)

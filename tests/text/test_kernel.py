@@ -108,14 +108,17 @@ def test_tokens_are_what_the_settings_say() -> None:
     assert reference.tokenize(text, everything)[:8] == ["I", "<", "b", ">", "DON", "'", "T", "<"]
 
 
-def scores_by_reference(texts: list[str], cleaning: CleaningSettings, weights: dict[int, float]) -> list[float]:
+def scores_by_reference(
+    texts: list[str], cleaning: CleaningSettings, weights: dict[int, float], *, is_l2: bool
+) -> list[np.float32]:
     distinct = [{h >> 32 for h in reference.ngram_hashes(text, cleaning, 3)} for text in texts]
-    return [sum(weights.get(key, 0) for key in keys) for keys in distinct]
+    known = [[weights[key] for key in keys & weights.keys()] for keys in distinct]
+    return [np.float32(sum(found)) / np.sqrt(np.float32(max(1, len(found)) if is_l2 else 1)) for found in known]
 
 
 @settings(max_examples=200)
-@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(16, 20), st.data())
-def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bits, data) -> None:
+@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(16, 20), st.booleans(), st.data())
+def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bits, is_l2, data) -> None:
     keys = {h >> 32 for text in texts for h in reference.ngram_hashes(text, cleaning, 3)}
     one_a_slot = {key >> (32 - slot_bits): key for key in sorted(keys)}
     known = data.draw(st.lists(st.sampled_from(sorted(one_a_slot.values())), unique=True) if keys else st.just([]))
@@ -123,8 +126,8 @@ def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bi
     columns = [{key: data.draw(multiples_of_a_power_of_two) for key in known} for _ in range(2)]
     weights = np.array([[column[key] for column in columns] for key in known], np.float16).reshape(len(known), 2)
     table = kernel.ngram_table(np.array(known, np.uint32), weights, slot_bits)
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table)
-    assert scores.T.tolist() == [scores_by_reference(texts, cleaning, column) for column in columns]
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table, is_l2)
+    assert scores.T.tolist() == [scores_by_reference(texts, cleaning, column, is_l2=is_l2) for column in columns]
 
 
 def test_scores_count_each_ngram_of_a_text_once_in_any_number_of_texts() -> None:
@@ -132,7 +135,7 @@ def test_scores_count_each_ngram_of_a_text_once_in_any_number_of_texts() -> None
     key = reference.ngram_hashes("good", cleaning, 1)[0] >> 32
     table = kernel.ngram_table(np.array([key], np.uint32), np.array([[0.5, -2]], np.float16), 20)
     texts = ["good good", "bad", "Good, good"] * 300
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, False)
     assert scores.tolist() == [[0.5, -2], [0, 0], [0.5, -2]] * 300
 
 
@@ -141,8 +144,24 @@ def test_a_table_holds_every_float16_exactly() -> None:
     key = np.array([reference.ngram_hashes("good", cleaning, 1)[0] >> 32], np.uint32)
     for weight in np.array([2**-24, 3e-6, -6.1e-5, 1 / 3, -65504, 0], np.float16):  # subnormal ones included
         table = kernel.ngram_table(key, weight.reshape(1, 1), 16)
-        scores = kernel.ngram_scores(*kernel.join_utf8(["good"]), kernel.cleaning_tables(cleaning), 1, table)
+        scores = kernel.ngram_scores(*kernel.join_utf8(["good"]), kernel.cleaning_tables(cleaning), 1, table, False)
         assert scores.tolist() == [[float(weight)]]
+
+
+def test_an_empty_slot_is_no_known_ngram_and_a_weight_of_0_is_one() -> None:
+    cleaning = CleaningSettings()
+    many = " ".join(f"w{i}" for i in range(500_000))
+    keys, _ = kernel.ngram_keys(*kernel.join_utf8([many]), kernel.cleaning_tables(cleaning), 1)
+    first, second = np.flatnonzero((keys & np.uint32(0xFFFF)) == 0)[:2]  # an empty slot of 16 bits looks just so
+    known, other = keys[[first]], keys[[second]]
+    texts = [f"w{first}", f"w{first} w{second}", f"w{second}"]
+    for weight, expected in ((2.0, [2, 2, 0]), (0.0, [0, 0, 0])):
+        table = kernel.ngram_table(known, np.array([[weight]], np.float16), 16)
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True)
+        assert scores.ravel().tolist() == expected
+    table = kernel.ngram_table(np.append(known, other), np.array([[2], [0]], np.float16), 16)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True)
+    assert scores.ravel().tolist() == [2, np.sqrt(np.float32(2)), 0]
 
 
 def plainly_joined(texts: list[str]) -> tuple[list[int], list[int]]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from undertone.errors import SettingsError
 from undertone.models.base import softmax
 from undertone.models.bow import BowModel, BowSettings, positive_labels
-from undertone.models.bow_fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot
+from undertone.models.bow_fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot, rows_of
 from undertone.train.objectives import UNLABELLED, ObjectiveSettings, Targets
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def fit_bow_student(
     objective.refuse_idle(targets)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
+    rows, length = rows_of(presence.matrix, settings.norm)
     weights, bias = [], []
     for positive in positive_labels(labels):
         with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
             ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
             loss = _binary_loss(targets, positive, objective)
-            weight, intercept = _minimize(presence.matrix, ratio, loss, settings.inverse_regularization)
-        weights.append(weight)
+            weight, intercept = _minimize(rows, ratio, loss, settings.inverse_regularization)
+        weights.append(length * weight)
         bias.append(intercept)
     return BowModel.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
 

@@ -223,11 +223,11 @@ def _exact(model: BowModel, text: str, words: list[Word], label: int) -> tuple[S
 
 
 def _weights(model: BowModel, keys: npt.NDArray[np.uint32], problem: int) -> Float64Array:
-    """Return the weight of each n-gram, float64; 0 if the model does not know it."""
+    """Return what each of a text's distinct n-grams adds, float64; 0 if the model does not know it."""
     weights = np.zeros(len(keys))
     _, ours, theirs = np.intersect1d(keys, model.keys, assume_unique=True, return_indices=True)
     weights[ours] = model.weights[theirs, problem].astype(np.float64) * model.scale[problem]
-    return weights
+    return weights / np.sqrt(max(1, len(ours))) if model.settings.norm == "l2" else weights
 
 
 def _occlusion(model: Model, text: str, words: list[Word], label: int) -> tuple[Sequence[Span], Float64Array, float]:

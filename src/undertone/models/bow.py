@@ -2,13 +2,14 @@
 
 Training follows Wang & Manning 2012 ("Baselines and Bigrams"): which n-grams of order 1 … 3 a text has, each scaled
 by its naive-Bayes log-count ratio, go into a logistic regression. Scale and coefficient are then one number, so
-predicting is a sum of weights over the distinct n-grams of a text. N-grams are known by 32 bits of their hash. There
-is one binary problem for two classes and one against the rest for each of more.
+predicting is a sum of weights over the distinct n-grams of a text, over the square root of how many it knows: a text's
+row has length 1, lest a long review count for more than it says. N-grams are known by 32 bits of their hash. There is
+one binary problem for two classes and one against the rest for each of more.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -55,8 +56,12 @@ class BowSettings(ModelSettings):
     """C of the logistic regression."""
     storage: Literal["fp16", "int8"] = "fp16"
     """How a weight is stored; int8 has one scale for each binary problem."""
+    norm: Literal["none", "l2"] = "l2"
+    """l2 gives all texts rows of one length, however many n-grams they have; none leaves 0 and 1."""
     refit: bool = True
     """Fit once more on train and validation together, after the first fit was judged on validation."""
+
+    before: ClassVar[Mapping[str, Any]] = {"norm": "none"}
 
 
 class BowModel(Model):
@@ -94,7 +99,8 @@ class BowModel(Model):
         from undertone.text import kernel
 
         cleaning, table = self.tables
-        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table)
+        is_l2 = self.settings.norm == "l2"
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2)
         return logits_of_problems(scores * self.scale + self.bias)
 
     def _reference_scores(self, texts: Sequence[str]) -> Float32Array:
@@ -105,11 +111,14 @@ class BowModel(Model):
             places = np.searchsorted(self.keys, keys)
             inside = places < len(self.keys)
             places, keys = places[inside], keys[inside]
-            scores[i] = self.weights[places[self.keys[places] == keys]].astype(np.float32).sum(axis=0)
+            known = places[self.keys[places] == keys]
+            scores[i] = self.weights[known].astype(np.float32).sum(axis=0)
+            if self.settings.norm == "l2" and len(known):
+                scores[i] /= np.sqrt(np.float32(len(known)))
         return scores
 
     def _kernel_scores(self, texts: Sequence[str]) -> Float32Array:
-        return table_scores(texts, *self.tables, self.settings.max_order)
+        return table_scores(texts, *self.tables, self.settings.max_order, is_l2=self.settings.norm == "l2")
 
     @cached_property
     def tables(self) -> "tuple[kernel.CleaningTables, npt.NDArray[np.uint32]]":
@@ -189,13 +198,18 @@ class BowModel(Model):
 
 
 def table_scores(
-    texts: Sequence[str], cleaning: "kernel.CleaningTables", table: npt.NDArray[np.uint32], max_order: int
+    texts: Sequence[str],
+    cleaning: "kernel.CleaningTables",
+    table: npt.NDArray[np.uint32],
+    max_order: int,
+    *,
+    is_l2: bool,
 ) -> Float32Array:
-    """Return the summed weights of each text's known n-grams by the compiled kernel, float32 [N, K]."""
+    """Return the scores of each text's known n-grams by the compiled kernel, float32 [N, K]."""
     from undertone.text import kernel
 
     def scores(chunk: Sequence[str]) -> Float32Array:
-        found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table)
+        found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table, is_l2)
         return found
 
     return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])

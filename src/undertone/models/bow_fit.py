@@ -92,6 +92,21 @@ def one_ngram_a_slot(presence: Presence, shares: Float64Array, slot_bits: int) -
     return presence.only(np.sort(by_evidence[is_best]))
 
 
+def rows_of(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_matrix, float]":
+    """Return the rows that are fitted, given those of 0 and 1, and what to multiply the weights by afterwards.
+
+    Rows of one length are as long as a row of the mean number of n-grams, so that C means the same either way.
+    """
+    from scipy import sparse
+
+    num_ngrams = np.diff(matrix.indptr)
+    if norm == "none" or matrix.nnz == 0:
+        return matrix, 1.0
+    length = np.sqrt(num_ngrams.mean())
+    values = np.repeat(length / np.sqrt(np.maximum(num_ngrams, 1)), num_ngrams).astype(np.float32)
+    return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape), float(length)
+
+
 def fit_problem(
     matrix: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
 ) -> tuple[Float64Array, float]:
@@ -104,11 +119,12 @@ def fit_problem(
         smoothing = settings.smoothing
         return np.zeros(0), float(np.log((num_positive + smoothing) / (len(is_positive) - num_positive + smoothing)))
     ratio = log_count_ratio(matrix, is_positive.astype(np.float64), settings.smoothing)
+    rows, length = rows_of(matrix, settings.norm)
     regression = LogisticRegression(
         C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
     )
-    regression.fit(matrix @ sparse.diags(ratio), is_positive)
-    return ratio * regression.coef_[0], float(regression.intercept_[0])
+    regression.fit(rows @ sparse.diags(ratio), is_positive)
+    return length * ratio * regression.coef_[0], float(regression.intercept_[0])
 
 
 def log_count_ratio(matrix: "sparse.csr_matrix", share: Float64Array, smoothing: float) -> Float64Array:

@@ -4,12 +4,12 @@ Numbers are little-endian; sections begin at multiples of 64 bytes, in any order
 
     at   type     what
     0    u8[8]    "UTFLAT\r\n"
-    8    u32      version of the format, 1
+    8    u32      version of the format, 2
     12   u32      N, the order of the longest n-grams
     16   u32      b, 16 … 24; a table has S = 2**b slots
     20   u32      C, number of labels
     24   u32      K, number of binary problems: 1 if C is 2, else C
-    28   u32      1 if markup is stripped, else 0
+    28   u32      bit 0: markup is stripped; bit 1: sums are normalized
     32   u32      W, number of stop words
     36   u32      P, number of character pages
     40   u64      where the labels are: C times a u32 length and as many bytes of UTF-8
@@ -33,10 +33,13 @@ A text is scored as follows; arithmetic is modulo 2**64, ^ is exclusive or.
    hash of a stop word are left out.
 4. N-grams. For each run of 1 … N tokens take g = (g + hash) * G and then g = g ^ (g >> 29) for one token after the
    other, from g = 0, where G = 0xD6E8FEB86659FD93. The n-gram's key is g >> 32, and its slot is key >> (32 - b).
-5. Weights. An n-gram is known to a problem if (table[slot] ^ key) is 0 in the lowest 32 - b bits. Then its weight is
-   the IEEE half-precision number in the upper 16 bits of table[slot]. Each slot counts once a text.
+5. Weights. An n-gram is known to a problem if table[slot] is not 0 and (table[slot] ^ key) is 0 in the lowest 32 - b
+   bits. Then its weight is the IEEE half-precision number in the upper 16 bits of table[slot]. Each slot counts once a
+   text. If sums are normalized, that of the weights is divided by the square root of how many they are, if any.
 6. A problem's score is scale * (sum of weights) + bias. Of two labels, the second has the probability
    1 / (1 + exp(-score)). Of more labels, each has that of its problem, divided by their sum.
+
+Version 1 had no normalized sums.
 """
 
 import hashlib
@@ -58,13 +61,14 @@ if TYPE_CHECKING:
     from undertone.text import kernel
 
 MAGIC = b"UTFLAT\r\n"
-VERSION = 1
+VERSION = 2
 
 _HEADER = struct.Struct("<8s8I8Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _ALIGNMENT = 64
 _PAGE_SIZE = 256
 _LETTER = 0x200000
+_STRIPS_HTML, _IS_L2 = 1, 2
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,12 @@ class FlatBow:
     """As `kernel.ngram_table` makes it, [K, S]."""
     scale: Float32Array
     bias: Float32Array
+    is_l2: bool
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return float32 [N, C]; their softmax is the probability of each label."""
-        return logits_of_problems(
-            table_scores(texts, self.cleaning, self.table, self.max_order) * self.scale + self.bias
-        )
+        scores = table_scores(texts, self.cleaning, self.table, self.max_order, is_l2=self.is_l2)
+        return logits_of_problems(scores * self.scale + self.bias)
 
 
 def write_flat(model: BowModel, path: Path) -> None:
@@ -107,7 +111,8 @@ def write_flat(model: BowModel, path: Path) -> None:
         places.append(len(content))
         content += section
     settings = model.settings
-    sizes = (len(labels), len(table), settings.cleaning.strip_html, len(stop_words), len(pages))
+    flags = _STRIPS_HTML * settings.cleaning.strip_html | _IS_L2 * (settings.norm == "l2")
+    sizes = (len(labels), len(table), flags, len(stop_words), len(pages))
     _HEADER.pack_into(content, 0, MAGIC, VERSION, settings.max_order, settings.slot_bits, *sizes, *places, len(content))
     path.write_bytes(content + hashlib.sha256(content).digest())
 
@@ -122,7 +127,7 @@ def read_flat(path: Path) -> FlatBow:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) < _HEADER.size or not content.startswith(MAGIC):
         raise BundleError(f"{path}: not a flat model file; export the model again")
-    _, version, max_order, slot_bits, num_labels, num_problems, strip_html, num_stop_words, num_pages, *places = (
+    _, version, max_order, slot_bits, num_labels, num_problems, flags, num_stop_words, num_pages, *places = (
         _HEADER.unpack_from(content)
     )
     if version > VERSION:
@@ -146,10 +151,13 @@ def read_flat(path: Path) -> FlatBow:
     return FlatBow(
         labels=tuple(labels),
         max_order=max_order,
-        cleaning=kernel.build_tables(characters, array("<u8", stop_words, num_stop_words), strip_html=bool(strip_html)),
+        cleaning=kernel.build_tables(
+            characters, array("<u8", stop_words, num_stop_words), strip_html=bool(flags & _STRIPS_HTML)
+        ),
         table=array("<u4", table, num_problems, 1 << slot_bits),
         scale=array("<f4", scale, num_problems),
         bias=array("<f4", bias, num_problems),
+        is_l2=bool(flags & _IS_L2),
     )
 
 

@@ -300,11 +300,13 @@ def ngram_table(
     """Return the table that `ngram_scores` reads, uint32 [K, S], of keys that want different slots.
 
     The high bits of a key choose one of S = 2 ** slot_bits slots, at least 2 ** 16. An entry is a weight, float16 in
-    its high half, above the key's other bits: finding a known n-gram and its weight costs one access to memory.
+    its high half, above the key's other bits: finding a known n-gram and its weight costs one access to memory. An
+    empty slot is 0, so a weight of 0 is written as -0.
     """
     table = np.zeros((weights.shape[1], 1 << slot_bits), np.uint32)
     tags = keys & np.uint32((1 << (32 - slot_bits)) - 1)
-    table[:, keys >> np.uint32(32 - slot_bits)] = weights.T.copy().view(np.uint16).astype(np.uint32) << _HALF | tags
+    halves = np.where(weights.T == 0, np.float16(-0.0), weights.T).view(np.uint16)
+    table[:, keys >> np.uint32(32 - slot_bits)] = halves.astype(np.uint32) << _HALF | tags
     return table
 
 
@@ -313,7 +315,7 @@ def _distinct_entries(keys, num_keys, entries, seen, found):
     """Write the entries of the distinct known n-grams to `found` and return how many there are.
 
     `seen`, a bit for each slot, is all 0 before and after. No branch depends on what a table holds, so the processor
-    loads many entries at a time; an empty slot may pass for known, with a weight of 0.
+    loads many entries at a time; an empty slot may pass for known until the end.
     """
     slot_bits = np.uint64(round(np.log2(len(entries))))
     shift, tag_mask = np.uint32(_U32 - slot_bits), np.uint32((_ONE << (_U32 - slot_bits)) - _ONE)
@@ -329,11 +331,13 @@ def _distinct_entries(keys, num_keys, entries, seen, found):
         seen[slot >> _WORD_SHIFT] = word | np.uint32(1) << bit
         found[num_distinct] = slot
         num_distinct += np.uint64(~(word >> bit) & np.uint32(1))
+    num_entries = _ZERO
     for j in range(num_distinct):
         slot = found[j]
         seen[slot >> _WORD_SHIFT] = np.uint32(0)
-        found[j] = entries[slot]
-    return num_distinct
+        found[num_entries] = entries[slot]
+        num_entries += np.uint64(entries[slot] != np.uint32(0))
+    return num_entries
 
 
 # Sums may be taken in any order, which lets them run in parallel.
@@ -350,8 +354,11 @@ def _sum_weights(found, floats, count):
 
 
 @_compiled
-def ngram_scores(data, offsets, cleaning, max_order, table):
-    """Return the summed weights of each text's distinct n-grams, float32 [N, K]; `table` as of `ngram_table`."""
+def ngram_scores(data, offsets, cleaning, max_order, table, is_l2):
+    """Return the summed weights of each text's distinct known n-grams, float32 [N, K]; `table` as of `ngram_table`.
+
+    If `is_l2`, over the square root of how many they are.
+    """
     tokens = _scratch(offsets)
     ngrams = np.empty_like(tokens)
     keys = np.empty(len(tokens) * max_order, np.uint32)
@@ -365,4 +372,6 @@ def ngram_scores(data, offsets, cleaning, max_order, table):
         for k in range(len(table)):
             num_distinct = _distinct_entries(keys, num_keys, table[k], seen, found)
             scores[i, k] = _sum_weights(found, floats, num_distinct)
+            if is_l2 and num_distinct > _ZERO:
+                scores[i, k] /= np.sqrt(np.float32(num_distinct))
     return scores
