@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,3 +53,29 @@ def test_all_ranks_get_one_mean_and_what_it_misses_is_left_to_them(size, count, 
     # Each rank's numbers are rounded, and their mean is.
     steps = (exact.abs().max(1).values.mean() + exact.mean(0).abs().max()) / MOST[bits]
     assert 0 < (mean - exact.mean(0)).abs().max() <= 0.55 * steps
+
+
+def average_and_count(world, count, bits):
+    """Return how many bytes of messages a rank hands over: to the others in shares, and to all alike."""
+    sent, scattered = [], dist.all_to_all_single
+
+    def counting(arrived, message):
+        sent.append(message.numel())
+        scattered(arrived, message)
+
+    def stack(numbers):
+        sent.append(numbers.numel())
+        return type(world).stack(world, numbers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dist, "all_to_all_single", counting)
+        patch.setattr(world, "stack", stack, raising=False)
+        average(world, count, bits)
+    return sent
+
+
+@pytest.mark.parametrize(("bits", "size"), [(4, 2), (4, 4), (8, 4)])
+def test_what_a_rank_sends_does_not_grow_with_their_number(bits, size):
+    blocks = 8
+    for of_rank in in_ranks(average_and_count, blocks * BLOCK, bits, size=size):
+        assert of_rank == [blocks * SIZES[bits], blocks // size * SIZES[bits]]
