@@ -14,8 +14,6 @@ from undertone.distributed.world import World
 from undertone.settings import Settings
 
 BITS = {"int8": 8, "int4": 4}
-PERIODS_DUE = 2
-"""Periods at whose end a row is sent from when it is read: Adam's momentum carries it on."""
 
 
 class LocalSettings(Settings):
@@ -38,9 +36,9 @@ class LocalSettings(Settings):
 class Local(Exchange):
     """Steps of one's own, and an outer step for all (Stich 2019, "Local SGD"; Douillard et al. 2023, "DiLoCo").
 
-    Of an embedding, only those rows are sent that some rank read in this period or the one before, as Adam's momentum
-    carries a row on for some steps after its word was read. The others go back to where ranks last met, and their way
-    (the rest of that momentum, and weight decay) waits on each rank until their word is read again.
+    Of an embedding, only those rows are sent that some rank read since ranks last met. Adam's momentum and weight decay
+    move the others, too: those go back to where ranks last met, and their way waits on each rank until their word is
+    read again. To send rows of the period before as well cost a third more bytes and won nothing (docs/distributed.md).
 
     Adam divides by the size of gradients, most of which is noise, and of R ranks each has the noise of an R-th of a
     batch: its steps go √R times less far in the direction that all share, and the mean way no further. So the learning
@@ -53,8 +51,8 @@ class Local(Exchange):
     def __init__(self, settings: LocalSettings, world: World, stopwatch: Stopwatch) -> None:
         self.settings, self.world, self.stopwatch = settings, world, stopwatch
         self.weights: list[nn.Parameter] = []
-        self.due: dict[int, torch.Tensor] = {}
-        """By the number of an embedding's weight: how many more times each of its rows is to be sent, fp32."""
+        self.read: dict[int, torch.Tensor] = {}
+        """By the number of an embedding's weight: above 0 for its rows that were read in this period, fp32."""
         self.anchor = self.momentum = self.waiting = torch.zeros(0)
         self.steps = 0
 
@@ -64,7 +62,7 @@ class Local(Exchange):
         for weight in self.weights:
             dist.broadcast(weight.detach(), 0)
         embeddings = embedding_weights(module)
-        self.due = {
+        self.read = {
             number: torch.zeros(len(weight), device=weight.device)
             for number, weight in enumerate(self.weights)
             if weight in embeddings
@@ -75,11 +73,11 @@ class Local(Exchange):
 
     def after_backward(self) -> None:
         """Note which rows were read."""
-        for number, due in self.due.items():
+        for number, read in self.read.items():
             gradient = self.weights[number].grad
             if gradient is not None:
                 # On a CPU `any(1)` takes seven times as long.
-                due.masked_fill_(torch.linalg.vector_norm(gradient, dim=1) > 0, PERIODS_DUE)
+                read.masked_fill_(torch.linalg.vector_norm(gradient, dim=1) > 0, 1)
 
     def after_step(self) -> None:
         """Exchange at the end of a period."""
@@ -115,13 +113,13 @@ class Local(Exchange):
         return [part.view_as(weight) for part, weight in zip(parts, self.weights, strict=True)]
 
     def _rows(self) -> list[torch.Tensor | slice]:
-        """Return which rows of each weight are sent, and count them as sent."""
+        """Return which rows of each weight are sent, and begin to note anew which are read."""
         rows: list[torch.Tensor | slice] = [slice(None)] * len(self.weights)
-        for number, due in self.due.items():
-            is_due = (due > 0).to(torch.uint8)
-            dist.all_reduce(is_due, dist.ReduceOp.MAX)
-            rows[number] = is_due.nonzero().flatten()
-            due.sub_(1).clamp_(min=0)
+        for number, read in self.read.items():
+            by_any = (read > 0).to(torch.uint8)
+            dist.all_reduce(by_any, dist.ReduceOp.MAX)
+            rows[number] = by_any.nonzero().flatten()
+            read.zero_()
         return rows
 
     def _mean(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,13 +135,13 @@ class Local(Exchange):
 
     def state(self) -> State:
         """Return where all ranks last met, how they got there, the steps since, and what waits."""
-        due = {str(number): due for number, due in self.due.items()}
+        read = {str(number): rows for number, rows in self.read.items()}
         return {
             "anchor": self.anchor,
             "momentum": self.momentum,
             "waiting": self.waiting,
             "steps": self.steps,
-            "due": due,
+            "read": read,
         }
 
     def load_state(self, state: State, device: torch.device) -> None:
@@ -154,4 +152,4 @@ class Local(Exchange):
         vectors = on(device, {name: state[name] for name in ("anchor", "momentum", "waiting")})
         self.anchor, self.momentum, self.waiting = vectors["anchor"], vectors["momentum"], vectors["waiting"]
         self.steps = state["steps"]
-        self.due = {int(number): due for number, due in on(device, state["due"]).items()}
+        self.read = {int(number): rows for number, rows in on(device, state["read"]).items()}
