@@ -5,10 +5,10 @@
 First, for accuracy, two ranks on this host train recipes/distributed.toml to the end by each exchange, and so does one
 process alone; `undertone run` scores each model once on the test split. Then, for speed, two network namespaces stand
 for two hosts, joined by a veth pair; a token-bucket filter (tc tbf) at each end lets through what the link would. Both
-hosts run `undertone launch --nodes 2`, with one rank and one core each, for so many steps (`--steps`; `local`: three
-periods). Bytes are what the first host's end of the cable counted as sent, headers included. Seconds an epoch are those
-a step after the first ones, times the steps of an epoch; validation is not in them. One process with one and with two
-threads is timed beside them. Needs root, for namespaces, and iproute2. What is done is kept in --work, not done again.
+hosts run `undertone launch --nodes 2`, with one rank and one core each, for so many steps (`--steps`). Bytes are what
+the first host's end of the cable counted as sent, headers included. Seconds an epoch are those a step after the first
+ones, times the steps of an epoch; validation is not in them. One process with one and with two threads is timed beside
+them. Needs root, for namespaces, and iproute2. What is done is kept in --work, not done again.
 """
 
 import argparse
@@ -36,8 +36,10 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"open": None, "1gbit": "1gbit", "100mbit": "100mbit"}
 HOSTS = ("undertone-a", "undertone-b")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-LOG_EVERY = 16
-SETTINGS = {"local": {"period": 128}, "top-k": {"density": 0.001}, "powersgd": {"rank": 2}}
+LOG_EVERY = 16  # whole periods of `local`, lest its exchanges are counted as too many or too few
+SETTINGS = {"local": {"period": 16, "precision": "int4"}, "top-k": {"density": 0.001}, "powersgd": {"rank": 2}}
+LEARNING_RATE = 0.003
+"""Of all but `local`, for which the recipe's is this times the root of two ranks: each reads half of a batch alone."""
 
 
 def main():
@@ -61,8 +63,7 @@ def main():
         with hosts(RATES[link]):
             for exchange in arguments.exchanges:
                 folder = work / f"{exchange}-{link}"
-                periods = 3 * SETTINGS["local"]["period"] + LOG_EVERY
-                train(folder, exchange, periods if exchange == "local" else arguments.steps, console)
+                train(folder, exchange, arguments.steps, console)
                 rows.append({"exchange": exchange, "settings": SETTINGS.get(exchange, {}), "link": link})
                 rows[-1] |= speed(folder, exchange, steps_per_epoch) | scored[exchange]
     write(arguments.out, rows)
@@ -73,7 +74,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exchanges", nargs="+", choices=EXCHANGES, default=list(EXCHANGES))
     parser.add_argument("--links", nargs="+", choices=RATES, default=list(RATES))
-    parser.add_argument("--steps", type=int, default=64, help="steps over a slow link (local: three periods)")
+    parser.add_argument("--steps", type=int, default=64, help="steps over a slow link")
     parser.add_argument("--work", type=Path, default=Path("runs/bench-distributed"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/bench_distributed.json"))
     return parser.parse_args()
@@ -119,6 +120,8 @@ def cable_bytes():
 def settings_of(exchange):
     """Return what to say to undertone for it; nothing for a process alone."""
     assignments = [f"--set=models.lstm.train.log_every_steps={LOG_EVERY}"]
+    if exchange != "local":
+        assignments.append(f"--set=models.lstm.train.max_learning_rate={LEARNING_RATE}")
     if exchange is not None:
         values = {"kind": exchange, **SETTINGS.get(exchange, {})}
         table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
@@ -192,12 +195,10 @@ def last_step(folder):
 
 
 def speed(folder, exchange, steps_per_epoch):
-    """Return what a step took after the first ones, which wait for allocations, over whole periods."""
-    period = SETTINGS.get(exchange, {}).get("period", LOG_EVERY)
-    start = max(period, 2 * LOG_EVERY)
+    """Return what a step took after the first ones, which wait for allocations."""
+    start = 2 * LOG_EVERY
     sent = {int(step): number for step, number in json.loads((folder / "done.json").read_text()).items()}
     steps = [event for event in events(folder, "step") if event["step"] >= start and event["step"] in sent]
-    steps = steps[: 1 + (steps[-1]["step"] - start) // period * period // LOG_EVERY]
     num_steps = steps[-1]["step"] - steps[0]["step"]
     seconds = (steps[-1]["seconds"] - steps[0]["seconds"]) / num_steps
     row = {

@@ -5,9 +5,10 @@
 A step takes what it takes on the open link, and then bytes / (efficiency · bandwidth) + hops · latency. Efficiency and
 latency are fitted to the steps over throttled links, and the error there is stated. Bytes and hops grow with the
 number of ranks R as ring algorithms do: an all-reduce sends 2 (R - 1) / R times its size in 2 (R - 1) hops, an
-all-gather R - 1 shares in R - 1 hops. Predictions keep each rank's work as it was and take the latency of a fabric as
-given (--hop-microseconds), once for ranks as fast as those measured and once for ranks --faster times as fast; they
-are extrapolations, from two ranks to hundreds.
+all-gather R - 1 shares in R - 1 hops. `local` sends the rows of words that any rank read: from three ranks on, all rows
+are taken to be sent, which no number of ranks exceeds. Predictions keep each rank's work as it was and take the latency
+of a fabric as given (--hop-microseconds), once for ranks as fast as those measured and once for ranks --faster times as
+fast; they are extrapolations, from two ranks to hundreds.
 """
 
 import argparse
@@ -28,7 +29,9 @@ RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}
 FABRICS = {"100 Gbit/s": 100e9 / 8, "400 Gbit/s": 400e9 / 8}
 GATHERED = {"top-k": 1.0, "rows": None}
 """Share of a way's bytes that is all-gathered; of rows it follows from the sizes of weights. All else is reduced."""
-MESSAGES = {"rows": 4, "powersgd": 2}
+BITS = {"fp32": 32, "bf16": 16, "int8": 8 * 130 / 128, "int4": 4 * 66 / 64}
+"""Of a number that `local` sends, the scales of its blocks included."""
+MESSAGES = {"rows": 4, "powersgd": 2, "local": 2}
 """Messages of a step; one by default."""
 
 
@@ -91,6 +94,8 @@ def sent(row, ranks):
     if gathered is None:  # the rest is the LSTM's weights, in 16 bits
         gathered = 1 - min(1.0, 2 * num_other_weights() / row["bytes_per_step"])
     size = row["bytes_per_step"]
+    if row["exchange"] == "local" and ranks > 2:
+        size = num_weights() * BITS[row["settings"]["precision"]] / 8 / period
     reduced = (1 - gathered) * size * 2 * (ranks - 1) / ranks
     hops = (2 if gathered < 1 else 1) * (ranks - 1) * MESSAGES.get(row["exchange"], 1) / period
     return reduced + gathered * size * (ranks - 1), hops
@@ -101,6 +106,12 @@ def num_other_weights():
     """Return the number of weights of the recipe's LSTM that are not of its embedding."""
     network = LSTMNetwork(read_recipe(RECIPE).models["lstm"].model, num_tokens=2, num_classes=2)
     return sum(p.numel() for name, p in network.named_parameters() if "embedding" not in name)
+
+
+def num_weights():
+    """Return the number of all weights of the recipe's LSTM."""
+    settings = read_recipe(RECIPE).models["lstm"].model
+    return num_other_weights() + settings.vocabulary_size * settings.embedding_size
 
 
 def seconds(row, efficiency, hop, rate, ranks):

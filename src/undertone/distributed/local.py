@@ -7,20 +7,26 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
-from undertone.distributed.exchange import DTYPES, Exchange, Precision, State, embedding_weights, flat, on, scatter
+from undertone.distributed.exchange import DTYPES, Exchange, State, embedding_weights, flat, on, scatter
+from undertone.distributed.quantized import mean_by_bits
 from undertone.distributed.stopwatch import Stopwatch
 from undertone.distributed.world import World
 from undertone.settings import Settings
 
+BITS = {"int8": 8, "int4": 4}
+
 
 class LocalSettings(Settings):
-    """Each rank trains by itself; every so often all take a step along the mean of their ways (DiLoCo)."""
+    """Each rank trains by itself; every so often all take a step along the mean of their ways (DiLoCo).
+
+    Multiply the learning rate by the root of the number of ranks: each takes Adam's steps on a part of a batch.
+    """
 
     kind: Literal["local"] = "local"
-    period: int = Field(128, ge=1)
+    period: int = Field(16, ge=1)
     """Steps between two exchanges."""
-    precision: Precision = "bf16"
-    """Of the numbers that are sent."""
+    precision: Literal["fp32", "bf16", "int8", "int4"] = "int4"
+    """Of the numbers that are sent; what rounding misses is added to the next way."""
     outer_learning_rate: float = Field(1.0, gt=0)
     """Length of the common step, in mean ways."""
     outer_momentum: float = Field(0.0, ge=0, lt=1)
@@ -30,10 +36,14 @@ class LocalSettings(Settings):
 class Local(Exchange):
     """Steps of one's own, and an outer step for all (Stich 2019, "Local SGD"; Douillard et al. 2023, "DiLoCo").
 
-    A rare word is read by one rank at a time, and the mean would be R times shorter than the way that one rank would
-    have gone with all reviews: Adam's steps do not shrink with the number of times that a batch holds a word. So the
-    mean way of an embedding's row is stretched by the number of steps that read it on any rank, as a rank alone would
-    have taken, over the mean number of steps that did: from 1 for words of every batch up to R for rare ones.
+    Of an embedding, only those rows are sent that some rank read since ranks last met. Adam's momentum and weight decay
+    move the others, too: those go back to where ranks last met, and their way waits on each rank until their word is
+    read again. To send rows of the period before as well cost a third more bytes and won nothing (docs/distributed.md).
+
+    Adam divides by the size of gradients, most of which is noise, and of R ranks each has the noise of an R-th of a
+    batch: its steps go √R times less far in the direction that all share, and the mean way no further. So the learning
+    rate should be √R times that of one process (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive
+    gradient algorithms"). The mean's noise is then that of one process, too.
     """
 
     ranks_differ = True
@@ -42,8 +52,8 @@ class Local(Exchange):
         self.settings, self.world, self.stopwatch = settings, world, stopwatch
         self.weights: list[nn.Parameter] = []
         self.read: dict[int, torch.Tensor] = {}
-        """By the number of an embedding's weight: the steps of this period that read each of its rows."""
-        self.anchor = self.momentum = torch.zeros(0)
+        """By the number of an embedding's weight: above 0 for its rows that were read in this period, fp32."""
+        self.anchor = self.momentum = self.waiting = torch.zeros(0)
         self.steps = 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -58,15 +68,16 @@ class Local(Exchange):
             if weight in embeddings
         }
         self.anchor = flat(self.weights)
-        self.momentum = torch.zeros_like(self.anchor)
+        self.momentum, self.waiting = torch.zeros_like(self.anchor), torch.zeros_like(self.anchor)
         return module
 
     def after_backward(self) -> None:
-        """Count which rows were read."""
-        for number, counts in self.read.items():
+        """Note which rows were read."""
+        for number, read in self.read.items():
             gradient = self.weights[number].grad
             if gradient is not None:
-                counts += gradient.any(1)
+                # On a CPU `any(1)` takes seven times as long.
+                read.masked_fill_(torch.linalg.vector_norm(gradient, dim=1) > 0, 1)
 
     def after_step(self) -> None:
         """Exchange at the end of a period."""
@@ -74,47 +85,71 @@ class Local(Exchange):
         if self.steps == self.settings.period:
             self.settle()
 
+    @torch.no_grad()
     def settle(self) -> None:
         """Move all ranks from where they last met along the mean of the ways that they went since."""
         if self.steps == 0:
             return
         settings = self.settings
         self.stopwatch.ready()
-        way = (flat(self.weights) - self.anchor).to(DTYPES[settings.precision]).div_(self.world.size)
-        dist.all_reduce(way)
-        way = way.float()
-        ways = torch.split(way, [weight.numel() for weight in self.weights])
-        for number, counts in self.read.items():
-            ways[number].view(len(counts), -1).mul_(self._stretch(counts)[:, None])
-            counts.zero_()
+        rows = self._rows()
+        self.waiting += flat(self.weights).sub_(self.anchor)
+        waiting = [part[chosen] for part, chosen in zip(self._parts(self.waiting), rows, strict=True)]
+        mean, missed = self._mean(flat(waiting))
+        way = torch.zeros_like(self.anchor)
+        for vector, found in ((way, mean), (self.waiting, missed)):
+            sizes = [part.numel() for part in waiting]
+            for part, chosen, values in zip(self._parts(vector), rows, torch.split(found, sizes), strict=True):
+                part[chosen] = values.view_as(part[chosen])
         self.stopwatch.lap()
         self.steps = 0
         self.momentum.mul_(settings.outer_momentum).add_(way)
-        self.anchor.add_(way + settings.outer_momentum * self.momentum, alpha=settings.outer_learning_rate)
-        with torch.no_grad():
-            scatter(self.anchor, self.weights)
+        self.anchor.add_(way.add_(self.momentum, alpha=settings.outer_momentum), alpha=settings.outer_learning_rate)
+        scatter(self.anchor, self.weights)
 
-    def _stretch(self, counts: torch.Tensor) -> torch.Tensor:
-        """Return, of the steps that read a row, how many did on any rank over how many did on one, on average."""
-        # Ranks draw their reviews independently, so a step misses a row on all of them with the product of the odds.
-        shares = counts / self.steps
-        message = torch.stack([counts / self.world.size, torch.log1p(-shares.clamp(max=0.999))])
-        dist.all_reduce(message)
-        mean, log_missed = message
-        on_any = -torch.expm1(log_missed) * self.steps
-        stretch: torch.Tensor = (on_any / mean.clamp(min=1e-9)).clamp(1, self.world.size)
-        return stretch
+    def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """Return a view of each weight's numbers in a vector of all."""
+        parts = torch.split(vector, [weight.numel() for weight in self.weights])
+        return [part.view_as(weight) for part, weight in zip(parts, self.weights, strict=True)]
+
+    def _rows(self) -> list[torch.Tensor | slice]:
+        """Return which rows of each weight are sent, and begin to note anew which are read."""
+        rows: list[torch.Tensor | slice] = [slice(None)] * len(self.weights)
+        for number, read in self.read.items():
+            by_any = (read > 0).to(torch.uint8)
+            dist.all_reduce(by_any, dist.ReduceOp.MAX)
+            rows[number] = by_any.nonzero().flatten()
+            read.zero_()
+        return rows
+
+    def _mean(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean of all ranks' vectors, and what this one's precision missed."""
+        precision = self.settings.precision
+        if precision == "int8" or precision == "int4":
+            return mean_by_bits(numbers, BITS[precision], self.world)
+        sent = numbers.to(DTYPES[precision])
+        missed = numbers - sent
+        sent.div_(self.world.size)
+        dist.all_reduce(sent)
+        return sent.float(), missed
 
     def state(self) -> State:
-        """Return where all ranks last met, how they got there, and the steps since."""
-        read = {str(number): counts for number, counts in self.read.items()}
-        return {"anchor": self.anchor, "momentum": self.momentum, "steps": self.steps, "read": read}
+        """Return where all ranks last met, how they got there, the steps since, and what waits."""
+        read = {str(number): rows for number, rows in self.read.items()}
+        return {
+            "anchor": self.anchor,
+            "momentum": self.momentum,
+            "waiting": self.waiting,
+            "steps": self.steps,
+            "read": read,
+        }
 
     def load_state(self, state: State, device: torch.device) -> None:
         """Take them up; where a process alone stopped, all ranks meet."""
         if not state:
             self.anchor = flat(self.weights)
             return
-        self.anchor, self.momentum = state["anchor"].to(device), state["momentum"].to(device)
+        vectors = on(device, {name: state[name] for name in ("anchor", "momentum", "waiting")})
+        self.anchor, self.momentum, self.waiting = vectors["anchor"], vectors["momentum"], vectors["waiting"]
         self.steps = state["steps"]
-        self.read = {int(number): counts for number, counts in on(device, state["read"]).items()}
+        self.read = {int(number): rows for number, rows in on(device, state["read"]).items()}
