@@ -26,6 +26,7 @@ from rich.console import Console
 from undertone.data import load_dataset
 from undertone.data.atomic import replacing
 from undertone.data.folds import Pool, deal, fold_splits
+from undertone.data.journal import append_row, begin_journal, read_journal
 from undertone.data.split import prepare
 from undertone.errors import DataError, SettingsError
 from undertone.evaluate.bootstrap import NUM_DRAWS, draws, percentile_interval
@@ -167,15 +168,14 @@ def select(
     pool = deal(splits, folds, seed)
     names = [name for name, entry in recipe.models.items() if not entry.is_language_model]
     console.print(f"{len(pool.labels):,} reviews in {pool.unit.max() + 1:,} groups, {folds} folds, {len(names)} models")
-    if not rows:
-        _append(out / ROWS_NAME, head)
+    begin_journal(out / ROWS_NAME, head)
     for fold in range(1, folds + 1):
         done = {row.model for row in rows if row.fold == fold}
         if set(names) <= done:
             continue
         for row in _fold_rows(recipe, pool, fold, seed, out, done=done, console=console):
             rows.append(row)
-            _append(out / ROWS_NAME, asdict(row))
+            append_row(out / ROWS_NAME, asdict(row))
             console.print(
                 f"{len(rows)}/{folds * len(names)}: {row.model}, fold {fold} of {folds}: {row.accuracy:.2%}, "
                 f"{row.latency_ms_p50:.2f} ms, {row.size_bytes / 1e6:.2f} MB after {row.train_seconds:,.1f} s",
@@ -367,28 +367,13 @@ def _out_of_fold(out: Path, model: str, pool: Pool, folds: int) -> Float32Array:
 
 
 def _read(path: Path, head: Mapping[str, Any], *, resume: bool) -> list[Row]:
-    if path.parent.is_dir() and any(not each.name.startswith(".") for each in path.parent.iterdir()):
+    out = path.parent
+    if out.is_dir() and any(not each.name.startswith(".") for each in out.iterdir()):
         if not path.exists():
-            raise SettingsError(f"{path.parent}: is not empty and holds no selection; give a new folder as --out")
+            raise SettingsError(f"{out}: is not empty and holds no selection; give a new folder as --out")
         if not resume:
-            raise SettingsError(
-                f"{path.parent}: holds a selection already; go on with it by --resume, or give another --out"
-            )
-    if not path.exists():
-        return []
-    try:
-        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        rows = [Row(**line) for line in lines]
-    except (ValueError, TypeError):
-        raise DataError(f"{path}: not the rows of a selection; give another --out") from None
-    head = json.loads(json.dumps(head))
-    if first != head:
-        changed = next((name for name in head if first.get(name) != head[name]), "content")
+            raise SettingsError(f"{out}: holds a selection already; go on with it by --resume, or give another --out")
+    rows, changed = read_journal(path, Row, head=head, of="selection")
+    if changed is not None:
         raise SettingsError(f"{path}: began with another {changed.replace('_', ' ')}; undo that, or give another --out")
     return rows
-
-
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    with replacing(path, hint=_HINT) as temporary:
-        temporary.write_text("\n".join([*lines, json.dumps(row, ensure_ascii=False)]) + "\n", encoding="utf-8")
