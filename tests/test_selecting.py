@@ -17,7 +17,7 @@ from undertone.data.folds import deal, fold_splits
 from undertone.data.split import prepare, text_keys
 from undertone.errors import DataError, SettingsError
 from undertone.recipe import read_recipe
-from undertone.selecting import Candidate, Constraints, select
+from undertone.selecting import Candidate, Constraints, choice, select
 from undertone.selection_view import draw, verdict
 
 QUIET = Console(quiet=True)
@@ -191,7 +191,7 @@ def test_the_fastest_is_recommended_and_of_those_about_as_fast_the_smallest(read
 
     def recommended(*others):
         best = replace(candidate("best", 1.0, 100), below_best=None, below_best_ci95=None)
-        return selecting._decided([best, *others], 0, pool_of(read(BOW)), OPEN, {}).recommended
+        return choice._decided([best, *others], 0, pool_of(read(BOW)), OPEN, {}).recommended
 
     assert recommended(candidate("faster", 0.5, 900)) == "faster"
     assert recommended(candidate("smaller", 1.05, 90)) == "smaller"
