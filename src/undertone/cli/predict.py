@@ -101,10 +101,12 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
+    from undertone.predictor import DECIMALS
+
     scores = predictor.predict_proba(texts)
     for text, row, verdict in zip(texts, scores, predictor.verdicts(scores), strict=True):
         if as_json:
-            probabilities = {label: round(float(p), 7) for label, p in zip(predictor.labels, row, strict=True)}
+            probabilities = {label: round(float(p), DECIMALS) for label, p in zip(predictor.labels, row, strict=True)}
             content = {"text": text, "label": verdict, "probabilities": probabilities}
             typer.echo(json.dumps(content, ensure_ascii=False))
         else:
