@@ -17,7 +17,7 @@ from undertone.data.folds import deal, fold_splits
 from undertone.data.split import prepare, text_keys
 from undertone.errors import DataError, SettingsError
 from undertone.recipe import read_recipe
-from undertone.selecting import Candidate, Constraints, select
+from undertone.selecting import Candidate, Constraints, choice, select
 from undertone.selection_view import draw, verdict
 
 QUIET = Console(quiet=True)
@@ -191,7 +191,7 @@ def test_the_fastest_is_recommended_and_of_those_about_as_fast_the_smallest(read
 
     def recommended(*others):
         best = replace(candidate("best", 1.0, 100), below_best=None, below_best_ci95=None)
-        return selecting._decided([best, *others], 0, pool_of(read(BOW)), OPEN, {}).recommended
+        return choice._decided([best, *others], 0, pool_of(read(BOW)), OPEN, {}).recommended
 
     assert recommended(candidate("faster", 0.5, 900)) == "faster"
     assert recommended(candidate("smaller", 1.05, 90)) == "smaller"
@@ -227,18 +227,18 @@ def test_a_model_of_another_counts_and_a_language_model_does_not(read, tmp_path)
 def test_a_selection_that_was_cut_short_goes_on_to_the_same_end(read, tmp_path, monkeypatch):
     recipe = read(BOW + SMALL)
     whole = run(recipe, tmp_path / "whole")
-    original, taken = selecting._append, []
+    original, taken = selecting.append_row, []
 
     def dying(path, row):
         taken.append(row)
-        if len(taken) == 4:  # what was begun, both of fold 1, and then the bow of fold 2
+        if len(taken) == 3:  # both of fold 1, and then the bow of fold 2
             raise KeyboardInterrupt
         original(path, row)
 
-    monkeypatch.setattr(selecting, "_append", dying)
+    monkeypatch.setattr(selecting, "append_row", dying)
     with pytest.raises(KeyboardInterrupt):
         run(recipe, tmp_path / "cut")
-    monkeypatch.setattr(selecting, "_append", original)
+    monkeypatch.setattr(selecting, "append_row", original)
     before = (tmp_path / "cut/folds.jsonl").read_text()
     resumed = run(recipe, tmp_path / "cut", resume=True)
     assert (tmp_path / "cut/folds.jsonl").read_text().startswith(before)
@@ -246,6 +246,21 @@ def test_a_selection_that_was_cut_short_goes_on_to_the_same_end(read, tmp_path, 
         assert [getattr(each, name) for each in resumed.candidates] == [
             getattr(each, name) for each in whole.candidates
         ]
+
+
+def test_a_selection_that_was_cut_short_before_its_first_model_goes_on(read, tmp_path, monkeypatch):
+    recipe, out, really = read(BOW), tmp_path / "out", selecting.make
+
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(selecting, "make", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, out)
+    monkeypatch.setattr(selecting, "make", really)
+    run(recipe, out, resume=True)
+    assert len((out / "folds.jsonl").read_text().splitlines()) == 1 + 3
+    assert run(recipe, out, resume=True).most_accurate == "bow"
 
 
 def test_a_folder_in_use_is_refused_unless_it_is_to_be_resumed_with_the_same(read, tmp_path):

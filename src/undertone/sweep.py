@@ -6,17 +6,16 @@
 Accuracy is that on validation, which also chose the weights; the test split has no part in it.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from undertone.bundle import load_bundle, save_bundle
-from undertone.data.atomic import replacing
+from undertone.data.journal import append_row, begin_journal, read_journal
 from undertone.data.split import Splits
-from undertone.errors import DataError, SettingsError
+from undertone.errors import SettingsError
 from undertone.evaluate.speed import measure
 from undertone.evaluate.swept import Row
 from undertone.predictor import load
@@ -53,24 +52,27 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     refuse_seen_validation(whole.model, "a sweep")
     path = out / ROWS_NAME
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
-    rows = _read(path, head)
+    rows, changed = read_journal(path, Row, head=head, of="sweep")
+    if changed is not None:
+        raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
     console = run["console"]
     if not rows:
         rows.append(_measured("whole", 0.0, 0, find(entry.source), splits))
-        _append(path, rows[-1], head=head)
+        begin_journal(path, head)
+        append_row(path, asdict(rows[-1]))
         console.print(f"{whole.manifest.kind}: {rows[0].validation_accuracy:.2%} of validation before pruning")
     done = {(row.schedule, row.ratio, row.seed) for row in rows}
     plans = _plans(settings, has_epochs=whole.manifest.kind != "bow")
     todo = [plan for plan in plans if plan[:3] not in done]
-    for number, (schedule, ratio, seed, changed) in enumerate(todo, 1):
-        step = ModelRecipe(None, entry.source, entry.train, "prune", changed)
+    for number, (schedule, ratio, seed, pruning) in enumerate(todo, 1):
+        step = ModelRecipe(None, entry.source, entry.train, "prune", pruning)
         with tempfile.TemporaryDirectory() as scratch:
             part: Run = {**run, "seed": seed, "run_dir": Path(scratch) / "training", "resume": False}
             made = make(step, splits, part, find=find)
             folder = Path(scratch) / "model"
             save_bundle(made.model, folder, provenance=made.provenance)
             rows.append(_measured(schedule, ratio, seed, folder, splits))
-        _append(path, rows[-1], head=None)
+        append_row(path, asdict(rows[-1]))
         console.print(
             f"{number}/{len(todo)}: {schedule}, ratio {ratio:.0%}, seed {seed}: "
             f"{rows[-1].validation_accuracy:.2%}, {rows[-1].size_bytes / 1e6:.2f} MB, "
@@ -103,22 +105,3 @@ def _measured(schedule: str, ratio: float, seed: int, folder: Path, splits: Spli
         parameters=predictor.num_parameters,
         reviews_per_second=speed.reviews_per_second,
     )
-
-
-def _read(path: Path, head: dict[str, Any]) -> list[Row]:
-    if not path.exists():
-        return []
-    try:
-        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        rows = [Row(**line) for line in lines]
-    except (ValueError, TypeError):
-        raise DataError(f"{path}: not the rows of a sweep; give another --out") from None
-    if first != head:
-        raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
-    return rows
-
-
-def _append(path: Path, row: Row, *, head: dict[str, Any] | None) -> None:
-    lines = [json.dumps(head)] if head is not None else path.read_text(encoding="utf-8").splitlines()
-    with replacing(path, hint="give a folder with room as --out") as temporary:
-        temporary.write_text("\n".join([*lines, json.dumps(asdict(row))]) + "\n", encoding="utf-8")

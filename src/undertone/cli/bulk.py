@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from undertone.scale.part import Counts
 
 
+_OF_FOLDERS = ("format", "resume", "engine")
+"""Options that only a folder of parts takes."""
+_OF_OUTPUTS = ("drop", "on_error")
+"""Options that files and folders take."""
+
+
 @dataclass(frozen=True)
 class Bulk:
     """The options of `predict` that are about files; None and False stand for what was not given."""
 
-    model: str
-    abstain_below: float
+    inputs: Sequence[str]
     column: str | None
     output: str | None
     format: str | None
@@ -39,6 +44,9 @@ class Bulk:
 
     def __post_init__(self) -> None:
         """SettingsError if an option has no effect, or a value that it cannot have."""
+        if not self.inputs:
+            self._refuse([field.name for field in fields(self)], "without --input FILE")
+            return
         for option, given, known in (
             ("--format", self.format, ("csv", "jsonl", "parquet", "tsv")),
             ("--on-error", self.on_error, ("fail", "reject")),
@@ -47,13 +55,13 @@ class Bulk:
             if given is not None and given not in known:
                 raise SettingsError(f"{option} {given} {unknown_name(given, known)}")
         if self.engine != "ray":
-            self.refuse_given({"--ray-address": self.ray_address}, "without --engine ray")
+            self._refuse(["ray_address"], "without --engine ray")
         if self.output is None:
-            self.refuse_given(self.of_folders() | self.of_outputs(), "without --output")
+            self._refuse(_OF_FOLDERS + _OF_OUTPUTS, "without --output")
         elif "://" in self.output:
             raise OutputError(f"{self.output}: scores are written to this machine; name a file or a folder of its own")
         elif not self.to_folder:
-            self.refuse_given(self.of_folders(), f"on one file; let --output name a folder: {self.output}/")
+            self._refuse(_OF_FOLDERS, f"on one file; let --output name a folder: {self.output}/")
 
     @property
     def to_folder(self) -> bool:
@@ -63,39 +71,29 @@ class Bulk:
         path = Path(self.output)
         return self.format is not None or self.output.endswith("/") or not path.suffix or path.is_dir()
 
-    def of_folders(self) -> dict[str, object]:
-        """Return the options that only a folder of parts takes."""
-        return {"--format": self.format, "--resume": self.resume, "--engine": self.engine}
-
-    def of_outputs(self) -> dict[str, object]:
-        """Return the options that files and folders take."""
-        return {"--drop": self.drop, "--on-error": self.on_error}
-
-    @staticmethod
-    def refuse_given(options: dict[str, object], where: str) -> None:
-        """SettingsError if any of these options is given, which has no effect there."""
-        for option, given in options.items():
-            if given:
-                raise SettingsError(f"{option} has no effect {where}")
+    def _refuse(self, names: Sequence[str], where: str) -> None:
+        for name in names:
+            if getattr(self, name):
+                raise SettingsError(f"--{name.replace('_', '-')} has no effect {where}")
 
 
-def score_inputs(inputs: Sequence[str], options: Bulk, *, as_json: bool) -> None:
-    """Score what `inputs` name to where `options.output` says."""
+def score_inputs(options: Bulk, *, model: str, abstain_below: float, as_json: bool) -> None:
+    """Score what `options.inputs` name to where `options.output` says."""
     from undertone.data.files import ENDINGS
     from undertone.data.location import find_files
     from undertone.predictor import load
 
-    files: Sequence[Found] = find_files(inputs, endings=ENDINGS)
+    files: Sequence[Found] = find_files(options.inputs, endings=ENDINGS)
     if options.to_folder and options.output is not None:
         files = _without_parts_of(Path(options.output), files)
     if len(files) > 1 and not options.to_folder:
         given = "stdout" if options.output is None else f"--output {options.output}: one file"
         raise SettingsError(f"{given} cannot take the scores of {len(files):,} files; let --output name a folder")
-    predictor = load(options.model, abstain_below=options.abstain_below)
+    predictor = load(model, abstain_below=abstain_below)
     if options.output is None:
         _print_scored(predictor, files[0], options.column, as_json=as_json)
     elif options.to_folder:
-        _score_to_folder(predictor, files, options, as_json=as_json)
+        _score_to_folder(predictor, files, options, _engine(options, model), as_json=as_json)
     else:
         _score_to_file(predictor, files[0], options, as_json=as_json)
 
@@ -134,7 +132,9 @@ def _score_to_file(predictor: "Predictor", file: "Found", options: Bulk, *, as_j
         _tell(f"{_counted(counts)} scored, {options.output}", counts, f"{options.output}.rejected.jsonl")
 
 
-def _score_to_folder(predictor: "Predictor", files: "Sequence[Found]", options: Bulk, *, as_json: bool) -> None:
+def _score_to_folder(
+    predictor: "Predictor", files: "Sequence[Found]", options: Bulk, engine: "Engine", *, as_json: bool
+) -> None:
     from undertone.scale.folder import score_folder
 
     assert options.output is not None
@@ -147,7 +147,7 @@ def _score_to_folder(predictor: "Predictor", files: "Sequence[Found]", options: 
         drop=options.drop,
         rejects=options.on_error != "fail",
         resume=options.resume,
-        engine=_engine(options),
+        engine=engine,
         console=progress_console(),
     )
     if as_json:
@@ -160,12 +160,12 @@ def _score_to_folder(predictor: "Predictor", files: "Sequence[Found]", options: 
     _tell(told, summary, str(Path(options.output) / "_rejected"))
 
 
-def _engine(options: Bulk) -> "Engine":
+def _engine(options: Bulk, model: str) -> "Engine":
     if options.engine == "ray":
         from undertone.predictor import model_folder
         from undertone.scale.cluster import ray_engine
 
-        return ray_engine(model_folder(options.model), address=options.ray_address)
+        return ray_engine(model_folder(model), address=options.ray_address)
     from undertone.scale.local import score_parts
 
     return score_parts

@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from undertone.cli.base import (
-    JsonOption,
-    ModelOption,
-    app,
-    lines_of_stdin,
-)
+from undertone.cli.base import JsonOption, ModelOption, app, lines_of_stdin
 from undertone.cli.bulk import Bulk, excerpt, score_inputs
 from undertone.errors import DataError, SettingsError
 
@@ -75,26 +70,20 @@ def predict(
     """Judge texts: the label and its probability for each, in order."""
     if inputs and texts:
         raise SettingsError("give either texts or --input FILE, not both; a glob stands in quotes")
+    of_files = Bulk(
+        inputs=tuple(inputs or ()),
+        column=column,
+        output=output,
+        format=output_format,
+        drop=tuple(drop or ()),
+        on_error=on_error,
+        resume=resume,
+        engine=engine,
+        ray_address=ray_address,
+    )
     if inputs:
-        options = Bulk(
-            model=model,
-            abstain_below=abstain_below,
-            column=column,
-            output=output,
-            format=output_format,
-            drop=tuple(drop or ()),
-            on_error=on_error,
-            resume=resume,
-            engine=engine,
-            ray_address=ray_address,
-        )
-        score_inputs(inputs, options, as_json=as_json)
+        score_inputs(of_files, model=model, abstain_below=abstain_below, as_json=as_json)
         return
-    of_files: dict[str, object] = {"--column": column, "--output": output, "--format": output_format, "--drop": drop}
-    of_files |= {"--on-error": on_error, "--resume": resume, "--engine": engine, "--ray-address": ray_address}
-    for option, given in of_files.items():
-        if given:
-            raise SettingsError(f"{option} has no effect without --input FILE")
     from undertone.predictor import load
 
     _predict_texts(load(model, abstain_below=abstain_below), texts, as_json=as_json)
@@ -112,10 +101,12 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
+    from undertone.predictor import DECIMALS
+
     scores = predictor.predict_proba(texts)
     for text, row, verdict in zip(texts, scores, predictor.verdicts(scores), strict=True):
         if as_json:
-            probabilities = {label: round(float(p), 7) for label, p in zip(predictor.labels, row, strict=True)}
+            probabilities = {label: round(float(p), DECIMALS) for label, p in zip(predictor.labels, row, strict=True)}
             content = {"text": text, "label": verdict, "probabilities": probabilities}
             typer.echo(json.dumps(content, ensure_ascii=False))
         else:

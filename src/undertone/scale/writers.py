@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from undertone.predictor import DECIMALS
+
 Writer = Callable[[pa.RecordBatch], None]
 
 _ROW_GROUP_ROWS = 1 << 17
@@ -60,9 +62,9 @@ def _json_lines(path: Path, schema: pa.Schema) -> Iterator[Writer]:
 
 
 def write_json_lines(batch: pa.RecordBatch, file: IO[str]) -> None:
-    """Write one JSON object a row; probabilities are rounded to what a float32 holds."""
+    """Write one JSON object a row, with rounded probabilities."""
     for row in batch.to_pylist():
-        rounded = {name: round(value, 7) if isinstance(value, float) else value for name, value in row.items()}
+        rounded = {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in row.items()}
         file.write(json.dumps(rounded, ensure_ascii=False) + "\n")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from undertone.errors import SettingsError, UndertoneError
 from undertone.evaluate.explain import Explanation, explanations
 from undertone.hub import PREFIX, split_reference
-from undertone.predictor import Predictor, load, model_folder
+from undertone.predictor import DECIMALS, Predictor, load, model_folder
 from undertone.serve.batching import Batcher
 from undertone.serve.metrics import Metrics
 from undertone.serve.problem import overloaded
@@ -42,8 +42,7 @@ class ServedModel:
         probabilities = self.predictor.predict_proba(texts)
         verdicts = self.predictor.verdicts(probabilities)
         self._count(verdicts)
-        # Seven decimals are what a float32 holds.
-        rows = np.round(probabilities.astype(np.float64), 7).tolist()
+        rows = np.round(probabilities.astype(np.float64), DECIMALS).tolist()
         labels = self.predictor.labels
         return [
             {"label": verdict, "probabilities": dict(zip(labels, row, strict=True)), "explanation": None}

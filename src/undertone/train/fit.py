@@ -24,11 +24,12 @@ from undertone.models.lstm_settings import LSTMSettings
 from undertone.models.torch_model import TorchModel
 from undertone.train.batches import ShuffledBatches
 from undertone.train.docvec_training import fit_docvec
-from undertone.train.loop import Position, train_network
+from undertone.train.loop import train_network
 from undertone.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
 from undertone.train.pretrain import PretrainSettings, pretrain
 from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
+from undertone.train.state import Position
 from undertone.train.validation import LabelledCorpus
 
 Start: TypeAlias = PretrainSettings | LSTMModel | None

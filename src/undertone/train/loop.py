@@ -11,7 +11,6 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -20,7 +19,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from undertone.distributed.comm import make_exchange, mean_state
+from undertone.distributed.comm import make_exchange
 from undertone.distributed.plan import deal
 from undertone.distributed.stopwatch import RankSeconds, Stopwatch
 from undertone.distributed.wire import bytes_sent
@@ -36,39 +35,9 @@ from undertone.train.optimizer import make_optimizer, set_learning_rate, update_
 from undertone.train.peak import measure_peak_flops, peak_memory_bytes
 from undertone.train.run import EpochEnd
 from undertone.train.settings import TrainSettings, choose_precision
+from undertone.train.state import Position, State, Sums
 from undertone.train.step import Minimized, train_step
 from undertone.train.validation import Validation
-
-
-@dataclass
-class Sums:
-    """What steps add up to."""
-
-    loss: float = 0.0
-    correct: float = 0.0
-    gradient_norm: float = 0.0
-    reviews: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-
-    def add(self, other: "Sums") -> None:
-        """Add another's to these."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-
-@dataclass
-class Position:
-    """How far a run has come, and how well."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
-    """Validation loss of the epoch with the best accuracy."""
-    epochs_without_better: int = 0
 
 
 def train_network(
@@ -108,13 +77,13 @@ def train_network(
             epochs=settings.epochs,
             tensorboard=settings.tensorboard,
             keep_bytes=keep_bytes,
-            step=run.position.step,
+            step=run.state.position.step,
         )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
         run.train(log, interruption, after_epoch)
-    model.network.load_state_dict(run.best_weights)
+    model.network.load_state_dict(run.state.best_weights)
     model.network.eval()
-    return run.position
+    return run.state.position
 
 
 def _compiled(network: nn.Module, settings: TrainSettings) -> nn.Module:
@@ -136,23 +105,23 @@ class _Run:
         run_dir: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.batches, self.validation, self.objective = train, validation, objective
+        self.batches, self.validation = train, validation
         self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
         self.device = train.device
         self.dtype = choose_precision(settings, self.device)
-        self.network = model.network
-        self.forward = _compiled(self.network, settings)
-        self.average = copy.deepcopy(self.network) if settings.ema_decay else None
-        self.optimizer = make_optimizer(settings, self.network, objective)
         self.world = current()
         self.stopwatch = Stopwatch(self.device)
-        self.exchange = make_exchange(settings.exchange, self.world, self.stopwatch)
-        self.minimized = self.exchange.wrap(Minimized(self.forward, objective))
-        self.best_weights: dict[str, torch.Tensor] = {}
-        self.position = Position()
-        self.epoch_sums = Sums()
-        self.recent = Sums()  # since the last step event; what the device knows of it is in device_sums
-        # Loss, correct ones, gradient norms, and how many ranks were asked to stop.
+        forward = _compiled(model.network, settings)
+        self.state = State(
+            model.network,
+            objective,
+            average=copy.deepcopy(model.network) if settings.ema_decay else None,
+            optimizer=make_optimizer(settings, model.network, objective),
+            exchange=make_exchange(settings.exchange, self.world, self.stopwatch),
+        )
+        self.minimized = self.state.exchange.wrap(Minimized(forward, objective))
+        # What the device knows of the recent steps: loss, correct ones and gradient norms; and how many ranks were
+        # asked to stop.
         self.device_sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         self.must_stop = False
         self.interruption = Interruption()
@@ -163,13 +132,13 @@ class _Run:
         self.lap_start = time.perf_counter()
 
     def train(self, log: SilentLog, interruption: Interruption, after_epoch: Callable[[EpochEnd], None] | None) -> None:
-        settings, position = self.settings, self.position
+        settings, position = self.settings, self.state.position
         self.interruption = interruption
         self.lap_start = time.perf_counter()
         while position.epoch < settings.epochs and not self._ran_out_of_patience():
             plan = self.batches.plan(seed=self.seed, epoch=position.epoch)
             log.start_epoch(position.epoch, len(plan))
-            self.network.train()
+            self.state.network.train()
             self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
             self.stopwatch.start()
             while position.batch < len(plan):
@@ -192,9 +161,10 @@ class _Run:
                 after_epoch(validated)
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
-        set_learning_rate(self.optimizer, self.settings, progress)
+        state = self.state
+        set_learning_rate(state.optimizer, self.settings, progress)
         # That of the first rank is that of a process alone.
-        randomness = np.random.SeedSequence((self.seed, self.position.step, self.world.rank))
+        randomness = np.random.SeedSequence((self.seed, state.position.step, self.world.rank))
         torch.manual_seed(int(randomness.generate_state(1)[0]))
         rows = deal(batch.rows, self.world)
         is_idle = len(rows) == 0
@@ -203,21 +173,21 @@ class _Run:
         ids, mask = self.batches.batch(rows, batch.width)
         sums = train_step(
             self.minimized,
-            self.optimizer,
+            state.optimizer,
             (ids, mask, rows),
             self.settings,
             self.dtype,
             # Ranks average their gradients, of which the whole batch's is the sum.
             usual_size=math.inf if is_idle else usual_size / self.world.size,
-            penalty=self.objective.penalty,
-            exchange=self.exchange,
+            penalty=state.objective.penalty,
+            exchange=state.exchange,
         )
         sums[:2] *= not is_idle
         self.device_sums[:3] += sums
-        if self.average is not None:
-            update_average(self.average, self.network, decay=self.settings.ema_decay, step=self.position.step)
-        self.recent.reviews += len(batch.rows)
-        self.recent.tokens += batch.num_tokens
+        if state.average is not None:
+            update_average(state.average, state.network, decay=self.settings.ema_decay, step=state.position.step)
+        state.recent.reviews += len(batch.rows)
+        state.recent.tokens += batch.num_tokens
 
     def _read_sums(self) -> None:
         """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for
@@ -231,50 +201,51 @@ class _Run:
         now = time.perf_counter()
         seconds = now - self.lap_start
         self.lap_start = now
-        self.position.seconds += seconds
-        self.recent.add(Sums(loss, correct, gradient_norm / self.world.size, seconds=seconds))
+        self.state.position.seconds += seconds
+        self.state.recent.add(Sums(loss, correct, gradient_norm / self.world.size, seconds=seconds))
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
             raise TrainingError(
-                f"{self.run_dir}: the loss stopped being a number near step {self.position.step}; lower "
+                f"{self.run_dir}: the loss stopped being a number near step {self.state.position.step}; lower "
                 f'max_learning_rate (now {self.settings.max_learning_rate:g}) or set precision = "fp32"'
             )
 
     def _log_step(self, log: SilentLog) -> None:
         self._read_sums()
-        figures = self._figures(self.recent, epoch=self.position.epoch + 1)
+        state = self.state
+        figures = self._figures(state.recent, epoch=state.position.epoch + 1)
         if self.world.size > 1:
             seconds = self.stopwatch.read(self.world)
             self.rank_seconds = self.rank_seconds.plus(seconds)
             bytes_before, self.bytes_before = self.bytes_before, bytes_sent()
             figures |= {**seconds.shares(), "bytes_sent": self.bytes_before - bytes_before}
-        log.step(self.position.batch, figures)
-        self.epoch_sums.add(self.recent)
-        self.recent = Sums()
+        log.step(state.position.batch, figures)
+        state.epoch_sums.add(state.recent)
+        state.recent = Sums()
 
     def _figures(self, sums: Sums, *, epoch: int) -> dict[str, Any]:
         tokens_per_second = sums.tokens / max(sums.seconds, 1e-9)
         return {
-            "step": self.position.step,
+            "step": self.state.position.step,
             "epoch": epoch,
             "train_loss": sums.loss / sums.reviews,
             "train_accuracy": sums.correct / sums.reviews,
             "tokens_per_second": tokens_per_second,
             "share_of_peak": tokens_per_second * self.flops_per_token / (self.peak_flops * self.world.size),
-            "seconds": self.position.seconds,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": self.state.position.seconds,
+            "learning_rate": self.state.optimizer.param_groups[0]["lr"],
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
 
     def _end_epoch(self, log: SilentLog) -> EpochEnd:
-        position = self.position
-        network = self.network if self.average is None else self.average
-        figures = self._figures(self.epoch_sums, epoch=position.epoch + 1)
+        state, position = self.state, self.state.position
+        network = state.network if state.average is None else state.average
+        figures = self._figures(state.epoch_sums, epoch=position.epoch + 1)
         if self.world.size > 1:
             figures |= {**self.rank_seconds.figures(), "bytes_sent": self.bytes_before - self.epoch_bytes}
             self.rank_seconds, self.epoch_bytes = RankSeconds.none(self.world), self.bytes_before
-        self.exchange.settle()
-        if self.average is not None and self.exchange.ranks_differ:
-            self.world.mean_(self.average.parameters())
+        state.exchange.settle()
+        if state.average is not None and state.exchange.ranks_differ:
+            self.world.mean_(state.average.parameters())
         # Ranks that were asked to stop say so when all do.
         interruption = self.interruption if self.world.size == 1 else Interruption()
         sums = self.validation.validate(network, self.dtype, interruption)
@@ -288,68 +259,33 @@ class _Run:
             position.best_accuracy = accuracy
             position.best_loss = loss
             position.epochs_without_better = 0
-            self.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            state.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         log.epoch({**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds})
         position.epoch += 1
         position.batch = 0
-        self.epoch_sums, self.recent = Sums(), Sums()
+        state.epoch_sums, state.recent = Sums(), Sums()
         return EpochEnd(position.epoch, position.step, accuracy, loss)
 
     def _ran_out_of_patience(self) -> bool:
         patience = self.settings.patience
-        return patience is not None and self.position.epochs_without_better >= patience
+        return patience is not None and self.state.position.epochs_without_better >= patience
 
     def _stop(self, log: SilentLog) -> NoReturn:
         self._save(log)
         raise TrainingInterruptedError(
-            f"interrupted in epoch {self.position.epoch + 1} after step {self.position.step}; "
+            f"interrupted in epoch {self.state.position.epoch + 1} after step {self.state.position.step}; "
             f"{self.run_dir} holds all of it: go on with --resume"
         )
 
     def _save(self, log: SilentLog) -> None:
         self._read_sums()
-        objective = self.objective.state_dict()
-        for name, _ in self.objective.named_buffers():  # each rank holds a part, and zeros for the rest
-            objective[name] = objective[name].clone()
-            self.world.sum_(objective[name])
-        weights = {
-            "network": self.network.state_dict(),
-            "objective": objective,
-            "average": None if self.average is None else self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        of_this_rank = {"exchange": self.exchange.state(), **(weights if self.exchange.ranks_differ else {})}
-        of_ranks = self.world.gather(of_this_rank)
-        if not self.world.is_first:
-            return
-        save_checkpoint(
-            self.run_dir,
-            {
-                "identity": self.identity,
-                "position": asdict(self.position),
-                "epoch_sums": asdict(self.epoch_sums),
-                "recent": asdict(self.recent),
-                "metrics_bytes": log.size_bytes,
-                **weights,
-                "ranks": of_ranks,
-                "best_weights": self.best_weights,
-            },
-        )
+        content = self.state.content(self.world)
+        if content is not None:
+            save_checkpoint(self.run_dir, {"identity": self.identity, "metrics_bytes": log.size_bytes, **content})
 
     def restore(self, content: dict[str, Any]) -> int:
         """Take up where a checkpoint left; return the bytes of metrics.jsonl that belong to it."""
         refuse_changes(self.run_dir, content["identity"], self.identity)
-        self.position = Position(**content["position"])
-        self.epoch_sums = Sums(**content["epoch_sums"])
-        self.recent = Sums(**content["recent"])
-        ranks = content["ranks"]
-        content |= ranks[self.world.rank] if len(ranks) == self.world.size else mean_state(ranks)
-        self.network.load_state_dict(content["network"])
-        self.objective.load_state_dict(content["objective"])
-        if self.average is not None:
-            self.average.load_state_dict(content["average"])
-        self.best_weights = content["best_weights"]
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.exchange.load_state(content["exchange"], self.device)
+        self.state.restore(content, self.world, self.device)
         metrics_bytes: int = content["metrics_bytes"]
         return metrics_bytes

@@ -27,10 +27,11 @@ from undertone.models.torch_model import TorchModel
 from undertone.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
 from undertone.train.batches import TrainBatch
 from undertone.train.interrupt import Interruption
-from undertone.train.loop import Position, train_network
+from undertone.train.loop import train_network
 from undertone.train.objectives import Objective
 from undertone.train.run import Run, identity_of, reviews_digest, state_digest
 from undertone.train.settings import TrainSettings, choose_device
+from undertone.train.state import Position
 
 _VALIDATION_BATCH_TOKENS = 2_048
 _MAX_VALIDATION_TEXTS = 512

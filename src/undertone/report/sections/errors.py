@@ -1,6 +1,7 @@
 """Error analysis: confusion, accuracy by part of the data, what the surest mistakes have in common."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,7 @@ def _mistaken(errors: Errors) -> list[Block]:
     return [Row((words, noise)), nearest]
 
 
-def _mistakes(run: Run, model: str, file: object, excerpt_characters: int) -> Table:
+def _mistakes(run: Run, model: str, file: Path, excerpt_characters: int) -> Table:
     table, probabilities, result = _judged(run, model, file)
     labels = table["label"].to_numpy()
     wrong = surest_mistakes(labels, probabilities)
@@ -130,7 +131,7 @@ def _plain(text: str) -> str:
     return text.replace("`", "\u2018").replace("**", "* *")
 
 
-def _judged(run: Run, model: str, file: object) -> tuple[pa.Table, npt.NDArray[np.float32], Result]:
+def _judged(run: Run, model: str, file: Path) -> tuple[pa.Table, npt.NDArray[np.float32], Result]:
     try:
         table = pq.read_table(file, columns=["id", "text", "label", "probabilities", "split"])
         probabilities = np.stack(table["probabilities"].to_numpy())
