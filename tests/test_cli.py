@@ -566,7 +566,7 @@ def test_a_short_text_needs_no_compiler_and_no_training_library():
 
 
 def test_the_shipped_model_answers():
-    done = process("predict", "A film I would watch again.")
+    done = process("predict", "A fine film that I will watch again.")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("positive\t")
 

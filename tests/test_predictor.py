@@ -65,7 +65,8 @@ def test_the_default_model_ships_and_judges():
     predictor = undertone.load()
     assert isinstance(predictor, Predictor)
     assert predictor.labels == ("negative", "positive")
-    assert predictor.predict(["A film I would watch again.", "A dull mess, the worst."]) == ["positive", "negative"]
+    texts = ["A fine film that I will watch again.", "A dull mess, the worst."]
+    assert predictor.predict(texts) == ["positive", "negative"]
     assert predictor.size_bytes <= 3_000_000
 
 

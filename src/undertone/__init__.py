@@ -1,7 +1,7 @@
 """Undertone turns labelled reviews into the smallest, fastest sentiment model that is still right.
 
 import undertone
-undertone.load("bow").predict(["A film I would watch again."])   # ["positive"]
+undertone.load("bow").predict(["A fine film that I will watch again."])   # ["positive"]
 """
 
 from typing import TYPE_CHECKING, Any

@@ -3,7 +3,7 @@
     import undertone.mlflow
     undertone.mlflow.autolog()                             # each fit of a Classifier becomes part of a run
     info = undertone.mlflow.log_model(classifier, "model")
-    mlflow.pyfunc.load_model(info.model_uri).predict(["A film I would watch again."])
+    mlflow.pyfunc.load_model(info.model_uri).predict(["A fine film that I will watch again."])
 
 Nothing is pickled: a logged model is as safe to load as any model folder (extra `mlflow`).
 """

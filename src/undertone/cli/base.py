@@ -16,7 +16,7 @@ from undertone.errors import SettingsError
 
 app = typer.Typer(
     help="Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it.",
-    epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone run recipes/quick.toml",
+    epilog="Examples:\n\nundertone predict 'A fine film that I will watch again.'\n\nundertone run recipes/quick.toml",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

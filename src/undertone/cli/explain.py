@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    epilog="Examples:\n\nundertone explain 'A film I would watch again.'\n\n"
+    epilog="Examples:\n\nundertone explain 'A fine film that I will watch again.'\n\n"
     "undertone explain --model lstm --html why.html < lines.txt"
 )
 def explain(

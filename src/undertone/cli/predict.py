@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    epilog="Examples:\n\nundertone predict 'A film I would watch again.'\n\nundertone predict < lines.txt\n\n"
+    epilog="Examples:\n\nundertone predict 'A fine film that I will watch again.'\n\nundertone predict < lines.txt\n\n"
     "undertone predict --input reviews.csv --output scored.parquet\n\n"
     "undertone predict --input 'reviews/*.parquet' --output scored --drop text --resume"
 )

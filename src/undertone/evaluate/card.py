@@ -57,7 +57,7 @@ def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str
         "```python",
         "import undertone",
         "",
-        f'undertone.load("{address}").predict(["A film I would watch again."])  # or the path of this folder',
+        f'undertone.load("{address}").predict(["A fine film that I will watch again."])  # or the path of this folder',
         "```",
         "",
         "## Evaluation",

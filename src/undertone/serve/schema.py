@@ -125,10 +125,10 @@ class Health(BaseModel):
 def request_schema(settings: ServeSettings) -> dict[str, Any]:
     """Return the request body of /v1/predict with its limits and examples."""
     examples = {
-        "one": {"summary": "One text", "value": {"texts": "A film I would watch again."}},
+        "one": {"summary": "One text", "value": {"texts": "A fine film that I will watch again."}},
         "many": {
             "summary": "Many texts, another model",
-            "value": {"texts": ["A film I would watch again.", "Dull, dull, dull."], "model": "lstm"},
+            "value": {"texts": ["A fine film that I will watch again.", "Dull, dull, dull."], "model": "lstm"},
         },
         "why": {"summary": "And why", "value": {"texts": "Not a good film.", "explain": True}},
     }

@@ -32,7 +32,7 @@ events.addEventListener("stale", ask);
 
 let text = "", model = null;
 function showCommand() {
-  const body = JSON.stringify({ texts: whole(text) || "A film I would watch again.", ...(model ? { model } : {}) });
+  const body = JSON.stringify({ texts: whole(text) || "A fine film that I will watch again.", ...(model ? { model } : {}) });
   const key = hasKey() ? ' \\\n  -H "Authorization: Bearer $UNDERTONE_API_KEY"' : "";
   const url = new URL("v1/predict", document.baseURI);
   $("curl").textContent = `curl -s ${url} \\\n  -H 'Content-Type: application/json'${key} \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
