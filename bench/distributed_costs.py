@@ -21,6 +21,8 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 
+from undertone.distributed import local
+from undertone.distributed.quantized import BLOCK
 from undertone.models.lstm import LSTMNetwork
 from undertone.recipe import read_recipe
 
@@ -29,7 +31,7 @@ RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}
 FABRICS = {"100 Gbit/s": 100e9 / 8, "400 Gbit/s": 400e9 / 8}
 GATHERED = {"top-k": 1.0, "rows": None}
 """Share of a way's bytes that is all-gathered; of rows it follows from the sizes of weights. All else is reduced."""
-BITS = {"fp32": 32, "bf16": 16, "int8": 8 * 130 / 128, "int4": 4 * 66 / 64}
+BITS = {"fp32": 32, "bf16": 16} | {name: bits + 16 / BLOCK for name, bits in local.BITS.items()}
 """Of a number that `local` sends, the scales of its blocks included."""
 MESSAGES = {"rows": 4, "powersgd": 2, "local": 2}
 """Messages of a step; one by default."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_MODEL = "bow"
 DECIMALS = 7
-"""Of a probability that is written out: what a float32 holds."""
+"""Of a number that is written out: what a float32 holds of a probability."""
 
 
 class Predictor:

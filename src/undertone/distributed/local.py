@@ -97,10 +97,11 @@ class Local(Exchange):
         waiting = [part[chosen] for part, chosen in zip(self._parts(self.waiting), rows, strict=True)]
         mean, missed = self._mean(flat(waiting))
         way = torch.zeros_like(self.anchor)
+        sizes = [part.numel() for part in waiting]
         for vector, found in ((way, mean), (self.waiting, missed)):
-            sizes = [part.numel() for part in waiting]
-            for part, chosen, values in zip(self._parts(vector), rows, torch.split(found, sizes), strict=True):
-                part[chosen] = values.view_as(part[chosen])
+            of_weights = zip(self._parts(vector), rows, waiting, torch.split(found, sizes), strict=True)
+            for part, chosen, sent, values in of_weights:
+                part[chosen] = values.view_as(sent)
         self.stopwatch.lap()
         self.steps = 0
         self.momentum.mul_(settings.outer_momentum).add_(way)

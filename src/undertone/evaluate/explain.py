@@ -23,7 +23,7 @@ from undertone.evaluate.gradients import integrated_gradients, trainable
 from undertone.evaluate.spans import Span, Word, pieces_of, words_of
 from undertone.models.base import Float32Array, Model
 from undertone.models.bow import BowModel
-from undertone.predictor import Predictor
+from undertone.predictor import DECIMALS, Predictor
 from undertone.settings import unknown_name
 from undertone.text import reference
 from undertone.text.cleaning import CleaningSettings
@@ -76,17 +76,17 @@ class Explanation:
         return self.log_odds - self.rest - sum(token.contribution for token in self.tokens)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, numbers rounded to 7 decimals."""
+        """Return plain values, numbers rounded to `DECIMALS`."""
         return {
             "text": self.text,
             "label": self.label,
             "predicted": self.predicted,
-            "probability": round(self.probability, 7),
+            "probability": round(self.probability, DECIMALS),
             "method": self.method,
-            "tokens": [{**vars(token), "contribution": round(token.contribution, 7)} for token in self.tokens],
-            "rest": round(self.rest, 7),
-            "log_odds": round(self.log_odds, 7),
-            "gap": round(self.gap, 7),
+            "tokens": [{**vars(token), "contribution": round(token.contribution, DECIMALS)} for token in self.tokens],
+            "rest": round(self.rest, DECIMALS),
+            "log_odds": round(self.log_odds, DECIMALS),
+            "gap": round(self.gap, DECIMALS),
         }
 
 

@@ -167,17 +167,18 @@ class BowModel(Model):
             import sklearn.linear_model  # noqa: F401
         except ImportError:
             raise MissingExtraError("training needs: pip install 'undertone[train]'") from None
-        from undertone.models.bow_fit import fit_problem, frequent_ngrams, one_ngram_a_slot
+        from undertone.models.bow_fit import fit_problem, frequent_ngrams, one_ngram_a_slot, rows_of
 
         settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
         with console.status("counting n-grams"):
             shares = np.eye(len(labels))[label_ids]
             presence = one_ngram_a_slot(frequent_ngrams(texts, settings), shares, settings.slot_bits)
+        rows, length = rows_of(presence.matrix, settings.norm)
         weights, bias = [], []
         for positive in positive_labels(labels):
             with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
-                weight, intercept = fit_problem(presence.matrix, label_ids == positive, settings)
-            weights.append(weight)
+                weight, intercept = fit_problem(presence.matrix, rows, label_ids == positive, settings)
+            weights.append(length * weight)
             bias.append(intercept)
         return cls.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
 

@@ -108,9 +108,9 @@ def rows_of(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_matrix,
 
 
 def fit_problem(
-    matrix: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
+    matrix: "sparse.csr_matrix", rows: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
 ) -> tuple[Float64Array, float]:
-    """Return the weight of each n-gram, float64 [F], and the bias of one binary problem."""
+    """Return the weight of each n-gram, float64 [F], and the bias of one binary problem; `rows` as of `rows_of`."""
     from scipy import sparse
     from sklearn.linear_model import LogisticRegression
 
@@ -119,12 +119,11 @@ def fit_problem(
         smoothing = settings.smoothing
         return np.zeros(0), float(np.log((num_positive + smoothing) / (len(is_positive) - num_positive + smoothing)))
     ratio = log_count_ratio(matrix, is_positive.astype(np.float64), settings.smoothing)
-    rows, length = rows_of(matrix, settings.norm)
     regression = LogisticRegression(
         C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
     )
     regression.fit(rows @ sparse.diags(ratio), is_positive)
-    return length * ratio * regression.coef_[0], float(regression.intercept_[0])
+    return ratio * regression.coef_[0], float(regression.intercept_[0])
 
 
 def log_count_ratio(matrix: "sparse.csr_matrix", share: Float64Array, smoothing: float) -> Float64Array:
