@@ -265,6 +265,14 @@ def test_runs_and_every_study_of_a_folder_make_one_report(studies_dir):
     assert "2 seeds" in pdf_text(studies_dir / "report.pdf")
 
 
+def test_what_a_study_of_exchanges_notes_of_its_rows_is_told(studies_dir):
+    path = studies_dir / STUDIES["distributed"]
+    study = json.loads(path.read_text())
+    assert "of another machine" not in page_of(studies_dir)
+    path.write_text(json.dumps({**study, "note": "two rows are of another machine"}))
+    assert "two rows are of another machine." in page_of(studies_dir)
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_that_lacks_a_key_is_refused_in_one_line_that_names_it(studies_dir, name):
     (studies_dir / STUDIES[name]).write_text('{"rows": [{"surprise": 1}]}\n' * (2 if name == "sweep" else 1))

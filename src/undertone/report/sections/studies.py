@@ -177,6 +177,8 @@ def _exchanges(study: Mapping[str, Any]) -> Iterable[Block]:
             for row in rows
         ),
     )
+    if "note" in study:
+        yield Paragraph(f"{study['note']}.", is_quiet=True)
     yield Figure(
         figures.link_speeds([row for row in rows if row["link"]]),
         "Tokens per second of each way of exchange over each link",
