@@ -1,5 +1,4 @@
 import os
-import time
 
 import pyarrow.compute as pc
 import pytest
@@ -57,14 +56,10 @@ def test_without_environment_the_archive_is_downloaded_once(make_archive, own_ca
 
 @pytest.mark.slow
 @pytest.mark.skipif(IMDB is None, reason="set UNDERTONE_IMDB to the archive of Maas et al.")
-def test_the_real_archive_loads_within_its_bounds(monkeypatch):
+def test_the_real_archive_is_what_it_is_known_to_be(monkeypatch):
     monkeypatch.setenv("UNDERTONE_IMDB", str(IMDB))
-    start = time.perf_counter()
     dataset = load_dataset(DataSettings(name="imdb"))
-    first_seconds = time.perf_counter() - start
-    start = time.perf_counter()
     again = load_dataset(DataSettings(name="imdb"))
-    again_seconds = time.perf_counter() - start
     assert len(dataset.table) == 100_000
     assert again.digest == dataset.digest
     assert dataset.table["group"].null_count == 0
@@ -74,5 +69,3 @@ def test_the_real_archive_loads_within_its_bounds(monkeypatch):
     assert sum(repeated) == 123
     movies = [set(pc.unique(table["group"]).to_pylist()) for table in (splits.train, splits.validation)]
     assert not movies[0] & movies[1]
-    assert first_seconds <= 15
-    assert again_seconds <= 0.5

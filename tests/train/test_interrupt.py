@@ -42,10 +42,24 @@ def test_signals_mean_afterwards_what_they_meant_before():
 def test_one_within_another_gives_the_outer_one_its_signals_back():
     with Interruption() as outer:
         with Interruption() as inner:
-            signal.raise_signal(signal.SIGTERM)
-        assert (outer.requested, inner.requested) == (False, True)
+            pass
         signal.raise_signal(signal.SIGTERM)
+        assert (outer.requested, inner.requested) == (True, False)
+
+
+def test_a_wish_that_came_too_late_for_one_is_left_to_the_one_around_it():
+    with Interruption() as outer:
+        with Interruption():
+            signal.raise_signal(signal.SIGINT)
+            assert not outer.requested
         assert outer.requested
+
+
+def test_a_wish_that_came_before_one_began_holds_in_it():
+    with Interruption():
+        signal.raise_signal(signal.SIGINT)
+        with Interruption() as inner:
+            assert inner.requested
 
 
 def test_a_thread_leaves_signals_alone():

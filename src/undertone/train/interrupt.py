@@ -12,7 +12,7 @@ class Interruption:
     """A context in which SIGNALS only set `requested`; Ctrl-C after any of them interrupts as it usually does.
 
     The others may come twice, once from the cluster and once from the launcher, and must not cut short what the first
-    one asked for.
+    one asked for. One context within another shares its wish: it may come too early for the inner one, or too late.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,9 @@ class Interruption:
     def __enter__(self) -> Self:
         if self._in_main_thread:
             self._previous = {number: signal.signal(number, self._request) for number in SIGNALS}
+            self._around = getattr(self._previous[signal.SIGINT], "__self__", None)
+            if isinstance(self._around, Interruption):
+                self.requested |= self._around.requested
         return self
 
     def __exit__(
@@ -31,6 +34,8 @@ class Interruption:
         if self._in_main_thread:
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
+            if isinstance(self._around, Interruption):
+                self._around.requested |= self.requested
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from undertone.data.split import Splits
 from undertone.errors import TrainingError, TrainingInterruptedError, UndertoneError
 from undertone.text.threads import VARIABLE, num_threads
+from undertone.train.interrupt import Interruption
 from undertone.tuning.study import Plan, TrialResult, open_study, read_splits, results, run_trial
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def search(
 ) -> None:
     """Do what a study lacks to so many trials, `workers` at a time; none begins after `deadline`, as time.time has it.
 
-    KeyboardInterrupt or TrainingInterruptedError after Ctrl-C; TrainingError if a worker dies.
+    KeyboardInterrupt or TrainingInterruptedError after Ctrl-C, which ends a trial that is not a network's with it;
+    TrainingError if a worker dies.
     """
     before = results(open_study(plan, out), plan)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -48,7 +50,9 @@ def search(
 
         remaining = trials - len(before)
         if workers == 1:
-            _work(plan, out, splits, range(len(before), trials), deadline, hear)
+            # A KeyboardInterrupt amid a compiler's callback would be lost, or end Python as if nobody had caught it.
+            with Interruption() as interruption:
+                _work(plan, out, splits, range(len(before), trials), deadline, hear, interruption)
         else:
             _share(plan, out, min(workers, remaining), range(len(before), trials), deadline, hear)
 
@@ -73,6 +77,7 @@ def _work(
     tickets: "range | _Tickets",
     deadline: float | None,
     hear: Callable[[str | TrialResult], None],
+    interruption: Interruption,
 ) -> None:
     study = open_study(plan, out)
 
@@ -80,6 +85,8 @@ def _work(
         hear(f"{plan.model} trial {number} epoch {end.epoch}: {end.accuracy:.1%}")
 
     for ticket in tickets:
+        if interruption.requested:
+            raise TrainingInterruptedError("interrupted between two trials")
         if deadline is not None and time.time() >= deadline:
             return
         hear(run_trial(study, plan, splits, out, ticket=ticket, heard=heard))
@@ -161,7 +168,7 @@ def _worker(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        _work(plan, out, read_splits(plan), tickets, deadline, messages.put)
+        _work(plan, out, read_splits(plan), tickets, deadline, messages.put, Interruption())
     except TrainingInterruptedError:
         return
     except UndertoneError as error:
