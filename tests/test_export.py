@@ -228,6 +228,13 @@ def test_a_transformer_scores_texts_as_the_model_does(tmp_path, bert_folder, poo
     assert b".py" not in (tmp_path / "bert.onnx").read_bytes()  # stack traces, with paths of this machine
 
 
+@pytest.mark.slow
+def test_a_transformers_file_is_fp32_whatever_the_model_scores_in(tmp_path, bert_folder):
+    for precision in ("fp32", "bf16"):
+        onnx(bert(bert_folder, scoring_precision=precision), tmp_path / precision)
+    assert (tmp_path / "fp32").read_bytes() == (tmp_path / "bf16").read_bytes()
+
+
 class Untraceable(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -185,6 +185,7 @@ def _lstm_proto(model: "TorchModel", network: "nn.Module") -> "onnx.ModelProto":
 def _transformer_proto(model: "TorchModel", network: "nn.Module") -> "onnx.ModelProto":
     import torch
 
+    cast(Any, network).scoring_precision = "fp32"  # of this copy; what runs the file chooses its own
     # An example of size 1 would be taken for a constant.
     ids = torch.full((2, 3), UNKNOWN_ID)
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}

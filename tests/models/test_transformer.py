@@ -57,6 +57,27 @@ def test_the_body_is_the_folders_and_only_the_head_is_drawn_from_the_seed(folder
         assert torch.equal(weights, second.state_dict()[name]) == (not name.startswith("classifier")), name
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_attention_has_the_dropout_of_the_settings(folder, share):
+    model = create(folder, attention_dropout=share)
+    layers = [module for module in model.network.modules() if type(module).__name__.endswith("SelfAttention")]
+    assert {layer.dropout.p for layer in layers} == {share}
+    config = json.loads(model.state().files["config.json"])
+    assert config["attention_probs_dropout_prob"] == share
+
+
+def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder):
+    exact, rounded = create(folder), create(folder, scoring_precision="bf16")
+    difference = np.abs(exact.logits(TEXTS) - rounded.logits(TEXTS))
+    assert 0 < difference.max() < 0.05
+    ids, mask = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.bool)
+    in_training = []
+    for model in (exact, rounded):
+        torch.manual_seed(0)  # of dropout
+        in_training.append(model.network.train()(ids, mask))
+    assert torch.equal(*in_training)
+
+
 def test_a_model_rebuilt_from_its_state_needs_no_folder(folder):
     model = create(folder)
     state = model.state()

