@@ -100,7 +100,8 @@ class Work:
         self.texts, self.ngrams = {}, {}
         for name, settings in TRANSFER_SETS.items():
             self.texts[name] = transfer_set(splits, settings, seed=0)
-        largest = label(self.teachers, splits, self.texts["train + unlabelled + variants"], weights=None)
+        texts = self.texts["train + unlabelled + variants"]
+        largest = label(self.teachers, splits, texts, weights=None, console=Console(stderr=True))
         self.teacher_weights = largest.provenance["weights"]
         self.soft = {name: largest.of(texts.ids, source=name) for name, texts in self.texts.items()}
         self.features = None

@@ -147,8 +147,7 @@ def label(
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [teacher(Path(model).name, load_bundle(model_folder(model)), splits) for model in models]
     transfer = transfer_set(splits, settings, seed=0)
-    with console.status(f"{len(models)} models read {len(transfer):,} texts"):
-        soft = ask(teachers, splits, transfer, weights=None)
+    soft = ask(teachers, splits, transfer, weights=None, console=console)
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
     return dict(soft.provenance)

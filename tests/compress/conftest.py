@@ -37,6 +37,12 @@ def splits() -> Splits:
     )
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """What teachers say is kept between calls, not between tests."""
+    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+
+
 def run_in(folder, *, seed=0, resume=False):
     return {"seed": seed, "run_dir": folder, "resume": resume, "console": QUIET}
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
+from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
+from undertone.compress import reading
 from undertone.compress.base import Context, Subject, Teacher
 from undertone.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
 from undertone.compress.soft_labels import read_soft_labels, write_soft_labels
@@ -21,8 +22,8 @@ STUDENTS = {"bow": Subject(BOW, None), "lstm": Subject(LSTM, TRAIN)}
 class Oracle(Model):
     """A teacher that knows what the toy reviews are made of, and how sure it says so."""
 
-    def __init__(self, scale=4.0, wrong=False, labels=("negative", "positive")):
-        super().__init__(BOW, labels)
+    def __init__(self, scale=4.0, wrong=False, labels=("negative", "positive"), settings=BOW):
+        super().__init__(settings, labels)
         self.scale = -scale if wrong else scale
         self.num_read = 0
 
@@ -83,17 +84,54 @@ def test_soft_labels_take_the_place_of_the_teacher(context, splits, tmp_path):
 
 def test_soft_labels_that_lack_a_text_are_refused_by_its_id(context, splits, tmp_path):
     few = transfer_set(splits, TransferSettings(sources=("unlabelled",)), seed=0)
-    write_soft_labels(label([Teacher("o", Oracle())], splits, few, weights=[1.0]), tmp_path / "few.parquet")
+    write_soft_labels(
+        label([Teacher("o", Oracle())], splits, few, weights=[1.0], console=QUIET), tmp_path / "few.parquet"
+    )
     with pytest.raises(DataError, match=r"few\.parquet: no soft label for review train/0;"):
         distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "few.parquet"), context)
 
 
 def test_soft_labels_of_other_labels_are_refused(context, splits, tmp_path):
     few = transfer_set(splits, TransferSettings(), seed=0)
-    soft = label([Teacher("o", Oracle())], splits, few, weights=[1.0])
+    soft = label([Teacher("o", Oracle())], splits, few, weights=[1.0], console=QUIET)
     write_soft_labels(type(soft)(soft.ids, soft.logits, ("bad", "good"), soft.provenance), tmp_path / "soft.parquet")
     with pytest.raises(SettingsError, match="its labels are bad, good, but tiny has negative, positive"):
         distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "soft.parquet"), context)
+
+
+def test_a_reading_that_was_cut_short_goes_on_where_it_stopped(splits, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 50)
+    transfer = transfer_set(splits, TransferSettings(), seed=0)
+
+    class Tires(Oracle):
+        def logits(self, texts):
+            if self.num_read == 100:
+                raise KeyboardInterrupt
+            return super().logits(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        label([Teacher("o", Tires())], splits, transfer, weights=[1.0], console=QUIET)
+    fresh = Oracle()
+    goes_on = label([Teacher("o", fresh)], splits, transfer, weights=[1.0], console=QUIET)
+    assert fresh.num_read == len(transfer) - 100
+    np.testing.assert_allclose(goes_on.logits, fresh.logits(transfer.texts), atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [Oracle(scale=5.0), Oracle(settings=BOW.model_copy(update={"slot_bits": 17}))])
+def test_what_one_teacher_said_is_not_taken_for_anothers(other, splits):
+    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    for teacher in (Oracle(), other):
+        label([Teacher("o", teacher)], splits, transfer, weights=[1.0], console=QUIET)
+        assert teacher.num_read == len(transfer)
+
+
+def test_a_damaged_file_of_what_a_teacher_said_is_made_anew(splits, tmp_path):
+    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    first = label([Teacher("o", Oracle())], splits, transfer, weights=[1.0], console=QUIET)
+    (kept,) = (tmp_path / "cache").glob("logits-*.npy")
+    kept.write_bytes(kept.read_bytes()[:90])
+    again = label([Teacher("o", Oracle())], splits, transfer, weights=[1.0], console=QUIET)
+    np.testing.assert_array_equal(again.logits, first.logits)
 
 
 def test_the_better_teacher_weighs_more(splits, bow):
@@ -104,7 +142,7 @@ def test_the_better_teacher_weighs_more(splits, bow):
         def logits(self, texts):
             return rng.normal(size=(len(texts), 2)).astype(np.float32)
 
-    soft = label([Teacher("bow", bow), Teacher("guess", Guess())], splits, transfer, weights=None)
+    soft = label([Teacher("bow", bow), Teacher("guess", Guess())], splits, transfer, weights=None, console=QUIET)
     assert soft.provenance["weights"]["bow"] > 5 * soft.provenance["weights"]["guess"]
 
 
@@ -205,7 +243,9 @@ def test_a_network_that_does_not_tell_how_it_was_trained_is_refused(context):
 
 
 def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
-    soft = label([Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings(), seed=0), weights=[1.0])
+    soft = label(
+        [Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings(), seed=0), weights=[1.0], console=QUIET
+    )
     write_soft_labels(soft, tmp_path / "soft.parquet")
     other = Context(replace(splits, digest="another"), context.run)
     with pytest.raises(SettingsError, match=r"soft\.parquet: is of other reviews or another split than tiny has now"):
@@ -215,9 +255,9 @@ def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
 def test_teachers_of_one_name_or_of_no_use_are_refused(context, splits):
     transfer = transfer_set(splits, TransferSettings(), seed=0)
     with pytest.raises(SettingsError, match="teachers o, o: give folders of different names"):
-        label([Teacher("o", Oracle()), Teacher("o", Oracle())], splits, transfer, weights=None)
+        label([Teacher("o", Oracle()), Teacher("o", Oracle())], splits, transfer, weights=None, console=QUIET)
     with pytest.raises(SettingsError, match="the teachers tell nothing of tiny's labels"):
-        label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None)
+        label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None, console=QUIET)
 
 
 def test_a_resumed_distillation_asks_another_teacher_anew(splits, tmp_path):

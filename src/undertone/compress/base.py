@@ -16,7 +16,8 @@ from undertone.train.fit import Start
 from undertone.train.run import Run
 from undertone.train.settings import TrainSettings
 
-_CHUNK = 1_024
+CHUNK = 1_024
+"""Texts that are read at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,6 @@ class Compressed:
 
 
 def read(model: Model, texts: Sequence[str]) -> Float32Array:
-    """Return a model's logits of many texts, float32 [N, C], some at a time, which bounds its memory."""
-    chunks = [model.logits(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+    """Return a model's logits of many texts, float32 [N, C]."""
+    chunks = [model.logits(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
     return np.concatenate(chunks)

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
+from rich.console import Console
 
-from undertone.compress.base import Compressed, Context, Subject, Teacher, read
+from undertone.compress.base import Compressed, Context, Subject, Teacher
 from undertone.compress.blend import weigh
 from undertone.compress.distill_bow import fit_bow_student, student_ngrams
+from undertone.compress.reading import read_kept
 from undertone.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
 from undertone.compress.transfer import TransferSet, TransferSettings, transfer_set
 from undertone.data.split import Splits
@@ -148,7 +150,8 @@ def _soft_labels(settings: DistillSettings, context: Context, transfer: Transfer
         kept = read_soft_labels(path)
         if kept.provenance.get("asked") == _asked(settings, context):
             return kept
-    soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights)
+    console = context.run["console"]
+    soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights, console=console)
     soft = replace(soft, provenance={**soft.provenance, "asked": _asked(settings, context)})
     write_soft_labels(soft, path)
     return soft
@@ -162,14 +165,20 @@ def _asked(settings: DistillSettings, context: Context) -> dict[str, Any]:
 
 
 def label(
-    teachers: Sequence[Teacher], splits: Splits, transfer: TransferSet, *, weights: Sequence[float] | None
+    teachers: Sequence[Teacher],
+    splits: Splits,
+    transfer: TransferSet,
+    *,
+    weights: Sequence[float] | None,
+    console: Console,
 ) -> SoftLabels:
-    """Let the teachers read the transfer set; their weights are fitted on validation unless given.
+    """Let the teachers read the transfer set, once for all; their weights are fitted on validation unless given.
 
-    SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there.
+    SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there;
+    OutputError if the cache cannot be written.
     """
     fitted = weigh(teachers, splits, weights)
-    logits = blend([read(teacher.model, transfer.texts) for teacher in teachers], fitted.tolist())
+    logits = blend([read_kept(teacher, transfer.texts, console=console) for teacher in teachers], fitted.tolist())
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
         "data_digest": splits.digest,
