@@ -1,5 +1,6 @@
 """Language models, what starts from them, and ensembles: recipes of tiny models from end to end."""
 
+import functools
 import io
 import json
 import shutil
@@ -117,6 +118,13 @@ def is_of_layers(name):
 
 
 # A language model.
+
+
+def test_a_run_of_language_models_alone_is_refused_before_they_are_trained(home, tmp_path):
+    message = "^toy: language models alone, which cannot be scored; use undertone train$"
+    run = functools.partial(runs.run, resume=False, console=QUIET)
+    assert_refused(SettingsError, message, run, recipe_in(home, WORDS), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_language_model_says_how_well_it_predicts_words_and_nothing_of_labels(models):

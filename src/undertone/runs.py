@@ -126,10 +126,12 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     """Train, score each finished model once on the test split, and write the report; returns its path."""
     if has_others():
         raise SettingsError("ranks only train: use undertone launch, and then undertone run --resume in one process")
+    finished = [name for name, entry in recipe.models.items() if not entry.is_language_model]
+    if not finished:
+        raise SettingsError(f"{recipe.name}: language models alone, which cannot be scored; use undertone train")
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
-    finished = [name for name, entry in recipe.models.items() if not entry.is_language_model]
     for name in finished:
         if name in scored:
             continue
