@@ -177,7 +177,8 @@ def label(
     SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there;
     OutputError if the cache cannot be written.
     """
-    fitted = weigh(teachers, splits, weights)
+    with console.status(f"{', '.join(teacher.name for teacher in teachers)} on validation"):
+        fitted = weigh(teachers, splits, weights)
     logits = blend([read_kept(teacher, transfer.texts, console=console) for teacher in teachers], fitted.tolist())
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},

@@ -1,6 +1,7 @@
 """What teachers say of many texts, kept in the cache: one may take an hour, and is asked once for each text."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from undertone.data.cache import cache_dir
 from undertone.models.base import Float32Array
 from undertone.train.run import state_digest
 
+_FORMAT = 1
+"""To be raised when a model of the same weights would say something else."""
 _HINT = "set UNDERTONE_CACHE to a folder with room to write to"
 
 
@@ -40,7 +43,8 @@ def read_kept(teacher: Teacher, texts: Sequence[str], *, console: Console) -> Fl
 
 def _key(teacher: Teacher, texts: Sequence[str]) -> str:
     state = teacher.model.state()
-    key = hashlib.sha256(f"{teacher.model.settings.model_dump_json()}\n{state_digest(state.tensors)}\n".encode())
+    described = [_FORMAT, teacher.model.settings.model_dump_json(), teacher.model.labels, state_digest(state.tensors)]
+    key = hashlib.sha256(json.dumps(described).encode())
     for name, content in sorted(state.files.items()):
         key.update(name.encode() + hashlib.sha256(content).digest())
     for text in texts:

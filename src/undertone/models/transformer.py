@@ -51,7 +51,7 @@ class TransformerSettings(StoredSettings):
     pooling: Literal["mean", "cls"] = "mean"
     """How token states become one vector: their mean, or the first token's."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)
-    """Of attention weights. Only without it does torch fuse attention on a CPU: training is then twice as fast."""
+    """Of attention weights. Only without it does torch fuse attention on a CPU, which more than doubles the speed."""
     output_dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled vector."""
     scoring_precision: Literal["fp32", "bf16"] = "fp32"
@@ -118,6 +118,8 @@ class TransformerNetwork(nn.Module):
         # Training decides for itself: a context that is switched off would switch off the one around it.
         with torch.autocast(ids.device.type, torch.bfloat16) if is_bf16 else nullcontext():
             states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
+        if is_bf16:
+            states = states.float()  # as the classifier is
         if self.pooling == "cls":
             return states[:, 0]
         weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)

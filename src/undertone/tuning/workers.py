@@ -31,7 +31,7 @@ def search(
 ) -> None:
     """Do what a study lacks to so many trials, `workers` at a time; none begins after `deadline`, as time.time has it.
 
-    KeyboardInterrupt or TrainingInterruptedError after Ctrl-C, which ends a trial that is not a network's with it;
+    KeyboardInterrupt or TrainingInterruptedError after Ctrl-C; a trial of a model that is no network is finished first.
     TrainingError if a worker dies.
     """
     before = results(open_study(plan, out), plan)
