@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 KEY = "a-key-of-24-characters-or-so"
 PRAISE = "A superb film with a great cast. I loved every minute."
 PAN = "A dull and boring film. The worst script of the year."
-DIVISIVE = "I did not hate it."
+DIVISIVE = "I wanted to love it, and the acting is great, but I was bored."
 
 
 @pytest.fixture(scope="module")
