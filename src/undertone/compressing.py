@@ -144,8 +144,11 @@ def label(
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
     reviews = DataSettings(name=data)
+    folders = [model_folder(model) for model in models]  # a wrong name is said before reviews are fetched
     splits = prepare(load_dataset(reviews, console=console), reviews)
-    teachers = [teacher(Path(model).name, load_bundle(model_folder(model)), splits) for model in models]
+    teachers = [
+        teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
+    ]
     transfer = transfer_set(splits, settings, seed=0)
     soft = ask(teachers, splits, transfer, weights=None, console=console)
     write_soft_labels(soft, out)
