@@ -81,9 +81,13 @@ def assert_scores_as(model, path):
 
 @pytest.mark.parametrize("pooling", [["mean"], ["max"], ["last"], ["attention"], ["attention", "max", "mean", "last"]])
 @pytest.mark.parametrize("num_layers", [1, 2])
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_an_lstm_scores_texts_as_the_model_does(tmp_path, bidirectional, num_layers, pooling):
-    model = lstm(bidirectional=bidirectional, num_layers=num_layers, pooling=pooling)
+@pytest.mark.parametrize(
+    "directions",
+    [{"bidirectional": False}, {"bidirectional": True}, {"bidirectional": False, "backward": True}],
+    ids=["forward", "both", "backward"],
+)
+def test_an_lstm_scores_texts_as_the_model_does(tmp_path, directions, num_layers, pooling):
+    model = lstm(**directions, num_layers=num_layers, pooling=pooling)
     exported = onnx(model, tmp_path / "lstm.onnx")
     assert 0 <= exported.max_difference < 1e-5
     assert_scores_as(model, tmp_path / "lstm.onnx")

@@ -142,7 +142,12 @@ def test_the_named_label_is_explained_in_place_of_the_verdict(toy_bow):
     assert named.probability == pytest.approx(1 - predicted.probability, abs=1e-6)
 
 
-GRADIENTS = [{}, {"num_layers": 2, "pooling": ("mean", "last")}, {"bidirectional": False, "storage": "int8"}]
+GRADIENTS = [
+    {},
+    {"num_layers": 2, "pooling": ("mean", "last")},
+    {"bidirectional": False, "storage": "int8"},
+    {"bidirectional": False, "backward": True},
+]
 
 
 @pytest.mark.parametrize("changes", GRADIENTS)

@@ -51,6 +51,18 @@ def test_a_bidirectional_network_is_a_forward_one_and_a_backward_one():
         torch.testing.assert_close(net(ids, mask), net.classifier(pooled))
 
 
+def test_a_backward_network_is_a_forward_one_of_turned_texts():
+    forward, backward = (network(bidirectional=False, backward=backward) for backward in (False, True))
+    ids = torch.tensor([[3, 4, 5, 0], [6, 7, 8, 9]], dtype=torch.int32)
+    with torch.inference_mode():
+        torch.testing.assert_close(backward(ids, ids > 0), forward(reverse(ids, ids > 0), ids > 0))
+
+
+def test_both_directions_and_one_of_them_are_a_contradiction():
+    with pytest.raises(ValidationError, match="bidirectional reads that way too; set bidirectional = false"):
+        settings(backward=True)
+
+
 def test_dropouts_act_in_training_only():
     net = network(num_layers=2, word_dropout=0.3, embedding_dropout=0.3, hidden_dropout=0.3, output_dropout=0.3)
     ids = torch.randint(2, 20, (4, 9), dtype=torch.int32)

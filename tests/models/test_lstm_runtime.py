@@ -51,6 +51,8 @@ def small():
     [
         {},
         {"bidirectional": False},
+        {"bidirectional": False, "backward": True},
+        {"bidirectional": False, "backward": True, "num_layers": 2},
         {"num_layers": 2},
         {"num_layers": 3, "bidirectional": False, "hidden_size": 17},
         {"pooling": ["mean"]},

@@ -82,9 +82,13 @@ def events(folder, kind):
     ]
 
 
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_a_language_model_learns_a_deterministic_sequence(tmp_path, bidirectional):
-    model = MODEL.model_copy(update={"bidirectional": bidirectional})
+@pytest.mark.parametrize(
+    "directions",
+    [{"bidirectional": True}, {"bidirectional": False}, {"bidirectional": False, "backward": True}],
+    ids=["both", "forward", "backward"],
+)
+def test_a_language_model_learns_a_deterministic_sequence(tmp_path, directions):
+    model = MODEL.model_copy(update=directions)
     train = changed(epochs=10, max_learning_rate=0.05, dropout=0.0)
     pretrained(counting(80), counting(20), tmp_path, model=model, train=train)
     last = events(tmp_path, "epoch")[-1]
@@ -209,7 +213,8 @@ def encoded_texts(lengths):
 
 def streams_of(lengths, *, batch_tokens, window_tokens, num_directions=1, seed=0):
     settings = changed(batch_tokens=batch_tokens, window_tokens=window_tokens)
-    return Streams(encoded_texts(lengths), settings, num_directions=num_directions, seed=seed, device=CPU)
+    from_end = [False, True][:num_directions]
+    return Streams(encoded_texts(lengths), settings, from_end=from_end, seed=seed, device=CPU)
 
 
 def read_epoch(streams, *, num_directions, epoch=0):
@@ -247,6 +252,13 @@ def test_every_token_of_the_joined_texts_is_a_target_once_an_epoch_in_the_order_
     assert forward[-1] == PAD_ID
     assert sorted(texts_in(forward[:-1])) == sorted(texts)
     assert backward == forward[::-1]
+
+
+def test_a_backward_language_model_reads_what_the_second_of_two_directions_does():
+    settings = changed(batch_tokens=10, window_tokens=5)
+    alone = Streams(encoded_texts(LENGTHS), settings, from_end=[True], seed=0, device=CPU)
+    both = streams_of(LENGTHS, batch_tokens=10, window_tokens=5, num_directions=2)
+    assert torch.equal(read_epoch(alone, num_directions=1)[0][0], read_epoch(both, num_directions=2)[0][1])
 
 
 def test_what_fills_no_window_of_every_stream_is_left_out_at_each_directions_end():

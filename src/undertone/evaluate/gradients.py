@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from undertone.models.lstm import LSTMModel
+    from undertone.models.lstm_settings import LSTMSettings
 
 STEPS = 64
 """Points of the Gauss-Legendre sum that stands for the integral."""
@@ -79,14 +80,14 @@ def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Ten
     """Return the function from word vectors, [S, T, E], to log-odds of a label against the rest, [S]."""
     import torch
 
-    network = model.network
+    network, settings = model.network, cast("LSTMSettings", model.settings)
     others = [i for i in range(len(model.labels)) if i != label]
 
     def log_odds(vectors: torch.Tensor) -> torch.Tensor:
         in_order = vectors.transpose(0, 1)
         # All have the same words, so there is no padding, and the other way round is the order reversed.
         mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
-        orders = [in_order, in_order.flip(0)][: len(cast("torch.nn.ModuleList", network.directions))]
+        orders = [in_order.flip(0) if from_end else in_order for from_end in settings.from_end]
         logits: torch.Tensor = network.classify(network.read(orders, mask))  # type: ignore[operator]  # of LSTMNetwork
         return logits[:, label] - logits[:, others].logsumexp(1)
 
@@ -95,8 +96,6 @@ def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Ten
 
 def _read_places(model: "LSTMModel", num_words: int) -> npt.NDArray[np.int32]:
     """Return which of a text's words the model reads, if it has so many."""
-    from undertone.models.lstm_settings import LSTMSettings
-
-    settings = cast(LSTMSettings, model.settings)
+    settings = cast("LSTMSettings", model.settings)
     places = EncodedTexts(np.arange(num_words, dtype=np.int32), np.array([0, num_words]))
     return places.truncated(settings.max_tokens, settings.truncation).ids

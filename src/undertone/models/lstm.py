@@ -30,6 +30,7 @@ _OF_LAYERS = (
     "hidden_size",
     "num_layers",
     "bidirectional",
+    "backward",
 )
 """Settings that embedding and layers depend on."""
 
@@ -95,7 +96,8 @@ class LSTMNetwork(nn.Module):
         self.embedding = nn.Embedding(num_tokens, settings.embedding_size)
         # The standard deviation of 1 that torch starts from drowns what a few epochs can teach a rare word.
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.directions = nn.ModuleList(Direction(settings) for _ in range(1 + settings.bidirectional))
+        self.from_end = settings.from_end
+        self.directions = nn.ModuleList(Direction(settings) for _ in self.from_end)
         pooled_size = len(self.directions) * len(settings.pooling) * settings.hidden_size
         self.word_dropout = settings.word_dropout
         self.embedding_dropout = settings.embedding_dropout
@@ -123,7 +125,7 @@ class LSTMNetwork(nn.Module):
         """Return ids [B, T] as each direction reads them, some words dropped in training."""
         if self.training and self.word_dropout:
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN_ID)
-        return [ids] if len(self.directions) == 1 else [ids, reverse(ids, mask)]
+        return [reverse(ids, mask) if from_end else ids for from_end in self.from_end]
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return word vectors, [T, B, E], of ids [B, T], some units dropped in training."""

@@ -73,7 +73,7 @@ def lstm_proto(settings: LSTMSettings, weights: Mapping[str, Float32Array], *, o
     constants["embedding"] = weights["embedding.weight"]
     graph = _START.format(opset=opset, num_classes=len(weights["classifier.bias"]))
     features = []
-    for i, direction in enumerate(["forward", "reverse"][: 1 + settings.bidirectional]):
+    for i, direction in enumerate("reverse" if from_end else "forward" for from_end in settings.from_end):
         own = {name.removeprefix(f"directions.{i}."): values for name, values in weights.items()}
         layer = "embedded"
         for depth in range(settings.num_layers):

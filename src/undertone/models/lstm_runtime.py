@@ -104,7 +104,8 @@ class LSTMRuntime(Model):
         features = self._empty_features(len(texts))
         for i, (start, end) in enumerate(pairwise(encoded.offsets)):
             embedded = self.weights["embedding.weight"][encoded.ids[start:end]]
-            readings = zip(self._directions, (embedded, embedded[::-1]), strict=False)
+            in_order = (embedded[::-1] if from_end else embedded for from_end in self.settings.from_end)
+            readings = zip(self._directions, in_order, strict=True)
             features[i] = np.concatenate([_features(*reading, self.settings.pooling) for reading in readings])
         return features
 
@@ -122,9 +123,9 @@ class LSTMRuntime(Model):
         ids, offsets, lengths = encoded.ids, encoded.offsets, encoded.lengths
         longest_first = np.argsort(-lengths, kind="stable")
         pools = [POOLS.index(how) for how in self.settings.pooling]
-        readings = ((ids, offsets[:-1]), (ids[::-1].copy(), len(ids) - offsets[1:]))
         features = []
-        for layers, (row_ids, starts) in zip(compiled, readings, strict=False):
+        for layers, from_end in zip(compiled, self.settings.from_end, strict=True):
+            row_ids, starts = (ids[::-1].copy(), len(ids) - offsets[1:]) if from_end else (ids, offsets[:-1])
             rows = layers[0].projection
             for below, above in pairwise(layers):
                 states = np.empty((len(ids), rows.shape[1] // 4), np.float32)
@@ -145,7 +146,7 @@ class LSTMRuntime(Model):
     @cached_property
     def _directions(self) -> list[_Direction]:
         directions = []
-        for prefix in [f"directions.{direction}" for direction in range(1 + self.settings.bidirectional)]:
+        for prefix in [f"directions.{direction}" for direction in range(len(self.settings.from_end))]:
             layers = []
             for depth in range(self.settings.num_layers):
                 names = (f"{prefix}.layers.{depth}.{name}" for name in _LAYER_TENSORS)
@@ -180,7 +181,7 @@ def _compile(direction: _Direction, embedding: Float32Array) -> list[_Compiled]:
 def _shapes(settings: LSTMSettings, *, num_tokens: int, num_classes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and shape of each tensor that LSTMNetwork has."""
     hidden = settings.hidden_size
-    num_directions = 1 + settings.bidirectional
+    num_directions = len(settings.from_end)
     yield "embedding.weight", (num_tokens, settings.embedding_size)
     for direction in range(num_directions):
         prefix = f"directions.{direction}"

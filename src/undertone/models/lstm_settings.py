@@ -32,6 +32,8 @@ class LSTMSettings(StoredSettings):
     """LSTMs one upon another."""
     bidirectional: bool = True
     """Read from the end too, by a second LSTM."""
+    backward: bool = False
+    """Read from the end alone; not with bidirectional."""
     pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
     """How a direction's states become one vector; several are concatenated."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
@@ -49,4 +51,13 @@ class LSTMSettings(StoredSettings):
             raise ValueError("hidden_dropout acts between layers; give num_layers ≥ 2 or leave it out")
         if len(set(self.pooling)) < len(self.pooling):
             raise ValueError("pooling names the same way twice; name each once")
+        if self.backward and self.bidirectional:
+            raise ValueError(
+                "backward is one direction, and bidirectional reads that way too; set bidirectional = false"
+            )
         return self
+
+    @property
+    def from_end(self) -> tuple[bool, ...]:
+        """Whether each direction reads from the end of a text."""
+        return (False, True) if self.bidirectional else (self.backward,)

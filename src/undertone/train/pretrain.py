@@ -84,9 +84,8 @@ def pretrain(
     encoded, encoded_held_out = model.encoder.encode(texts), model.encode(validated)
     model.to(device)
     network = cast(LSTMNetwork, model.network)
-    num_directions = len(network.directions)
     world = current()
-    streams = Streams(encoded, settings, num_directions=num_directions, seed=run["seed"], device=device)
+    streams = Streams(encoded, settings, from_end=network.from_end, seed=run["seed"], device=device)
     if streams.num_streams < world.size:
         raise SettingsError(
             f"{world.size} ranks have {streams.num_streams} streams to read; raise pretrain.batch_tokens to "
@@ -124,7 +123,7 @@ class Streams:
         encoded: EncodedTexts,
         settings: PretrainSettings,
         *,
-        num_directions: int,
+        from_end: Sequence[bool],
         seed: int,
         device: torch.device,
     ) -> None:
@@ -141,7 +140,7 @@ class Streams:
         self._num_windows = num_steps * self.num_streams
         self._stream_tokens = num_steps * window
         joined = torch.from_numpy(_joined(encoded, np.random.default_rng(seed))).to(device)
-        self._orders = [joined, joined.flip(0)][:num_directions]
+        self._orders = [joined.flip(0) if turned else joined for turned in from_end]
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -155,7 +154,8 @@ class Streams:
     def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids, int32 [D · B, T + 1], of windows and the token after each, and a mask that is all True.
 
-        The first B rows are for the forward direction; the next ones are windows of the same text in reverse.
+        The first B rows are for the first direction, the next ones for the second. One that reads from the end has the
+        whole stream turned round.
         """
         starts = rows % self.num_streams * self._stream_tokens + rows // self.num_streams * width
         positions = starts[:, None] + torch.arange(width + 1, device=self.device)
