@@ -60,7 +60,7 @@ def _make(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[str], 
     if entry.method is None:
         assert entry.model is not None, "a recipe's model has a kind or is made from another"
         if isinstance(entry.model, EnsembleSettings):
-            return _ensemble(entry.model, splits, find)
+            return _ensemble(entry.model, splits, run, find)
         if entry.is_language_model:
             assert entry.pretrain is not None
             title = f"{run['run_dir'].name} language model"
@@ -95,14 +95,15 @@ def _pretrained(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[LSTMM
     return bundle.model, bundle.manifest.provenance.get("train_seconds") or 0.0
 
 
-def _ensemble(settings: EnsembleSettings, splits: Splits, find: Callable[[str], Path]) -> Made:
+def _ensemble(settings: EnsembleSettings, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
     """Weigh trained models on validation and join them; SettingsError if one of them cannot be weighed there."""
     from undertone.compress.blend import weigh
     from undertone.train.fit import accuracy_on_validation
 
     start = time.perf_counter()
     bundles = {name: load_bundle(find(name)) for name in settings.members}
-    weights = weigh([teacher(name, bundle, splits) for name, bundle in bundles.items()], splits, settings.weights)
+    members = [teacher(name, bundle, splits) for name, bundle in bundles.items()]
+    weights = weigh(members, splits, settings.weights, console=run["console"])
     model = EnsembleModel.of({name: bundle.model for name, bundle in bundles.items()}, weights.tolist())
     accuracy = accuracy_on_validation(model, splits)
     seconds = sum(bundle.manifest.provenance.get("train_seconds") or 0.0 for bundle in bundles.values())

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.compress.conftest import QUIET
 from undertone.compress.base import Teacher
 from undertone.compress.blend import fit_weights, weigh
 from undertone.errors import SettingsError
@@ -109,30 +110,30 @@ def like(bow, labels=("negative", "positive"), **settings):
 
 def refused(message, *arguments):
     with pytest.raises(SettingsError, match=message) as caught:
-        weigh(*arguments)
+        weigh(*arguments, console=QUIET)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_models_are_weighed_by_what_they_say_of_validation(teachers, splits):
     texts, truth = splits.validation["text"].to_pylist(), labels_of(splits.validation)
-    weights = weigh(teachers, splits, None)
+    weights = weigh(teachers, splits, None, console=QUIET)
     expected = fit_weights([teacher.model.logits(texts) for teacher in teachers], truth)
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     assert weights.dtype == np.float64
     assert (weights > 0).any()
-    np.testing.assert_allclose(weigh(teachers[::-1], splits, None), expected[::-1], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(weigh(teachers[::-1], splits, None, console=QUIET), expected[::-1], rtol=1e-3, atol=1e-3)
 
 
 def test_weights_that_are_given_are_taken_and_nothing_is_read(teachers, splits, monkeypatch):
     for teacher in teachers:
         monkeypatch.setattr(teacher.model, "logits", None)
-    assert weigh(teachers, splits, (0.25, 3.0)).tolist() == [0.25, 3.0]
+    assert weigh(teachers, splits, (0.25, 3.0), console=QUIET).tolist() == [0.25, 3.0]
 
 
 def test_a_model_that_saw_validation_is_weighed_by_given_weights_only(bow, lstm, splits):
     seen = [Teacher("seen", like(bow, refit=True)), Teacher("lstm", lstm)]
     refused("teacher seen was fitted on validation too, .* train it with refit = false", seen, splits, None)
-    assert weigh(seen, splits, (1.0, 2.0)).tolist() == [1, 2]
+    assert weigh(seen, splits, (1.0, 2.0), console=QUIET).tolist() == [1, 2]
 
 
 def test_as_many_weights_as_models(teachers, splits):

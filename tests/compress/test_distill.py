@@ -161,7 +161,7 @@ def test_features_of_a_network_can_be_matched(context, splits, lstm):
     assert made.validation_accuracy > 0.85
 
 
-def test_a_resumed_distillation_does_not_ask_the_teacher_again(splits, tmp_path):
+def test_a_distillation_made_again_does_not_ask_the_teacher_again(splits, tmp_path):
     first, second = Oracle(), Oracle()
     distill(STUDENTS["bow"], settings_of(), Context(splits, run_in(tmp_path), (Teacher("oracle", first),)))
     resumed = Context(splits, run_in(tmp_path, resume=True), (Teacher("oracle", second),))
@@ -260,7 +260,7 @@ def test_teachers_of_one_name_or_of_no_use_are_refused(context, splits):
         label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None, console=QUIET)
 
 
-def test_a_resumed_distillation_asks_another_teacher_anew(splits, tmp_path):
+def test_a_distillation_made_again_asks_another_teacher_anew(splits, tmp_path):
     second = Oracle(scale=2.0)
     distill(STUDENTS["bow"], settings_of(), Context(splits, run_in(tmp_path), (Teacher("oracle", Oracle()),)))
     resumed = Context(splits, run_in(tmp_path, resume=True), (Teacher("oracle", second),))

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
-from undertone.compress.base import Teacher, read
+from undertone.compress.base import Teacher
+from undertone.compress.reading import read_kept
 from undertone.data.split import Splits
 from undertone.errors import SettingsError
 from undertone.models.base import Float32Array, Model
@@ -19,11 +21,13 @@ from undertone.models.ensemble import centred
 from undertone.train.fit import labels_of, saw_validation
 
 
-def weigh(teachers: Sequence[Teacher], splits: Splits, weights: Sequence[float] | None) -> npt.NDArray[np.float64]:
+def weigh(
+    teachers: Sequence[Teacher], splits: Splits, weights: Sequence[float] | None, *, console: Console
+) -> npt.NDArray[np.float64]:
     """Return the weight of each model's centred logits, float64 [M]: those given, or fitted on validation.
 
     SettingsError if a model has other labels than the reviews, or was fitted on validation and so cannot be weighed
-    there.
+    there; OutputError if the cache, which keeps what the models say, cannot be written.
     """
     if len({teacher.name for teacher in teachers}) < len(teachers):
         raise SettingsError(
@@ -36,7 +40,7 @@ def weigh(teachers: Sequence[Teacher], splits: Splits, weights: Sequence[float] 
                 f"but {splits.name} has {', '.join(splits.labels)}"
             )
     if weights is None:
-        fitted = fit_weights(_validation_logits(teachers, splits), labels_of(splits.validation))
+        fitted = fit_weights(_validation_logits(teachers, splits, console), labels_of(splits.validation))
         if not fitted.any():
             raise SettingsError(f"the teachers tell nothing of {splits.name}'s labels; give others, or teacher_weights")
         return fitted
@@ -49,7 +53,7 @@ def _saw_validation(model: Model) -> bool:
     return saw_validation(model.settings) or any(map(_saw_validation, getattr(model, "models", ())))
 
 
-def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Float32Array]:
+def _validation_logits(teachers: Sequence[Teacher], splits: Splits, console: Console) -> list[Float32Array]:
     for teacher in teachers:
         if _saw_validation(teacher.model):
             raise SettingsError(
@@ -57,7 +61,7 @@ def _validation_logits(teachers: Sequence[Teacher], splits: Splits) -> list[Floa
                 "train it with refit = false, or give their weights"
             )
     texts = splits.validation["text"].to_pylist()
-    return [read(teacher.model, texts) for teacher in teachers]
+    return [read_kept(teacher, texts, console=console) for teacher in teachers]
 
 
 def fit_weights(logits: Sequence[Float32Array], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

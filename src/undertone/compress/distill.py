@@ -6,7 +6,6 @@ what it is told of them. The control is the loss `hard` alone on the source `tra
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -37,7 +36,6 @@ from undertone.train.fit import (
     train_model,
 )
 from undertone.train.objectives import ObjectiveSettings, Targets
-from undertone.train.run import state_digest
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
 
@@ -145,23 +143,10 @@ def _soft_labels(settings: DistillSettings, context: Context, transfer: Transfer
                 f"but {context.splits.name} has {', '.join(context.splits.labels)}"
             )
         return soft
-    path = context.run["run_dir"] / SOFT_LABELS_NAME
-    if context.run["resume"] and path.exists():
-        kept = read_soft_labels(path)
-        if kept.provenance.get("asked") == _asked(settings, context):
-            return kept
     console = context.run["console"]
     soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights, console=console)
-    soft = replace(soft, provenance={**soft.provenance, "asked": _asked(settings, context)})
-    write_soft_labels(soft, path)
+    write_soft_labels(soft, context.run["run_dir"] / SOFT_LABELS_NAME)
     return soft
-
-
-def _asked(settings: DistillSettings, context: Context) -> dict[str, Any]:
-    """Return what soft labels depend on, so that a resumed run knows whether to ask again."""
-    digests = [state_digest(teacher.model.state().tensors) for teacher in context.teachers]
-    wanted = settings.model_dump(mode="json", include={"teacher_weights", "transfer"})
-    return {"teachers": digests, "data": context.splits.digest, **wanted}
 
 
 def label(
@@ -177,8 +162,7 @@ def label(
     SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there;
     OutputError if the cache cannot be written.
     """
-    with console.status(f"{', '.join(teacher.name for teacher in teachers)} on validation"):
-        fitted = weigh(teachers, splits, weights)
+    fitted = weigh(teachers, splits, weights, console=console)
     logits = blend([read_kept(teacher, transfer.texts, console=console) for teacher in teachers], fitted.tolist())
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
