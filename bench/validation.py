@@ -1,0 +1,69 @@
+"""What trained models say of IMDB's validation reviews, which is what choices between them rest on.
+
+    python bench/validation.py MODEL … [--out FILE]
+
+MODEL is a folder of a run's models; each is compared with the first: the difference of log losses has a 95 % interval
+by bootstrap over movies. What a model says is kept in the cache, so that another one can be added in a moment.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from undertone.bundle import load_bundle
+from undertone.compress.base import Teacher
+from undertone.compress.reading import read_kept
+from undertone.data import DataSettings, load_dataset
+from undertone.data.split import prepare
+from undertone.evaluate.bootstrap import draws, percentile_interval
+from undertone.evaluate.machine import code_version
+from undertone.train.fit import labels_of
+
+
+def main():
+    """Let every model read validation, print a table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/validation.json"))
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    data = DataSettings(name="imdb")
+    splits = prepare(load_dataset(data, console=console), data)
+    texts, labels = splits.validation["text"].to_pylist(), labels_of(splits.validation)
+    drawn = list(draws(splits.validation["group"].to_pylist(), seed=0))
+    rows, first = [], None
+    for folder in arguments.models:
+        bundle = load_bundle(folder)
+        logits = read_kept(Teacher(folder.name, bundle.model), texts, console=console).astype(float)
+        nats = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+        first = nats if first is None else first
+        difference = nats - first
+        rows.append(
+            {
+                "model": str(folder),
+                "accuracy": round(float((logits.argmax(1) == labels).mean()), 5),
+                "log_loss": round(float(nats.mean()), 5),
+                "log_loss_less_the_first": round(float(difference.mean()), 5),
+                "ci95": [round(end, 5) for end in percentile_interval(np.array([difference[d].mean() for d in drawn]))],
+                "train_seconds": bundle.manifest.provenance.get("train_seconds"),
+            }
+        )
+    table = Table("model", "accuracy %", "log loss", "less the first")
+    for row in rows:
+        low, high = row["ci95"]
+        difference = f"{row['log_loss_less_the_first']:+.4f} ({low:+.4f} to {high:+.4f})"
+        table.add_row(row["model"], f"{100 * row['accuracy']:.2f}", f"{row['log_loss']:.4f}", difference)
+    Console().print(table)
+    command = shlex.join(["python", "bench/validation.py", *sys.argv[1:]])
+    content = {"command": command, "n": len(labels), "commit": code_version(), "rows": rows}
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
