@@ -2,8 +2,8 @@
 
     python bench/chops.py
 
-One step of `nn.LSTM`, forward and backward in bf16 on one thread, over 8,000 words, however they are cut: the fewer words a
-row has, the more rows are read at once. Writes docs/results/bench_chops.json.
+One step of `nn.LSTM`, forward and backward in bf16 on one thread, over 8,000 words, however they are cut: the fewer
+words a row has, the more rows are read at once. Writes docs/results/bench_chops.json.
 """
 
 import json
