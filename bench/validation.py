@@ -1,9 +1,10 @@
 """What trained models say of IMDB's validation reviews, which is what choices between them rest on.
 
-    python bench/validation.py MODEL … [--out FILE]
+    python bench/validation.py MODEL … [--blend MODEL …] [--out FILE]
 
 MODEL is a folder of a run's models; each is compared with the first: the difference of log losses has a 95 % interval
-by bootstrap over movies. What a model says is kept in the cache, so that another one can be added in a moment.
+by bootstrap over movies. Those after --blend are blended as an ensemble is, all of them and all but each. What a model
+says is kept in the cache, so that another one can be added in a moment.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from rich.table import Table
 
 from undertone.bundle import load_bundle
 from undertone.compress.base import Teacher
+from undertone.compress.blend import fit_weights
 from undertone.compress.reading import read_kept
 from undertone.data import DataSettings, load_dataset
 from undertone.data.split import prepare
 from undertone.evaluate.bootstrap import draws, percentile_interval
 from undertone.evaluate.machine import code_version
+from undertone.models.ensemble import blend
 from undertone.train.fit import labels_of
 
 
@@ -30,6 +33,7 @@ def main():
     """Let every model read validation, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument("--blend", type=Path, nargs="+", default=[], metavar="MODEL")
     parser.add_argument("--out", type=Path, default=Path("docs/results/validation.json"))
     arguments = parser.parse_args()
     console = Console(stderr=True)
@@ -37,21 +41,31 @@ def main():
     splits = prepare(load_dataset(data, console=console), data)
     texts, labels = splits.validation["text"].to_pylist(), labels_of(splits.validation)
     drawn = list(draws(splits.validation["group"].to_pylist(), seed=0))
-    rows, first = [], None
-    for folder in arguments.models:
+    said, seconds = {}, {}
+    for folder in dict.fromkeys([*arguments.models, *arguments.blend]):
         bundle = load_bundle(folder)
-        logits = read_kept(Teacher(folder.name, bundle.model), texts, console=console).astype(float)
+        said[folder] = read_kept(Teacher(folder.name, bundle.model), texts, console=console)
+        seconds[str(folder)] = bundle.manifest.provenance.get("train_seconds")
+    judged = {str(folder): said[folder] for folder in arguments.models}
+    if arguments.blend:
+        judged["all of --blend"] = blended(arguments.blend, said, labels)
+        for left_out in arguments.blend:
+            others = [folder for folder in arguments.blend if folder != left_out]
+            judged[f"all of --blend but {left_out.name}"] = blended(others, said, labels)
+    rows, first = [], None
+    for name, logits in judged.items():
+        logits = logits.astype(float)
         nats = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
         first = nats if first is None else first
         difference = nats - first
         rows.append(
             {
-                "model": str(folder),
+                "model": name,
                 "accuracy": round(float((logits.argmax(1) == labels).mean()), 5),
                 "log_loss": round(float(nats.mean()), 5),
                 "log_loss_less_the_first": round(float(difference.mean()), 5),
                 "ci95": [round(end, 5) for end in percentile_interval(np.array([difference[d].mean() for d in drawn]))],
-                "train_seconds": bundle.manifest.provenance.get("train_seconds"),
+                "train_seconds": seconds.get(name),
             }
         )
     table = Table("model", "accuracy %", "log loss", "less the first")
@@ -63,6 +77,12 @@ def main():
     command = shlex.join(["python", "bench/validation.py", *sys.argv[1:]])
     content = {"command": command, "n": len(labels), "commit": code_version(), "rows": rows}
     arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def blended(folders, said, labels):
+    """Return the logits of models as one, their weights fitted to these labels as an ensemble's are."""
+    logits = [said[folder] for folder in folders]
+    return blend(logits, fit_weights(logits, labels).tolist())
 
 
 if __name__ == "__main__":
