@@ -347,11 +347,10 @@ def test_a_loaded_classifier_predicts_and_trains_as_the_one_that_was_saved(fitte
 def test_a_shipped_model_loads_and_saves_as_it_is(name, tmp_path):
     loaded = Classifier.load(name)
     assert loaded.predict(["Dull, dull, dull."]).tolist() == ["negative"]
-    shipped, saved = (load_bundle(folder) for folder in (model_folder(name), loaded.save(tmp_path / "model")))
-    assert saved.manifest.files == shipped.manifest.files
-    assert saved.manifest.provenance == shipped.manifest.provenance
-    # Not as they are written: settings that came after a model shipped are spelt out once it is saved again.
-    assert saved.model.settings == shipped.model.settings
+    # Settings that came after the model shipped are spelt out once it is saved again; all else is the same.
+    shipped = load_bundle(model_folder(name))
+    spelt_out = shipped.manifest.model_copy(update={"settings": shipped.model.settings.model_dump(mode="json")})
+    assert undertone.load(loaded.save(tmp_path / "model")).digest == spelt_out.sha256
 
 
 def test_labels_in_another_order_than_sorted_keep_their_columns(toy_bow, tmp_path):
