@@ -13,7 +13,7 @@ from undertone.data.split import Splits
 from undertone.errors import SettingsError
 from undertone.models.base import Model
 from undertone.models.calibration import Calibration, fit_calibration
-from undertone.models.ensemble import EnsembleModel, EnsembleSettings
+from undertone.models.ensemble import EnsembleModel, EnsembleSettings, blend
 from undertone.recipe import ModelRecipe
 from undertone.settings import parse
 
@@ -98,14 +98,17 @@ def _pretrained(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[LSTMM
 def _ensemble(settings: EnsembleSettings, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
     """Weigh trained models on validation and join them; SettingsError if one of them cannot be weighed there."""
     from undertone.compress.blend import weigh
-    from undertone.train.fit import accuracy_on_validation
+    from undertone.compress.reading import read_kept
+    from undertone.train.fit import labels_of
 
     start = time.perf_counter()
     bundles = {name: load_bundle(find(name)) for name in settings.members}
     members = [teacher(name, bundle, splits) for name, bundle in bundles.items()]
     weights = weigh(members, splits, settings.weights, console=run["console"])
+    texts = splits.validation["text"].to_pylist()
+    said = blend([read_kept(member, texts, console=run["console"]) for member in members], weights.tolist())
+    accuracy = float((said.argmax(axis=1) == labels_of(splits.validation)).mean())
     model = EnsembleModel.of({name: bundle.model for name, bundle in bundles.items()}, weights.tolist())
-    accuracy = accuracy_on_validation(model, splits)
     seconds = sum(bundle.manifest.provenance.get("train_seconds") or 0.0 for bundle in bundles.values())
     return Made(model, _provenance(seconds + time.perf_counter() - start, accuracy, None, []))
 
