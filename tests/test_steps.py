@@ -368,6 +368,23 @@ def test_an_ensemble_joins_what_is_of_the_recipe_and_folders_by_given_weights(tr
     np.testing.assert_allclose(found.logits(TEXTS), blend(logits, [0.5, 2.0]), atol=1e-5)
 
 
+def test_a_student_that_learns_beside_a_bag_joins_it(train, models, splits):
+    made = train(f"""
+    [models.beside]{SIZES}{LEARNING}
+    [models.beside.distill]
+    teachers = ["{{lstm}}"]
+    teacher_weights = [1.0]
+    transfer.sources = ["train"]
+    beside = "{{bow}}"
+    [models.both]
+    kind = "ensemble"
+    members = ["beside", "{{bow}}"]
+    """)
+    (step,) = load_bundle(made / "beside").manifest.provenance["compression"]
+    assert (step["settings"]["beside"], step["settings"]["beside_weight"]) == (str(models / "bow"), 0.75)
+    assert load_bundle(made / "both").manifest.provenance["validation_accuracy"] > 0.9
+
+
 def test_the_same_recipe_makes_the_same_ensemble(home, models, tmp_path):
     runs.train(recipe_in(home, RECIPE), tmp_path / "run", resume=False, console=QUIET)
     expected, found = (weights_of(folder / "both") for folder in (models, tmp_path / "run/models"))

@@ -9,7 +9,7 @@
     [models.small]              from = "student", and [models.small.prune] or [models.small.quantize]
     calibrate = "temperature"   in any of them but a language model: correct its probabilities, on validation
 
-`from`, `pretrained`, `members` and `teachers` name models further up, shipped models or model folders.
+`from`, `pretrained`, `members`, `teachers` and `beside` name models further up, shipped models or model folders.
 """
 
 import re
@@ -79,8 +79,8 @@ class ModelRecipe:
     @property
     def made_of(self) -> tuple[str, ...]:
         """Names of the models that this one is made from, of or by."""
-        others = (self.source, self.pretrained, *getattr(self.model, "members", ()))
-        return (*filter(None, others), *getattr(self.compress, "teachers", ()))
+        others = (self.source, self.pretrained, getattr(self.compress, "beside", None))
+        return (*filter(None, others), *getattr(self.model, "members", ()), *getattr(self.compress, "teachers", ()))
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting, defaults included."""

@@ -121,9 +121,12 @@ def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[
     steps: list[dict[str, Any]] = []
     seconds_before = 0.0
     teachers: tuple[Teacher, ...] = ()
+    beside: Teacher | None = None
     if entry.source is None:
         assert entry.model is not None
         teachers = _teachers(entry.compress, splits, find)
+        if name := getattr(entry.compress, "beside", None):
+            beside = teacher(name, load_bundle(find(name)), splits)
         start, seconds_before = _start(entry, find)
         subject = Subject(entry.model, train, start=start)
     else:
@@ -137,7 +140,7 @@ def _compressed(entry: ModelRecipe, splits: Splits, run: "Run", find: Callable[[
         subject = Subject(bundle.model.settings, train, bundle.model)
         steps = bundle.manifest.provenance.get("compression", [])
         seconds_before = bundle.manifest.provenance.get("train_seconds") or 0.0
-    made = compressor(entry.method).apply(subject, entry.compress, Context(splits, run, teachers))
+    made = compressor(entry.method).apply(subject, entry.compress, Context(splits, run, teachers, beside))
     step = {
         "method": entry.method,
         "from": entry.source,

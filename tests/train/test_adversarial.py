@@ -197,6 +197,20 @@ def test_virtual_adversarial_and_noise_are_divergences_from_what_is_said_of_unch
             torch.testing.assert_close(of_loss, of_expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(PERTURBING))
+def test_changes_move_what_is_said_together_with_a_model_beside(network, name):
+    beside = torch.tensor([-0.4, 0.7])
+    settings = ObjectiveSettings(losses={name: 1.0}, epsilon=EPSILON)
+    targets = Targets(LABELS.numpy(), beside_logits=beside.expand(4, 2).numpy())
+    joined = LabelObjective(settings, targets, network=network, device=CPU)
+    torch.manual_seed(0)
+    loss, _ = joined(network, *some_texts(), torch.arange(4))
+    assert loss.item() != pytest.approx(loss_of(name, network).item(), rel=1e-2)
+    with torch.no_grad():
+        network.classifier.bias += beside
+    assert loss.item() == pytest.approx(loss_of(name, network).item(), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["virtual-adversarial", "noise"])
 def test_what_does_not_move_predictions_costs_nothing_and_what_does_costs_something(network, name):
     small, large = (loss_of(name, network, epsilon=epsilon) for epsilon in (2.0, 5.0))

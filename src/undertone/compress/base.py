@@ -22,7 +22,7 @@ CHUNK = 1_024
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model whose judgement a student learns, and the name that messages call it by."""
+    """A trained model whose judgement a student learns or completes, and the name that messages call it by."""
 
     name: str
     model: Model
@@ -47,6 +47,8 @@ class Context:
     splits: Splits
     run: Run
     teachers: tuple[Teacher, ...] = ()
+    beside: Teacher | None = None
+    """A model that the student is to be blended with."""
 
 
 @dataclass(frozen=True)

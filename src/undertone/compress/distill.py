@@ -6,6 +6,7 @@ what it is told of them. The control is the loss `hard` alone on the source `tra
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 from rich.console import Console
 
 from undertone.compress.base import Compressed, Context, Subject, Teacher
+from undertone.compress.beside import bag_beside, cross_fitted
 from undertone.compress.blend import weigh
 from undertone.compress.distill_bow import fit_bow_student, student_ngrams
 from undertone.compress.reading import read_kept
@@ -26,7 +28,7 @@ from undertone.errors import SettingsError
 from undertone.models.base import Float32Array
 from undertone.models.bow import BowModel, BowSettings
 from undertone.models.corpus import Corpus, sorted_batches
-from undertone.models.ensemble import blend
+from undertone.models.ensemble import blend, centred
 from undertone.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
 from undertone.settings import Settings
 from undertone.train.fit import (
@@ -51,6 +53,10 @@ class DistillSettings(Settings):
     """A file of soft labels in the place of teachers."""
     objective: ObjectiveSettings = Field(default=ObjectiveSettings(losses={"kl": 1.0}))
     transfer: TransferSettings = TransferSettings()
+    beside: str | None = None
+    """A bag of n-grams that the student is to be blended with: it learns what the bag lacks, and is worse alone."""
+    beside_weight: float = Field(default=0.75, gt=0)
+    """What the bag's logits are multiplied by before the student's are added."""
 
     @model_validator(mode="after")
     def _teachers_are_weighted_once(self) -> Self:
@@ -76,6 +82,8 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     check_train_table(subject.settings, subject.train)
     if subject.train is None and not isinstance(subject.settings, BowSettings):
         raise SettingsError(f"distill has no use for a model of kind {subject.settings.kind}; teach a bow or a network")
+    if context.beside is not None and subject.train is None:
+        raise SettingsError(f"beside = {context.beside.name}: is for a network; a bag beside a bag is one larger bag")
     start = time.perf_counter()
     splits, run = context.splits, context.run
     transfer = transfer_set(splits, settings.transfer, seed=0)
@@ -86,6 +94,12 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     wants_features = "feature" in settings.objective.losses and context.teachers
     features = features_of(context.teachers, transfer.texts) if wants_features else None
     targets = Targets(transfer.labels, teacher_logits, features)
+    validation_beside = None
+    if context.beside is not None:
+        bag, weight = bag_beside(context.beside), np.float32(settings.beside_weight)
+        said = cross_fitted(bag, transfer, targets, settings.objective, console=run["console"])
+        targets = replace(targets, beside_logits=weight * said)
+        validation_beside = weight * centred(bag.logits(splits.validation["text"].to_pylist()))
     prepare_seconds = time.perf_counter() - start
     figures = {
         "num_transfer_texts": len(transfer),
@@ -108,6 +122,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
         targets,
         splits.validation,
         objective=settings.objective,
+        validation_beside=validation_beside,
         **run,
     )
     return Compressed(model, prepare_seconds + result.train_seconds, result.validation_accuracy, figures)

@@ -44,9 +44,9 @@ def fit_bow_student(
     console: Console,
 ) -> BowModel:
     """Fit a bag of these n-grams to an objective; SettingsError if one of its losses is for networks alone."""
-    unknown = sorted(objective.losses.keys() - _LOSSES)
+    unknown = sorted(objective.losses.keys() - LOSSES)
     if unknown:
-        raise SettingsError(f"a bow student learns by {', '.join(_LOSSES)}; leave {', '.join(unknown)} out")
+        raise SettingsError(f"a bow student learns by {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
     objective.refuse_idle(targets)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
@@ -69,7 +69,8 @@ def _shares(targets: Targets, num_classes: int) -> Float64Array:
     return softmax(targets.teacher_logits.astype(np.float64))
 
 
-_LOSSES = ("hard", "kl", "logit-mse")
+LOSSES = ("hard", "kl", "logit-mse")
+"""Those that a bag of n-grams can learn by."""
 
 Loss = Callable[[Float64Array], tuple[float, Float64Array]]
 """Takes the scores of all texts, float64 [N]; returns their summed loss and its gradient, [N]."""
@@ -100,7 +101,7 @@ def _binary_loss(targets: Targets, positive: int, objective: ObjectiveSettings) 
         # Centred logits of two classes are half the score and its negative.
         return float(np.square(scores - odds).sum() / 4), (scores - odds) / 2
 
-    losses: dict[str, Loss] = dict(zip(_LOSSES, (hard, kl, logit_mse), strict=True))
+    losses: dict[str, Loss] = dict(zip(LOSSES, (hard, kl, logit_mse), strict=True))
 
     def total(scores: Float64Array) -> tuple[float, Float64Array]:
         value, gradient = 0.0, np.zeros_like(scores)

@@ -16,7 +16,7 @@ from undertone.data.split import Splits
 from undertone.distributed.world import current
 from undertone.errors import SettingsError
 from undertone.models import model_class
-from undertone.models.base import Model, ModelSettings
+from undertone.models.base import Float32Array, Model, ModelSettings
 from undertone.models.corpus import Corpus
 from undertone.models.docvec import DocvecSettings
 from undertone.models.lstm import LSTMModel
@@ -170,11 +170,13 @@ def train_model(
     *,
     objective: ObjectiveSettings,
     penalty: Penalty | None = None,
+    validation_beside: Float32Array | None = None,
     **run: Unpack[Run],
 ) -> FitResult:
     """Train a model, new or trained before, on texts and what is known of them; it is changed in place.
 
-    Its weights are chosen on the labelled reviews of `validation`. SettingsError if a resumed run is given other
+    Its weights are chosen on the labelled reviews of `validation`, of which a model beside it says `validation_beside`,
+    float32 [N, C], if `targets` have one. SettingsError if a resumed run is given other
     settings or data than it began with, or if the objective asks for a teacher that the targets lack.
     """
     if settings.compile and objective.perturbs:
@@ -188,8 +190,10 @@ def train_model(
     prepare_seconds = time.perf_counter() - start
     identity = {
         **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
-        "train reviews": reviews_digest(encoded, targets.labels, targets.teacher_logits, targets.teacher_features),
-        "validation reviews": reviews_digest(encoded_validation, validation_labels),
+        "train reviews": reviews_digest(
+            encoded, targets.labels, targets.teacher_logits, targets.teacher_features, targets.beside_logits
+        ),
+        "validation reviews": reviews_digest(encoded_validation, validation_labels, validation_beside),
         "starting weights": state_digest(model.state().tensors),
         "penalty": 0.0 if penalty is None else penalty.strength,
     }
@@ -204,6 +208,9 @@ def train_model(
         LabelledCorpus(
             Corpus(encoded_validation.share(world.rank, world.size), device),
             torch.from_numpy(validation_labels[world.rank :: world.size]).to(device),
+            None
+            if validation_beside is None
+            else torch.from_numpy(validation_beside[world.rank :: world.size]).to(device),
         ),
         settings,
         objective=minimized,

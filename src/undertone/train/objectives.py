@@ -32,12 +32,14 @@ class Targets:
     """What is known about N reviews.
 
     `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
-    float32 [N, G], if a teacher has read them.
+    float32 [N, G], if a teacher has read them; `beside_logits` float32 [N, C], if a model beside the student adds to
+    what it says.
     """
 
     labels: npt.NDArray[np.int64]
     teacher_logits: Float32Array | None = None
     teacher_features: Float32Array | None = None
+    beside_logits: Float32Array | None = None
 
 
 class ObjectiveSettings(Settings):
@@ -95,7 +97,7 @@ class Batch:
         self.temperature = objective.settings.temperature
         self.label_smoothing = objective.label_smoothing
         self.logits = logits
-        """The student's, float32 [B, C]."""
+        """The student's, with those of a model beside it, float32 [B, C]."""
         self.labels = objective.labels[rows]
         self.features: torch.Tensor | None = None
         """The student's, projected to [B, G]; None unless a loss asks for them."""
@@ -104,7 +106,7 @@ class Batch:
         self.mask = torch.empty(0)
         """False at the padding of `words`, bool [B, T]."""
         self.logits_of: Callable[[list[torch.Tensor]], torch.Tensor] | None = None
-        """What the student makes of such vectors, float32 [B, C]."""
+        """What the student, with a model beside it, makes of such vectors, float32 [B, C]."""
         self.epsilon = objective.settings.epsilon
         self._objective, self._rows = objective, rows
 
@@ -245,6 +247,7 @@ class LabelObjective(Objective):
         self.labels = torch.from_numpy(targets.labels).to(device)
         self.teacher_logits = _on(device, targets.teacher_logits)
         self.teacher_features = _on(device, targets.teacher_features)
+        self.beside_logits = _on(device, targets.beside_logits)
         settings.refuse_idle(targets)
         if settings.perturbs and not hasattr(network, "words"):
             losses = " and ".join(sorted(PERTURBING.intersection(settings.losses)))
@@ -268,7 +271,7 @@ class LabelObjective(Objective):
         if self.settings.perturbs or self.projection is not None:
             batch = self._opened(network, ids, mask, rows)
         else:
-            batch = Batch(self, rows, network(ids, mask).float())
+            batch = Batch(self, rows, self._joined(network(ids, mask), rows))
         loss = torch.stack([weight * LOSSES[name](batch) for name, weight in self.settings.losses.items()]).sum()
         truth = self.truth[rows]
         right = (batch.logits.argmax(1) == truth).sum()
@@ -278,12 +281,16 @@ class LabelObjective(Objective):
         """Return the batch with what losses read besides logits."""
         words = network.words(ids, mask) if self.settings.perturbs else []
         features = network.read(words, mask) if words else network.features(ids, mask)
-        batch = Batch(self, rows, network.classify(features).float())
+        batch = Batch(self, rows, self._joined(network.classify(features), rows))
         batch.words, batch.mask = words, mask
-        batch.logits_of = lambda words: network.classify(network.read(words, mask)).float()
+        batch.logits_of = lambda words: self._joined(network.classify(network.read(words, mask)), rows)
         if self.projection is not None:
             batch.features = self.projection(features.float())
         return batch
+
+    def _joined(self, logits: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the student's logits as float32 [B, C], with those of a model beside it."""
+        return logits.float() if self.beside_logits is None else logits.float() + self.beside_logits[rows]
 
 
 def _on(device: torch.device, array: Float32Array | None) -> torch.Tensor | None:

@@ -23,10 +23,14 @@ class Validation(Protocol):
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """Encoded texts and their labels, int64 [N], on one device: what a classifier is validated on."""
+    """Encoded texts and their labels, int64 [N], on one device: what a classifier is validated on.
+
+    `beside_logits` float32 [N, C] are added to what it says, if it is to be judged with a model beside it.
+    """
 
     corpus: Corpus
     labels: torch.Tensor
+    beside_logits: torch.Tensor | None = None
 
     def validate(self, network: nn.Module, dtype: torch.dtype, interruption: Interruption) -> torch.Tensor | None:
         """Return summed loss, number of right and of all texts, or None if it was interrupted on the way."""
@@ -37,7 +41,8 @@ class LabelledCorpus:
                 if interruption.requested:
                     return None
                 labels = self.labels[rows]
-                loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+                logits = logits.float() if self.beside_logits is None else logits.float() + self.beside_logits[rows]
+                loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
                 right = (logits.argmax(1) == labels).sum()
                 sums += torch.stack([loss.double(), right.double(), torch.ones_like(loss.double()) * len(rows)])
         return sums
