@@ -90,5 +90,6 @@ def model_folder(model: str | Path) -> Path:
 
 
 def shipped_models() -> list[str]:
-    """Return the names of the models that ship with the package."""
-    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    """Return the names of the models that ship with the package, the default one first."""
+    names = (path.name for path in SHIPPED.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))

@@ -107,7 +107,7 @@ def test_a_resumed_training_notices_another_model_beside(splits, bow, tmp_path):
         )
 
     taught()
-    taught(beside_weight=0.75)
+    taught(beside_weight=0.65)
     with pytest.raises(SettingsError, match="train reviews"):
         taught(beside_weight=0.5)
 
@@ -117,6 +117,7 @@ def test_a_resumed_training_notices_another_model_beside(splits, bow, tmp_path):
     [
         ("lstm", "lstm", "beside = bag: is of kind lstm; give a bow, which is quick enough to be fitted anew"),
         ("lstm", "refitted", "beside = bag: was fitted on validation too, .* train it with refit = false"),
+        ("lstm", "stars", "beside = bag: knows one, two, but the reviews have negative, positive"),
         ("bow", "bow", "beside = bag: is for a network; a bag beside a bag is one larger bag"),
     ],
 )
@@ -124,7 +125,8 @@ def test_what_cannot_stand_beside_a_student_is_refused_in_a_line(student, beside
     refitted = BowModel(
         BOW.model_copy(update={"refit": True}), bow.labels, keys=bow.keys, weights=bow.weights, bias=bow.bias
     )
-    model = {"lstm": lstm, "bow": bow, "refitted": refitted}[beside]
+    stars = BowModel(bow.settings, ("one", "two"), keys=bow.keys, weights=bow.weights, bias=bow.bias)
+    model = {"lstm": lstm, "bow": bow, "refitted": refitted, "stars": stars}[beside]
     taught = Context(splits, context.run, (Teacher("o", Oracle()),), Teacher("bag", model))
     with pytest.raises(SettingsError, match=message) as caught:
         distill(STUDENTS[student], settings_of("kl", beside="bag"), taught)

@@ -176,6 +176,13 @@ def test_pdf_has_pages_that_hold_the_title_the_models_and_the_reviews(run_dir):
         assert expected in text
 
 
+def test_method_says_what_a_student_learned_beside(tmp_path, make_result):
+    table = {"kind": "lstm", "distill": {"soft_labels": "labels.parquet", "beside": "bow"}}
+    result = make_result(model="lstm", recipe={"name": "r", "models": {"lstm": table}})
+    add_results(tmp_path / "results.json", [result])
+    assert "taught by labels.parquet beside bow" in page_of(tmp_path)
+
+
 def test_results_alone_make_a_page_that_names_what_is_missing(run_dir):
     page = read(write_report(run_dir / "results.json", run_dir / "alone.html"))
     sources = ["data.json", "recipe.json", "analysis.json", "errors.json", "robustness.json", *STUDIES.values()]

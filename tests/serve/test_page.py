@@ -18,6 +18,7 @@ from rich.console import Console
 import undertone
 from undertone.bundle import save_bundle
 from undertone.models.bow import BowModel, BowSettings
+from undertone.predictor import shipped_models
 
 pytestmark = pytest.mark.slow
 
@@ -239,8 +240,10 @@ def test_pointing_at_a_word_tells_what_it_adds(page):
 
 def test_models_judge_side_by_side_and_their_disagreement_is_said(page):
     page.get_by_label("Review", exact=True).fill(DIVISIVE)
-    page.get_by_text("The models disagree: bow says positive and lstm says negative.").wait_for()
-    for name in ("bow", "lstm"):
+    page.get_by_text(
+        "The models disagree: bow says positive, ensemble says negative and lstm says negative."
+    ).wait_for()
+    for name in shipped_models():
         predictor = undertone.load(name)
         (row,) = predictor.predict_proba([DIVISIVE])
         said = page.locator(f".card[data-model={name}]").inner_text()
@@ -248,14 +251,14 @@ def test_models_judge_side_by_side_and_their_disagreement_is_said(page):
         assert f"{predictor.num_parameters:,}" in said
         assert re.search(r"[\d.]+ ms", said)
     page.get_by_label("Review", exact=True).fill(PRAISE)
-    page.get_by_text("Both models say positive.").wait_for()
+    page.get_by_text("All 3 models say positive.").wait_for()
 
 
 def test_another_model_can_speak_above(page):
     page.get_by_role("button", name="Torn").click()
     verdict(page, "positive")
     page.get_by_role("radio", name="lstm").check()
-    page.get_by_text("lstm says", exact=True).wait_for()
+    page.get_by_text("ensemble says", exact=True).wait_for()
     page.get_by_text("what changes for lstm when a word is left out").wait_for()
     assert '"model":"lstm"' in page.locator("#curl").inner_text()
 
@@ -608,7 +611,7 @@ def test_everything_can_be_done_by_keyboard(page, tmp_path):
     verdict(page, "positive")
     tab_to("one.type === 'radio'")
     page.keyboard.press("ArrowRight")
-    page.get_by_text("lstm says", exact=True).wait_for()
+    page.get_by_text("ensemble says", exact=True).wait_for()
     tab_to("one.id === 'choose'")
     path = tmp_path / "mine.csv"
     path.write_text(csv_of([["text"], [PRAISE]]), newline="")

@@ -28,12 +28,16 @@ from undertone.train.objectives import ObjectiveSettings, Targets
 _FOLDS = 4
 
 
-def bag_beside(beside: Teacher) -> BowModel:
-    """Return the model itself; SettingsError if it is no bag of n-grams, or was fitted on validation."""
+def bag_beside(beside: Teacher, labels: tuple[str, ...]) -> BowModel:
+    """Return the model; SettingsError if it is no bag of n-grams of these labels, or was fitted on validation."""
     if not isinstance(beside.model, BowModel):
         raise SettingsError(
             f"beside = {beside.name}: is of kind {beside.model.settings.kind}; give a bow, which is quick enough to be "
             "fitted anew without each part of the texts"
+        )
+    if beside.model.labels != labels:
+        raise SettingsError(
+            f"beside = {beside.name}: knows {', '.join(beside.model.labels)}, but the reviews have {', '.join(labels)}"
         )
     if saw_validation(beside.model.settings):
         raise SettingsError(

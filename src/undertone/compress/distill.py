@@ -55,7 +55,7 @@ class DistillSettings(Settings):
     transfer: TransferSettings = TransferSettings()
     beside: str | None = None
     """A bag of n-grams that the student is to be blended with: it learns what the bag lacks, and is worse alone."""
-    beside_weight: float = Field(default=0.75, gt=0)
+    beside_weight: float = Field(default=0.65, gt=0)
     """What the bag's logits are multiplied by before the student's are added."""
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     targets = Targets(transfer.labels, teacher_logits, features)
     validation_beside = None
     if context.beside is not None:
-        bag, weight = bag_beside(context.beside), np.float32(settings.beside_weight)
+        bag, weight = bag_beside(context.beside, splits.labels), np.float32(settings.beside_weight)
         said = cross_fitted(bag, transfer, targets, settings.objective, console=run["console"])
         targets = replace(targets, beside_logits=weight * said)
         validation_beside = weight * centred(bag.logits(splits.validation["text"].to_pylist()))

@@ -176,8 +176,8 @@ def train_model(
     """Train a model, new or trained before, on texts and what is known of them; it is changed in place.
 
     Its weights are chosen on the labelled reviews of `validation`, of which a model beside it says `validation_beside`,
-    float32 [N, C], if `targets` have one. SettingsError if a resumed run is given other
-    settings or data than it began with, or if the objective asks for a teacher that the targets lack.
+    float32 [N, C], if `targets` have one. SettingsError if a resumed run is given other settings or data than it began
+    with, or if the objective asks for a teacher that the targets lack.
     """
     if settings.compile and objective.perturbs:
         raise SettingsError("train.compile is not for losses that perturb; leave it out")

@@ -135,7 +135,8 @@ def _made_from(table: Mapping[str, Any]) -> str:
         found.append("a language model of its own")
     if "distill" in table:
         teachers = table["distill"].get("teachers") or [table["distill"].get("soft_labels") or "soft labels"]
-        found.append(f"taught by {', '.join(map(str, teachers))}")
+        beside = f" beside {table['distill']['beside']}" if table["distill"].get("beside") else ""
+        found.append(f"taught by {', '.join(map(str, teachers))}{beside}")
     return ", ".join(found) or "labels"
 
 
