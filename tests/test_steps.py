@@ -14,6 +14,7 @@ from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 from undertone import runs
 from undertone.bundle import load_bundle, load_trainable
+from undertone.compress import distill
 from undertone.compress.blend import fit_weights
 from undertone.data import load_dataset
 from undertone.data.split import prepare
@@ -368,7 +369,15 @@ def test_an_ensemble_joins_what_is_of_the_recipe_and_folders_by_given_weights(tr
     np.testing.assert_allclose(found.logits(TEXTS), blend(logits, [0.5, 2.0]), atol=1e-5)
 
 
-def test_a_student_that_learns_beside_a_bag_joins_it(train, models, splits):
+def test_a_student_that_learns_beside_a_bag_joins_it(train, models, monkeypatch):
+    beside = []
+    cross_fitted = distill.cross_fitted
+
+    def spy(bag, *arguments, **others):
+        beside.append(bag)
+        return cross_fitted(bag, *arguments, **others)
+
+    monkeypatch.setattr(distill, "cross_fitted", spy)
     made = train(f"""
     [models.beside]{SIZES}{LEARNING}
     [models.beside.distill]
@@ -380,6 +389,7 @@ def test_a_student_that_learns_beside_a_bag_joins_it(train, models, splits):
     kind = "ensemble"
     members = ["beside", "{{bow}}"]
     """)
+    assert [bag.keys.tolist() for bag in beside] == [load_bundle(models / "bow").model.keys.tolist()]
     (step,) = load_bundle(made / "beside").manifest.provenance["compression"]
     assert (step["settings"]["beside"], step["settings"]["beside_weight"]) == (str(models / "bow"), 0.65)
     assert load_bundle(made / "both").manifest.provenance["validation_accuracy"] > 0.9

@@ -112,6 +112,12 @@ def test_a_resumed_training_notices_another_model_beside(splits, bow, tmp_path):
         taught(beside_weight=0.5)
 
 
+def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets):
+    few = replace(transfer, ids=["a", "b"], texts=["dull", "superb"], labels=transfer.labels[:2], num_reviews=2)
+    with pytest.raises(SettingsError, match="2 reviews are too few to fit a bag without each part of them"):
+        cross_fitted(bow, few, replace(targets, labels=few.labels), KL, console=QUIET)
+
+
 @pytest.mark.parametrize(
     ("student", "beside", "message"),
     [

@@ -6,6 +6,7 @@ import pytest
 from undertone.bundle import CARD, load_bundle
 from undertone.errors import BundleError
 from undertone.evaluate.card import write_card
+from undertone.predictor import model_folder
 
 
 @pytest.fixture
@@ -36,6 +37,14 @@ def test_a_bundle_with_its_card_is_the_same_bundle(folder):
     after = load_bundle(folder)
     assert (after.digest, after.size_bytes) == (before.digest, before.size_bytes)
     assert "Not scored yet" in (folder / CARD).read_text()
+
+
+def test_a_card_names_the_place_where_settings_stand(folder, tmp_path):
+    assert "every setting stands in `bundle.json`" in write_card(folder, "toy", []).read_text()
+    ensemble = shutil.copytree(model_folder("ensemble"), tmp_path / "ensemble")
+    card = write_card(ensemble, "ensemble", []).read_text()
+    assert "its members' settings stand in `members.json`" in card
+    assert "every setting" not in card
 
 
 def test_what_is_not_known_is_left_out(folder, make_result):

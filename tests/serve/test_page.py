@@ -53,7 +53,7 @@ def start(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped(start):
-    """The URL of a service of both models that ship."""
+    """The URL of a service of the models that ship."""
     return start()
 
 
@@ -258,7 +258,7 @@ def test_another_model_can_speak_above(page):
     page.get_by_role("button", name="Torn").click()
     verdict(page, "positive")
     page.get_by_role("radio", name="lstm").check()
-    page.get_by_text("ensemble says", exact=True).wait_for()
+    page.get_by_text("lstm says", exact=True).wait_for()
     page.get_by_text("what changes for lstm when a word is left out").wait_for()
     assert '"model":"lstm"' in page.locator("#curl").inner_text()
 

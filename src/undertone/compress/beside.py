@@ -52,7 +52,8 @@ def cross_fitted(
 ) -> Float32Array:
     """Return what bags of these settings say of the texts that they were not fitted on, centred, float32 [N, C].
 
-    They learn from what the student learns from. SettingsError if none of its losses is for a bag.
+    They learn from what the student learns from; a variant is dealt as its review is. SettingsError if none of the
+    losses is for a bag, or if there are too few reviews.
     """
     losses = {name: weight for name, weight in objective.losses.items() if name in LOSSES}
     if not losses:
@@ -60,7 +61,11 @@ def cross_fitted(
             f"a model beside the student learns by {', '.join(LOSSES)}; add one of them to objective.losses"
         )
     objective = objective.model_copy(update={"losses": losses})
-    folds = _folds(transfer.ids)
+    folds = _folds(transfer.ids[: transfer.num_reviews])[np.arange(len(transfer)) % transfer.num_reviews]
+    if len(np.unique(folds)) < _FOLDS:
+        raise SettingsError(
+            f"{transfer.num_reviews} reviews are too few to fit a bag without each part of them; leave beside out"
+        )
     said = np.empty((len(transfer), len(bag.labels)), np.float32)
     for fold in range(_FOLDS):
         others, own = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -73,8 +78,8 @@ def cross_fitted(
 
 
 def _folds(ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Deal texts into folds by their id, variants of a review into that of the review, int64 [N]."""
-    digests = (hashlib.sha256(id.split("~")[0].encode()).digest() for id in ids)
+    """Deal reviews into folds by their id, int64 [N]."""
+    digests = (hashlib.sha256(id.encode()).digest() for id in ids)
     return np.array([int.from_bytes(digest[:8], "big") % _FOLDS for digest in digests])
 
 

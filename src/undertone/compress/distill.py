@@ -55,7 +55,7 @@ class DistillSettings(Settings):
     transfer: TransferSettings = TransferSettings()
     beside: str | None = None
     """A bag of n-grams that the student is to be blended with: it learns what the bag lacks, and is worse alone."""
-    beside_weight: float = Field(default=0.65, gt=0)
+    beside_weight: float = Field(default=0.65, gt=0, allow_inf_nan=False)
     """What the bag's logits are multiplied by before the student's are added."""
 
     @model_validator(mode="after")
@@ -84,6 +84,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
         raise SettingsError(f"distill has no use for a model of kind {subject.settings.kind}; teach a bow or a network")
     if context.beside is not None and subject.train is None:
         raise SettingsError(f"beside = {context.beside.name}: is for a network; a bag beside a bag is one larger bag")
+    bag = None if context.beside is None else bag_beside(context.beside, context.splits.labels)
     start = time.perf_counter()
     splits, run = context.splits, context.run
     transfer = transfer_set(splits, settings.transfer, seed=0)
@@ -95,8 +96,8 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     features = features_of(context.teachers, transfer.texts) if wants_features else None
     targets = Targets(transfer.labels, teacher_logits, features)
     validation_beside = None
-    if context.beside is not None:
-        bag, weight = bag_beside(context.beside, splits.labels), np.float32(settings.beside_weight)
+    if bag is not None:
+        weight = np.float32(settings.beside_weight)
         said = cross_fitted(bag, transfer, targets, settings.objective, console=run["console"])
         targets = replace(targets, beside_logits=weight * said)
         validation_beside = weight * centred(bag.logits(splits.validation["text"].to_pylist()))

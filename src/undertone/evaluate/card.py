@@ -101,5 +101,8 @@ def _training(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[
         lines.append(f"- made smaller: {', then '.join(steps)}")
     if recipe.get("data", {}).get("leave_out"):
         lines.append("- without the reviews that its recipe lists to be left out")
-    lines.append("- every setting stands in `bundle.json` under `provenance`")
+    if any(entry.get("kind") == "ensemble" for entry in recipe.get("models", {}).values()):
+        lines.append("- its members' settings stand in `members.json`; how they were trained, in their own bundles")
+    else:
+        lines.append("- every setting stands in `bundle.json` under `provenance`")
     return lines

@@ -32,8 +32,8 @@ class Targets:
     """What is known about N reviews.
 
     `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
-    float32 [N, G], if a teacher has read them; `beside_logits` float32 [N, C], if a model beside the student adds to
-    what it says.
+    float32 [N, G], if a teacher has read them; `beside_logits` float32 [N, C], weighted, if a model beside the
+    student adds to what it says.
     """
 
     labels: npt.NDArray[np.int64]
