@@ -66,7 +66,8 @@ def test_attention_has_the_dropout_of_the_settings(folder, share):
     assert config["attention_probs_dropout_prob"] == share
 
 
-def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder):
+def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder, monkeypatch):
+    monkeypatch.setattr("undertone.models.transformer.has_bf16", lambda device: True)
     exact, rounded = create(folder), create(folder, scoring_precision="bf16")
     difference = np.abs(exact.logits(TEXTS) - rounded.logits(TEXTS))
     assert 0 < difference.max() < 0.05
@@ -76,6 +77,12 @@ def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder
         torch.manual_seed(0)  # of dropout
         in_training.append(model.network.train()(ids, mask))
     assert torch.equal(*in_training)
+
+
+def test_where_bf16_is_emulated_a_model_scores_in_fp32(folder, monkeypatch):
+    monkeypatch.setattr("undertone.models.transformer.has_bf16", lambda device: False)
+    exact, asked_for_bf16 = create(folder), create(folder, scoring_precision="bf16")
+    assert np.array_equal(exact.logits(TEXTS), asked_for_bf16.logits(TEXTS))
 
 
 def test_a_model_rebuilt_from_its_state_needs_no_folder(folder):

@@ -22,6 +22,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from undertone.distributed.hardware import has_bf16
 from undertone.errors import BundleError, MissingExtraError, SettingsError
 from undertone.models.base import ModelSettings, ModelState
 from undertone.models.packed import StoredSettings
@@ -55,7 +56,8 @@ class TransformerSettings(StoredSettings):
     output_dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled vector."""
     scoring_precision: Literal["fp32", "bf16"] = "fp32"
-    """What a trained model computes in; bf16 is two to three times as fast on CPUs and GPUs that have it."""
+    """What a trained model computes in; bf16 is two to three times as fast on CPUs and GPUs that have it, and fp32 is
+    taken on others."""
 
 
 class WordPieces:
@@ -114,7 +116,7 @@ class TransformerNetwork(nn.Module):
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the pooled states, [B, H]."""
-        is_bf16 = self.scoring_precision == "bf16" and not self.training
+        is_bf16 = self.scoring_precision == "bf16" and not self.training and has_bf16(ids.device)
         # Training decides for itself: a context that is switched off would switch off the one around it.
         with torch.autocast(ids.device.type, torch.bfloat16) if is_bf16 else nullcontext():
             states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from undertone.distributed.hardware import has_bf16
+
 _DRIVER_PATIENCE_S = 30
 
 
@@ -78,9 +80,7 @@ def probe(shared: Path | None, *, version: str, root: Path = Path("/")) -> Facts
         driver=driver,
         driver_failure=driver_failure,
         # As train.precision = "auto" chooses.
-        has_bf16=torch.cuda.is_bf16_supported(including_emulation=False)
-        if has_gpu
-        else torch.cpu._is_avx512_bf16_supported(),
+        has_bf16=has_bf16(torch.device("cuda" if has_gpu else "cpu")),
         cores=len(os.sched_getaffinity(0)),
         memory_free_bytes=memory_free_bytes(root),
         shm_free_bytes=_free_bytes(root / "dev/shm"),
