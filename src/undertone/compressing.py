@@ -130,27 +130,35 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
 
 
 def label(
-    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, console: Console
+    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, folds: int | None, console: Console
 ) -> dict[str, Any]:
     """Let models read a transfer set of `data` and write their blended soft labels; return what the file says of them.
 
-    `assignments` are settings of the transfer set. Needs the extra `train`.
+    `assignments` are settings of the transfer set. With `folds`, labels of train reviews are out-of-fold. Needs the
+    extra `train`.
     """
     try:
         from undertone.compress.distill import label as ask
         from undertone.compress.soft_labels import write_soft_labels
         from undertone.compress.transfer import TransferSettings, transfer_set
+        from undertone.out_of_fold import label_out_of_fold, without_language_models
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
     reviews = DataSettings(name=data)
     folders = [model_folder(model) for model in models]  # a wrong name is said before reviews are fetched
+    if folds is not None:
+        without_language_models(folders)
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [
         teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
     ]
     transfer = transfer_set(splits, settings, seed=0)
-    soft = ask(teachers, splits, transfer, weights=None, console=console)
+    if folds is None:
+        soft = ask(teachers, splits, transfer, weights=None, console=console)
+    else:
+        work = out.with_name(f"{out.name}.folds")
+        soft = label_out_of_fold(folders, splits, transfer, folds=folds, work=work, console=console)
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
     return dict(soft.provenance)

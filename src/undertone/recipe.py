@@ -12,6 +12,7 @@
 `from`, `pretrained`, `members`, `teachers` and `beside` name models further up, shipped models or model folders.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -134,19 +135,37 @@ class Recipe:
 
 def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a TOML recipe and apply `a.b=value` assignments; SettingsError names file and setting."""
-    tables = parse(_Tables, override(read_toml(path), assignments), source=str(path))
+    return _recipe(override(read_toml(path), assignments), name=path.stem, source=str(path))
+
+
+def read_resolved(path: Path) -> Recipe:
+    """Read a run's recipe.json; SettingsError if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_bytes())
+        name = values.pop("name")
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; give a run's folder") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise SettingsError(f"{path}: damaged, no recipe; give another run's folder") from None
+    return _recipe(values, name=name, source=str(path))
+
+
+def _recipe(values: Mapping[str, Any], *, name: str, source: str) -> Recipe:
+    tables = parse(_Tables, values, source=source)
     if not tables.models:
-        raise SettingsError(f'{path}: has no model; add a table such as [models.bow] with kind = "bow"')
+        raise SettingsError(f'{source}: has no model; add a table such as [models.bow] with kind = "bow"')
     models: dict[str, ModelRecipe] = {}
-    for name, values in tables.models.items():
-        models[name] = model_recipe(name, values, source=str(path))
-        for other in models[name].made_of:
-            if other == name or (other in tables.models and other not in models):
-                raise SettingsError(f"{path}: models.{name} is made of {other}, which comes later; put {other} first")
-    for name in (*tables.report.robustness, *filter(None, [tables.report.errors])):
-        if name not in models or models[name].is_language_model:
-            raise SettingsError(f"{path}: report names {name}, which is no model of this recipe that knows labels")
-    return Recipe(path.stem, tables.seed, tables.data, models, tables.report, tables.tune)
+    for model, table in tables.models.items():
+        models[model] = model_recipe(model, table, source=source)
+        for other in models[model].made_of:
+            if other == model or (other in tables.models and other not in models):
+                raise SettingsError(
+                    f"{source}: models.{model} is made of {other}, which comes later; put {other} first"
+                )
+    for model in (*tables.report.robustness, *filter(None, [tables.report.errors])):
+        if model not in models or models[model].is_language_model:
+            raise SettingsError(f"{source}: report names {model}, which is no model of this recipe that knows labels")
+    return Recipe(name, tables.seed, tables.data, models, tables.report, tables.tune)
 
 
 def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:

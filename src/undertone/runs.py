@@ -66,15 +66,20 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
         dataset = load_dataset(recipe.data, console=console)
     splits = prepare(dataset, recipe.data)
     if not is_begun and world.is_first:
-        _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+        write_recipe(recipe, out)
         _write(out / "data.json", inspect(dataset).to_json())
     sizes = ", ".join(
         f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
     )
     console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
     for name in recipe.models if wanted is None else wanted:
-        _make_model(recipe, name, splits, out, resume=resume, console=console)
+        make_model(recipe, name, splits, out, resume=resume, console=console)
     return splits
+
+
+def write_recipe(recipe: Recipe, out: Path) -> None:
+    """Write recipe.json, by which `has_begun` knows a run's recipe; OutputError if it cannot be written."""
+    _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
 
 
 def _shares_work(entry: ModelRecipe) -> bool:
@@ -82,7 +87,8 @@ def _shares_work(entry: ModelRecipe) -> bool:
     return entry.train is not None or entry.pretrain is not None or entry.source is not None
 
 
-def _make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
+def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
+    """Make one model of a recipe into `out`, unless it is there; SettingsError if it learned from other reviews."""
     folder = out / "models" / name
     if folder.exists():
         manifest, _ = read_files(folder)

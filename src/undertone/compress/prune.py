@@ -91,7 +91,9 @@ _ONLY_FOR = {
 
 def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
     what = "ngrams" if isinstance(model, BowModel) else settings.structure
-    useless = settings.model_fields_set & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
+    # A run's recipe.json gives all settings, those that nobody asked for too.
+    asked = settings.model_dump(exclude_defaults=True).keys()
+    useless = asked & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
     if useless:
         raise SettingsError(f"{min(useless)} has no effect where {what} are pruned; leave it out")
 

@@ -1,0 +1,203 @@
+"""Soft labels by teachers that were trained without the reviews they label."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from rich.console import Console
+
+from tests.conftest import toy_reviews
+from tests.test_steps import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
+from undertone import compressing, out_of_fold, runs
+from undertone.bundle import load_bundle, read_files
+from undertone.compress.soft_labels import read_soft_labels
+from undertone.compress.transfer import TransferSettings, transfer_set
+from undertone.data import load_dataset
+from undertone.data.split import prepare
+from undertone.errors import DataError, SettingsError
+from undertone.models.ensemble import centred
+
+QUIET = Console(quiet=True)
+FOLDS = 3
+RECIPE = f"""
+[models.words]{SIZES}{PRETRAIN}
+[models.bow]{BOW}
+[models.lstm]{SIZES}{LEARNING}
+pretrained = "words"
+[models.both]
+kind = "ensemble"
+members = ["bow", "lstm"]
+[models.small]
+from = "bow"
+prune = {{ ratio = 0.2, stages = 0 }}
+[models.student]{BOW}
+distill = {{ teachers = ["small"], transfer = {{ sources = ["train"] }} }}
+"""
+TRAIN_ONLY = ['sources=["train"]']
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with 90 reviews of 30 films, each with a word of its own, and all models of RECIPE in `run`."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("home")
+    with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [(f"{text} own{i}", label, f"film{i // 3}") for i, (text, label) in enumerate(toy_reviews(90))]
+        csv.writer(file).writerows([("review", "sentiment", "movie_id"), *rows])
+    runs.train(recipe_in(folder, RECIPE), folder / "run", resume=False, console=QUIET)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+
+
+def label(home, out, *names, folds=FOLDS, assignments=TRAIN_ONLY):
+    folders = [str(home / "run" / "models" / name) for name in names]
+    return compressing.label(folders, out, assignments, data=str(home / "reviews.csv"), folds=folds, console=QUIET)
+
+
+def reviews_of(home):
+    recipe = recipe_in(home, RECIPE)
+    return prepare(load_dataset(recipe.data, console=QUIET), recipe.data)
+
+
+def without_its_word(text):
+    return " ".join(word for word in text.split() if not word.startswith("own"))
+
+
+def test_a_review_is_labelled_by_a_teacher_that_does_not_know_its_words(home, tmp_path):
+    """Each review has a word of its own: it moves whoever has learned from that review, and nobody else."""
+    train = reviews_of(home).train
+    texts = train["text"].to_pylist()
+    stripped = [without_its_word(text) for text in texts]
+    whole = load_bundle(home / "run" / "models" / "bow").model
+    assert (np.abs(whole.logits(texts) - whole.logits(stripped)).max(1) > 1e-3).all()
+
+    provenance = label(home, tmp_path / "soft.parquet", "bow")
+    soft = read_soft_labels(tmp_path / "soft.parquet")
+    assert soft.ids == train["id"].to_pylist()
+    folders = sorted((tmp_path / "soft.parquet.folds").iterdir())
+    assert [folder.name for folder in folders] == ["1-of-3", "2-of-3", "3-of-3"]
+    said = [load_bundle(folder / "models" / "bow").model.logits(stripped) for folder in folders]
+    weights = [provenance["weights"][f"without fold {fold}"]["bow"] for fold in (1, 2, 3)]
+    of_folds = np.stack([w * centred(each) for w, each in zip(weights, said, strict=True)])
+    nearest = np.abs(of_folds - soft.logits.astype(np.float32)).max(2).argmin(0)
+    np.testing.assert_allclose(soft.logits, of_folds[nearest, np.arange(len(texts))], rtol=2e-3, atol=1e-3)
+    assert np.bincount(nearest).min() >= len(texts) // FOLDS - 4
+    films = np.array(train["group"].to_pylist())
+    assert all(len(set(nearest[films == film])) == 1 for film in set(films))
+    assert provenance["folds"] == FOLDS
+
+
+def test_all_that_a_teacher_is_made_of_is_made_anew_but_for_language_models(home, tmp_path):
+    label(home, tmp_path / "soft.parquet", "both", "student", folds=2)
+    made = sorted(folder.name for folder in (tmp_path / "soft.parquet.folds" / "1-of-2" / "models").iterdir())
+    assert made == ["both", "bow", "lstm", "small", "student"]
+    for name in made:
+        provenance = read_files(tmp_path / "soft.parquet.folds" / "1-of-2" / "models" / name)[0].provenance
+        assert provenance["data_digest"].endswith("without fold 1 of 2")
+    recipe = json.loads((tmp_path / "soft.parquet.folds" / "1-of-2" / "recipe.json").read_text())
+    assert recipe["models"]["lstm"]["pretrained"] == str(home / "run" / "models" / "words")
+
+
+def test_unlabelled_reviews_are_labelled_by_the_teachers_themselves(home, tmp_path):
+    folder = home / "run" / "models" / "bow"
+    splits = reviews_of(home)
+    unlabelled = splits.train.slice(0, 8)
+    ids = [f"unsup/{i}" for i in range(8)]
+    at = splits.train.schema.get_field_index("id")
+    splits = replace(splits, unlabelled=unlabelled.set_column(at, splits.train.schema.field(at), pa.array(ids)))
+    transfer = transfer_set(splits, TransferSettings(variants={"crop": 1}), seed=0)
+    soft = out_of_fold.label_out_of_fold([folder], splits, transfer, folds=2, work=tmp_path / "work", console=QUIET)
+    weight = soft.provenance["weights"]["whole"]["bow"]
+    said = weight * centred(load_bundle(folder).model.logits(transfer.texts))
+    is_unlabelled = np.array([id.startswith("unsup/") for id in transfer.ids])
+    assert is_unlabelled.sum() == 16
+    np.testing.assert_allclose(soft.logits[is_unlabelled], said[is_unlabelled], rtol=2e-3, atol=1e-3)
+    differs = np.abs(soft.logits - said).max(1) > 0.01
+    assert differs[~is_unlabelled].mean() > 0.8, "the others are those of folds, variants too"
+
+
+def test_a_call_that_was_cut_short_goes_on(home, tmp_path, monkeypatch):
+    made = []
+    make = out_of_fold.make_model
+
+    def cut_short(recipe, name, splits, out, **rest):
+        if out.name == "2-of-3":
+            raise KeyboardInterrupt
+        make(recipe, name, splits, out, **rest)
+        made.append(out)
+
+    monkeypatch.setattr(out_of_fold, "make_model", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        label(home, tmp_path / "soft.parquet", "bow")
+    assert not (tmp_path / "soft.parquet").exists()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("bundle.json")}
+    assert len(before) == 1
+    monkeypatch.setattr(out_of_fold, "make_model", make)
+    label(home, tmp_path / "soft.parquet", "bow")
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in tmp_path.rglob("bundle.json")}.items()
+    label(home, tmp_path / "again.parquet", "bow")
+    first, again = (read_soft_labels(tmp_path / name) for name in ("soft.parquet", "again.parquet"))
+    np.testing.assert_array_equal(first.logits, again.logits)
+
+
+def test_folds_of_a_changed_recipe_are_refused(home, tmp_path):
+    label(home, tmp_path / "soft.parquet", "bow", folds=2)
+    run = tmp_path / "other"
+    shutil.copytree(home / "run", run)
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["models"]["bow"]["min_count"] = 2
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(SettingsError, match=r"1-of-2: its run began with another models\.bow\.min_count"):
+        compressing.label(
+            [str(run / "models" / "bow")],
+            tmp_path / "soft.parquet",
+            TRAIN_ONLY,
+            data=str(home / "reviews.csv"),
+            folds=2,
+            console=QUIET,
+        )
+
+
+def test_teachers_that_would_know_the_labels_all_the_same_are_refused_before_anything_is_read(home, tmp_path):
+    def refusal(models, *names, folder=None):
+        folder = folder or tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        recipe = recipe_in(tmp_path, models, reviews="none.csv")
+        runs.write_recipe(recipe, folder)
+        with pytest.raises(SettingsError) as caught:
+            out_of_fold.without_language_models([folder / "models" / name for name in names])
+        return str(caught.value)
+
+    words = f"[models.words]{SIZES}{PRETRAIN}"
+    soft = f'[models.bow]{BOW}distill = {{ soft_labels = "x.parquet" }}\n'
+    assert "bow: learned from soft labels, which tell of all folds" in refusal(soft, "bow")
+    through = soft + '[models.half]\nfrom = "bow"\nprune = { ratio = 0.5 }\n'
+    assert "bow: learned from soft labels" in refusal(through, "half")
+    outside = f'[models.mine]{BOW}[models.two]\nkind = "ensemble"\nmembers = ["mine", "bow"]\n'
+    assert "two: is made of bow, which lies outside of its run" in refusal(outside, "two")
+    assert "makes no model words that knows labels" in refusal(words, "words")
+    assert "makes no model bow" in refusal(words, "bow")
+    (tmp_path / "damaged" / "models").mkdir(parents=True)
+    (tmp_path / "damaged" / "recipe.json").write_text("{")
+    with pytest.raises(SettingsError, match=r"recipe\.json: damaged, no recipe"):
+        out_of_fold.without_language_models([tmp_path / "damaged" / "models" / "bow"])
+    models = home / "run" / "models"
+    for folders in ([models / "bow", tmp_path / "models" / "bow"], [tmp_path / "bow"]):
+        with pytest.raises(SettingsError, match="--folds trains teachers anew, by the recipe of the one run"):
+            out_of_fold.without_language_models(folders)
+
+
+def test_a_shipped_teacher_and_too_many_folds_are_refused_in_one_line(home, tmp_path):
+    with pytest.raises(SettingsError, match="shipped/bow: --folds trains teachers anew"):
+        compressing.label(["bow"], tmp_path / "x", (), data="reviews.csv", folds=2, console=QUIET)
+    with pytest.raises(DataError, match="are too few for 99 folds; give more reviews, smaller groups or fewer --folds"):
+        label(home, tmp_path / "soft.parquet", "bow", folds=99)
+    assert list(tmp_path.iterdir()) == []
