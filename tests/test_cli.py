@@ -292,6 +292,14 @@ def test_compress_label_and_export_leave_what_they_promise(undertone_command, fo
     train = ("--set", 'sources=["train"]')
     status, out, _ = undertone_command("label", "int8", *reviews, *train, "--out", "soft.parquet", "--json")
     assert (status, out) == (2, ""), "int8 was made from a model that was fitted on validation"
+    (folder / "held-out.toml").write_text(RECIPE + "refit = false\n")
+    assert undertone_command("train", "held-out.toml", "-o", "run")[0] == 0
+    unseen = ("--folds", "2", "--out", "soft.parquet", "--json")
+    status, out, _ = undertone_command("label", "run/models/bow", *reviews, *train, *unseen)
+    assert (status, json.loads(out)["folds"]) == (0, 2)
+    status, out, err = undertone_command("label", "half", *reviews, *train, *unseen)
+    assert (status, out) == (2, "")
+    assert "error: half: --folds trains teachers anew, by the recipe of the one run that they lie in" in err
 
 
 def test_a_dry_run_of_launch_shows_what_it_would_run_and_runs_nothing(undertone_command, folder):

@@ -180,18 +180,19 @@ def _teachers(settings: Any, splits: Splits, find: Callable[[str], Path]) -> "tu
 
 
 def teacher(name: str, bundle: Bundle, splits: Splits) -> "Teacher":
-    """Return a model as a teacher; SettingsError if it knows no labels or learned from another split of these reviews.
+    """Return a model as a teacher, as a member of an ensemble, or to stand beside a student.
 
-    In the latter case it would be weighted, and its student validated, on reviews that it was trained on.
+    SettingsError if it knows no labels, or learned from another split of these reviews: then it would be weighted, and
+    its student validated, on reviews that it was trained on.
     """
     from undertone.compress.base import Teacher
 
     if bundle.is_language_model:
-        raise SettingsError(f"teacher {name} is a language model, which knows no labels; name one trained from it")
+        raise SettingsError(f"{name} is a language model, which knows no labels; name one trained from it")
     provenance = bundle.manifest.provenance
     reviews = Path(provenance.get("recipe", {}).get("data", {}).get("name", ""))
     if reviews.name == splits.name and provenance.get("data_digest") != splits.digest:
         raise SettingsError(
-            f"teacher {name} was trained on another split of {splits.name}; give it and its student the same data table"
+            f"{name} was trained on another split of {splits.name}; give it and what is made of it the same data table"
         )
     return Teacher(name, bundle.model)

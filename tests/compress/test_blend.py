@@ -132,7 +132,7 @@ def test_weights_that_are_given_are_taken_and_nothing_is_read(teachers, splits, 
 
 def test_a_model_that_saw_validation_is_weighed_by_given_weights_only(bow, lstm, splits):
     seen = [Teacher("seen", like(bow, refit=True)), Teacher("lstm", lstm)]
-    refused("teacher seen was fitted on validation too, .* train it with refit = false", seen, splits, None)
+    refused("seen was fitted on validation too, .* train it with refit = false", seen, splits, None)
     assert weigh(seen, splits, (1.0, 2.0), console=QUIET).tolist() == [1, 2]
 
 
@@ -144,9 +144,9 @@ def test_as_many_weights_as_models(teachers, splits):
 @pytest.mark.parametrize("weights", [None, (1.0, 1.0)])
 def test_models_of_other_labels_are_refused(teachers, bow, splits, weights):
     others = [teachers[1], Teacher("other", like(bow, labels=("bad", "good")))]
-    refused("teacher other knows bad, good, but tiny has negative, positive", others, splits, weights)
+    refused("other knows bad, good, but tiny has negative, positive", others, splits, weights)
     turned = [teachers[1], Teacher("turned", like(bow, labels=("positive", "negative")))]
-    refused("teacher turned knows positive, negative, but tiny has negative, positive", turned, splits, weights)
+    refused("turned knows positive, negative, but tiny has negative, positive", turned, splits, weights)
 
 
 @pytest.mark.parametrize("weights", [None, (1.0, 1.0)])

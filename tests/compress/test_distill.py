@@ -181,7 +181,7 @@ def test_a_distillation_made_again_does_not_ask_the_teacher_again(splits, tmp_pa
             "loss feature needs a teacher that is a network, unlike o",
         ),
         (settings_of(teacher_weights=(1.0, 2.0)), [Teacher("o", Oracle())], "has 2 numbers for 1 teachers"),
-        (settings_of(), [Teacher("o", Oracle(labels=("no", "yes")))], "teacher o knows no, yes, but tiny has negative"),
+        (settings_of(), [Teacher("o", Oracle(labels=("no", "yes")))], "o knows no, yes, but tiny has negative"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message, context, splits):
@@ -207,7 +207,7 @@ def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bo
         splits.labels,
         console=Console(quiet=True),
     )
-    with pytest.raises(SettingsError, match=r"teacher b was fitted on validation too, .* train it with refit = false"):
+    with pytest.raises(SettingsError, match=r"b was fitted on validation too, .* train it with refit = false"):
         distill(STUDENTS["bow"], settings_of(), Context(splits, context.run, (Teacher("b", refitted),)))
 
 

@@ -79,8 +79,11 @@ def label(
 ) -> None:
     """Write what teachers say of the reviews, with labels and without, for students to learn from.
 
-    --set sources=["train"], variants.mask=1 … say which texts. A teacher says too surely of train reviews what it was
-    told of them: with --folds, one that was trained without a review labels it; what is trained stays in OUT.folds.
+    --set sources=["train"], variants.mask=1 … say which texts.
+
+    Teachers say too surely of train reviews what they were told of them. With
+    --folds, such as were trained without a review label it; they stay in
+    OUT.folds.
     """
     from undertone import compressing
 

@@ -36,7 +36,7 @@ def weigh(
     for teacher in teachers:
         if teacher.model.labels != splits.labels:
             raise SettingsError(
-                f"teacher {teacher.name} knows {', '.join(teacher.model.labels)}, "
+                f"{teacher.name} knows {', '.join(teacher.model.labels)}, "
                 f"but {splits.name} has {', '.join(splits.labels)}"
             )
     if weights is None:
@@ -57,8 +57,8 @@ def _validation_logits(teachers: Sequence[Teacher], splits: Splits, console: Con
     for teacher in teachers:
         if _saw_validation(teacher.model):
             raise SettingsError(
-                f"teacher {teacher.name} was fitted on validation too, where teachers are weighted; "
-                "train it with refit = false, or give their weights"
+                f"{teacher.name} was fitted on validation too, where models are weighted; "
+                "train it with refit = false, or give the weights"
             )
     texts = splits.validation["text"].to_pylist()
     return [read_kept(teacher, texts, console=console) for teacher in teachers]
