@@ -299,7 +299,7 @@ def test_compress_label_and_export_leave_what_they_promise(undertone_command, fo
     assert (status, json.loads(out)["folds"]) == (0, 2)
     status, out, err = undertone_command("label", "half", *reviews, *train, *unseen)
     assert (status, out) == (2, "")
-    assert "error: half: --folds trains teachers anew, by the recipe of the one run that they lie in" in err
+    assert "half: --folds trains teachers anew, by the recipe of the one run that they lie in" in err
 
 
 def test_a_dry_run_of_launch_shows_what_it_would_run_and_runs_nothing(undertone_command, folder):

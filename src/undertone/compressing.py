@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from undertone import sweep as sweeping
-from undertone.bundle import load_bundle, load_trainable
+from undertone.bundle import load_bundle, load_trainable, read_files
 from undertone.compress import compressor
 from undertone.data import DataSettings, load_dataset
 from undertone.data.split import Splits, prepare
@@ -71,11 +71,15 @@ def plan(
             reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
-    if data is not None:
-        reviews = {**reviews, "name": data} if reviews and reviews["name"] == data else {"name": data}
-    if not reviews:
+    if data is None and not reviews:
         raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
-    return Task(Path(model).stem, entry, parse(DataSettings, reviews, source="--data"), seed or 0)
+    return Task(Path(model).stem, entry, _reviews(reviews, data), seed or 0)
+
+
+def _reviews(known: Mapping[str, Any] | None, data: str | None) -> DataSettings:
+    """Return the settings of the reviews `data`: those that a model learned by, if it learned from them."""
+    values = known if known and data in (None, known["name"]) else {"name": data}
+    return parse(DataSettings, values, source="--data")
 
 
 def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
@@ -141,24 +145,31 @@ def label(
         from undertone.compress.distill import label as ask
         from undertone.compress.soft_labels import write_soft_labels
         from undertone.compress.transfer import TransferSettings, transfer_set
-        from undertone.out_of_fold import label_out_of_fold, without_language_models
+        from undertone.out_of_fold import label_out_of_fold, recipe_of_teachers
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
-    reviews = DataSettings(name=data)
     folders = [model_folder(model) for model in models]  # a wrong name is said before reviews are fetched
+    reviews = _reviews(read_files(folders[0])[0].provenance.get("recipe", {}).get("data"), data)
+    recipe = None
     if folds is not None:
-        without_language_models(folders)
+        recipe = recipe_of_teachers(folders)
+        if recipe.data.name != data:
+            raise SettingsError(
+                f"--data = {data}: the teachers learned from {recipe.data.name}; give that with --folds"
+            )
+        if "train" not in settings.sources:
+            raise SettingsError("--folds is for labels of train reviews; add train to sources, or leave it out")
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [
         teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
     ]
     transfer = transfer_set(splits, settings, seed=0)
-    if folds is None:
+    if recipe is None or folds is None:
         soft = ask(teachers, splits, transfer, weights=None, console=console)
     else:
         work = out.with_name(f"{out.name}.folds")
-        soft = label_out_of_fold(folders, splits, transfer, folds=folds, work=work, console=console)
+        soft = label_out_of_fold(recipe, teachers, splits, transfer, folds=folds, work=work, console=console)
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
     return dict(soft.provenance)

@@ -1,8 +1,8 @@
 """Soft labels of training reviews by teachers that were trained without them.
 
-A teacher says too surely of a review what it was told of it. Cross-fitting (Wolpert 1992, "Stacked Generalization")
+A teacher is too sure of a review whose label it has seen. Cross-fitting (Wolpert 1992, "Stacked Generalization")
 trains it anew without each of several parts of the training reviews, and lets it speak of the part that it has not
-seen. Reviews of one movie, or of one text, are in one part; what a language model read without labels stays.
+seen. Reviews of one movie, or of one text, are in one part; a language model that others start from stays.
 
 Shapes: N texts, C classes.
 """
@@ -12,67 +12,87 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from rich.console import Console
 
 from undertone.bundle import load_bundle, read_files
+from undertone.compress.base import Teacher
+from undertone.compress.blend import weigh
 from undertone.compress.distill import label
 from undertone.compress.soft_labels import SoftLabels
 from undertone.compress.transfer import TransferSet
 from undertone.data.folds import deal
-from undertone.data.split import Splits
+from undertone.data.split import Splits, text_keys
 from undertone.data.table import SCHEMA
 from undertone.errors import SettingsError
 from undertone.predictor import model_folder
-from undertone.recipe import ModelRecipe, Recipe, read_resolved
+from undertone.recipe import ModelRecipe, Recipe, ReportSettings, read_resolved
 from undertone.runs import has_begun, make_model, write_recipe
 from undertone.steps import teacher
 
 
 def label_out_of_fold(
-    folders: Sequence[Path], splits: Splits, transfer: TransferSet, *, folds: int, work: Path, console: Console
+    recipe: Recipe,
+    teachers: Sequence[Teacher],
+    splits: Splits,
+    transfer: TransferSet,
+    *,
+    folds: int,
+    work: Path,
+    console: Console,
 ) -> SoftLabels:
-    """Return soft labels: of unlabelled reviews by the teachers in `folders`, of train's by such without their fold.
+    """Return soft labels: of each train review by teachers made without its fold, of unlabelled ones by `teachers`.
 
-    Each fold's teachers are weighted on validation, as the teachers are; a variant is in its review's fold. What is
-    trained goes to `work`, where a call that was cut short goes on. SettingsError if the teachers lie in no common run,
-    or would learn of a fold's labels all the same.
+    `recipe` makes them anew. Each fold's are weighted on validation, as `teachers` are; a variant is in its review's
+    fold. What is trained goes to `work`, where a call that was cut short goes on. SettingsError as `weigh` raises it,
+    before anything is trained, or if `work` is of another recipe; DataError if there are too few reviews.
     """
-    recipe = without_language_models(folders)
-    pool = deal(replace(splits, validation=SCHEMA.empty_table()), folds, recipe.seed)
-    fold_of_id = dict(zip(splits.train["id"].to_pylist(), pool.fold.tolist(), strict=True))
-    fold_of_review = np.array([fold_of_id.get(id, 0) for id in transfer.ids[: transfer.num_reviews]])  # 0: unlabelled
-    fold_of_text = fold_of_review[np.arange(len(transfer)) % transfer.num_reviews]
+    weigh(teachers, splits, None, console=console)  # what it refuses, it refuses now
+    # Validation stays whole: it weighs the teachers of every fold.
+    fold_of_train = deal(replace(splits, validation=SCHEMA.empty_table()), folds, recipe.seed).fold
+    fold = _folds(transfer, splits.train, fold_of_train)
     logits = np.empty((len(transfer), len(splits.labels)), np.float16)
     weights = {}
-    for fold in np.unique(fold_of_text).tolist():
-        rows = np.flatnonzero(fold_of_text == fold)
-        known, places = splits, list(folders)
-        if fold:
-            run = work / f"{fold}-of-{folds}"
-            train = splits.train.take(np.flatnonzero(pool.fold != fold))
-            known = replace(splits, train=train, digest=f"{splits.digest} without fold {fold} of {folds}")
-            console.print(f"fold {fold} of {folds}: {len(train):,} train reviews", highlight=False)
+    for number in np.unique(fold).tolist():
+        own, known = teachers, splits
+        if number:
+            train = splits.train.take(np.flatnonzero(fold_of_train != number))
+            digest = f"{splits.digest} without fold {number} of {folds}, seed {recipe.seed}"
+            known = replace(splits, train=train, digest=digest)
+            console.print(f"fold {number} of {folds}: {len(train):,} train reviews", highlight=False)
+            run = work / f"{number}-of-{folds}"
             if not has_begun(recipe, run, resume=True):
                 write_recipe(recipe, run)
             for name in recipe.models:
                 make_model(recipe, name, known, run, resume=True, console=console)
-            places = [run / "models" / folder.name for folder in folders]
-        teachers = [teacher(place.name, load_bundle(place), known) for place in places]
-        soft = label(teachers, known, transfer.take(rows), weights=None, console=console)
+            own = [teacher(each.name, load_bundle(run / "models" / each.name), known) for each in teachers]
+        rows = np.flatnonzero(fold == number)
+        soft = label(own, known, transfer.take(rows), weights=None, console=console)
         logits[rows] = soft.logits
-        weights[f"without fold {fold}" if fold else "whole"] = soft.provenance["weights"]
+        weights[f"without fold {number}" if number else "whole"] = soft.provenance["weights"]
     provenance = {"weights": weights, "folds": folds, "data_digest": splits.digest}
     return SoftLabels(transfer.ids, logits, splits.labels, provenance)
 
 
-def without_language_models(folders: Sequence[Path]) -> Recipe:
-    """Return what of their run's recipe makes these models anew from labels; language models stay as they are.
+def _folds(transfer: TransferSet, train: pa.Table, fold_of_train: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the fold of each text, int64 [N]: that of the train review it repeats, or 0."""
+    reviews = pa.array(transfer.texts[: transfer.num_reviews], train["text"].type)
+    keys = text_keys(pa.chunked_array([*train["text"].chunks, reviews])).tolist()
+    fold_of_key = dict(zip(keys, fold_of_train.tolist(), strict=False))
+    fold_of_review = np.array([fold_of_key.get(key, 0) for key in keys[len(train) :]])
+    return fold_of_review[np.arange(len(transfer)) % transfer.num_reviews]
 
-    SettingsError if they lie in no common run, or if what they are made of knows the labels of reviews left out.
+
+def recipe_of_teachers(folders: Sequence[Path]) -> Recipe:
+    """Return the part of a run's recipe that makes these models of its from labels; language models stay as they are.
+
+    SettingsError if they lie in no common run, or if what one is made of knows the labels of all folds.
     """
+    folders = [folder.resolve() for folder in folders]
     run = folders[0].parent.parent
     for folder in folders:
-        if folder.parent.name != "models" or folder.parent.parent != run:
+        if folder.parent != run / "models" or not (run / "recipe.json").is_file():
             raise SettingsError(
                 f"{folder}: --folds trains teachers anew, by the recipe of the one run that they lie in; "
                 "give folders such as runs/imdb/models/bow"
@@ -80,19 +100,28 @@ def without_language_models(folders: Sequence[Path]) -> Recipe:
     recipe = read_resolved(run / "recipe.json")
     wanted = {folder.name for folder in folders}
     needed: dict[str, ModelRecipe] = {}
+    kept: set[str] = set()
     for name, entry in reversed(recipe.models.items()):  # what a model is made of comes before it
         if name in wanted and not entry.is_language_model:
             needed[name] = _made_within(recipe, run, name, entry)
             wanted.update(entry.made_of)
+            place = needed[name].pretrained
+            if place is not None and place not in recipe.models:
+                kept.add(place)
     if missing := sorted({folder.name for folder in folders} - set(needed)):
         raise SettingsError(
             f"{run / 'recipe.json'}: makes no model {missing[0]} that knows labels; give another teacher"
         )
-    return replace(recipe, models=dict(reversed(needed.items())))
+    # By the name, the work that is begun knows when a language model has changed.
+    digests = "".join(f", {Path(place).name} {read_files(Path(place))[0].sha256[:12]}" for place in sorted(kept))
+    return replace(recipe, name=recipe.name + digests, models=dict(reversed(needed.items())), report=ReportSettings())
 
 
 def _made_within(recipe: Recipe, run: Path, name: str, entry: ModelRecipe) -> ModelRecipe:
-    """Return the entry with the place of the language model it starts with; SettingsError if it knows every label."""
+    """Return the entry with the place of the language model it starts with.
+
+    SettingsError if something it is made of stays and has learned from labels.
+    """
     folder = run / "models" / name
     if getattr(entry.compress, "soft_labels", None) is not None:
         raise SettingsError(
@@ -100,12 +129,26 @@ def _made_within(recipe: Recipe, run: Path, name: str, entry: ModelRecipe) -> Mo
             "leave --folds out"
         )
     for other in entry.made_of:
-        if other in recipe.models:
-            if recipe.models[other].is_language_model:
-                entry = replace(entry, pretrained=str(run / "models" / other))
-        elif "language_model" not in read_files(model_folder(other))[0].provenance:
+        if other in recipe.models and not recipe.models[other].is_language_model:
+            continue  # it is made anew too
+        place = folder.with_name(other) if other in recipe.models else model_folder(other).resolve()
+        if not _read_no_labels(place):
             raise SettingsError(
-                f"{folder}: is made of {other}, which lies outside of its run and may know the labels of all folds; "
-                "make both by one recipe, or leave --folds out"
+                f"{folder}: is made of {other}, which stays and may know the labels of all folds; make it from labels "
+                "in the same recipe, or leave --folds out"
             )
+        entry = replace(entry, pretrained=str(place))
     return entry
+
+
+def _read_no_labels(folder: Path) -> bool:
+    """Say whether a model is a language model, and began with none but language models."""
+    provenance = read_files(folder)[0].provenance
+    if "language_model" not in provenance:
+        return False
+    (entry,) = provenance["recipe"]["models"].values()
+    began_with = entry.get("pretrained")
+    if began_with is None:
+        return True
+    beside = folder.parent / began_with
+    return _read_no_labels(beside if beside.is_dir() else model_folder(began_with))

@@ -144,9 +144,9 @@ def read_resolved(path: Path) -> Recipe:
         values = json.loads(path.read_bytes())
         name = values.pop("name")
     except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; give a run's folder") from None
+        raise SettingsError(f"{path}: no such file; give models of a run") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        raise SettingsError(f"{path}: damaged, no recipe; give another run's folder") from None
+        raise SettingsError(f"{path}: damaged, no recipe; give models of another run") from None
     return _recipe(values, name=name, source=str(path))
 
 

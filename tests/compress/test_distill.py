@@ -207,7 +207,7 @@ def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bo
         splits.labels,
         console=Console(quiet=True),
     )
-    with pytest.raises(SettingsError, match=r"b was fitted on validation too, .* train it with refit = false"):
+    with pytest.raises(SettingsError, match=r"^b was fitted on validation too, .* train it with refit = false"):
         distill(STUDENTS["bow"], settings_of(), Context(splits, context.run, (Teacher("b", refitted),)))
 
 

@@ -81,9 +81,9 @@ def label(
 
     --set sources=["train"], variants.mask=1 … say which texts.
 
-    Teachers say too surely of train reviews what they were told of them. With
-    --folds, such as were trained without a review label it; they stay in
-    OUT.folds.
+    Teachers are too sure of train reviews, whose labels they have seen. With
+    --folds, each is labelled by teachers trained anew without it, which are
+    kept in OUT.folds.
     """
     from undertone import compressing
 

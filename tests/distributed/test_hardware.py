@@ -1,0 +1,20 @@
+import pytest
+import torch
+
+from undertone.distributed.hardware import has_bf16
+from undertone.train.settings import TrainSettings, choose_precision
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_bf16_is_for_devices_that_have_instructions_for_it(kind, has_instructions, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions == (kind == "cpu"))
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda *, including_emulation: has_instructions == (kind == "cuda")
+    )
+    device = torch.device(kind)
+    assert has_bf16(device) is has_instructions
+    settings = TrainSettings(epochs=1, max_learning_rate=0.1)
+    assert choose_precision(settings, device) is (torch.bfloat16 if has_instructions else torch.float32)
+    asked = settings.model_copy(update={"precision": "bf16"})
+    assert choose_precision(asked, device) is torch.bfloat16
