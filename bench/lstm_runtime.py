@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 
 from undertone.data import DataSettings, load_dataset
+from undertone.distributed.hardware import has_bf16
 from undertone.evaluate.machine import code_version, cpu_name, num_cores
 from undertone.export import export_model
 from undertone.models.corpus import Corpus, sorted_batches
@@ -87,8 +88,9 @@ def measure(settings, texts):
         row["undertone_two_threads"] = rate(runtime.logits, texts)
         os.environ[VARIABLE] = "1"
     row["torch_fp32"] = rate(model.logits, few)
-    with torch.autocast("cpu", torch.bfloat16):
-        row["torch_bf16"] = rate(model.logits, few)
+    if has_bf16(model.device):  # where it is emulated, a pass takes minutes
+        with torch.autocast("cpu", torch.bfloat16):
+            row["torch_bf16"] = rate(model.logits, few)
     session = onnx_session(model)
     row["onnx_runtime"] = rate(lambda batch: onnx_logits(session, model, batch), few)
     row["greatest_difference"] = float(np.abs(runtime.logits(few) - model.logits(few)).max())
