@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from undertone.distributed.hardware import has_bf16
+from undertone.errors import SettingsError
 from undertone.train.settings import TrainSettings, choose_precision
 
 
@@ -17,4 +18,8 @@ def test_bf16_is_for_devices_that_have_instructions_for_it(kind, has_instruction
     settings = TrainSettings(epochs=1, max_learning_rate=0.1)
     assert choose_precision(settings, device) is (torch.bfloat16 if has_instructions else torch.float32)
     asked = settings.model_copy(update={"precision": "bf16"})
-    assert choose_precision(asked, device) is torch.bfloat16
+    if has_instructions:
+        assert choose_precision(asked, device) is torch.bfloat16
+    else:
+        with pytest.raises(SettingsError, match=r'train\.precision = "bf16": this (processor|GPU) has no instructions'):
+            choose_precision(asked, device)

@@ -7,12 +7,15 @@ import torch
 
 from undertone.data.split import Splits
 from undertone.data.table import SCHEMA
+from undertone.distributed.hardware import has_bf16
 from undertone.train import loop
 
 WORDS = {
     0: ["dull", "tedious", "awful", "boring", "weak", "mess", "waste"],
     1: ["moving", "lovely", "superb", "funny", "gripping", "gem", "delight"],
 }
+PRECISIONS = ["fp32"] + ["bf16"] * has_bf16(torch.device("cpu"))
+"""What this processor can train in."""
 NEUTRAL = ["the", "film", "was", "a", "story", "about", "people", "and", "their", "dog", "in", "town"]
 
 

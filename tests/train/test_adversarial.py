@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
+from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
@@ -313,7 +314,7 @@ def weights(result):
 STEADY = ObjectiveSettings(losses={"hard": 1.0, "virtual-adversarial": 5.0}, epsilon=5.0)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_an_lstm_learns_by_hard_labels_and_steadiness_of_unlabelled_reviews_too(
     splits, tmp_path, monkeypatch, precision
 ):

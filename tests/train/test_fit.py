@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
+from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from undertone.errors import SettingsError, TrainingError
@@ -94,7 +95,7 @@ def test_same_seed_same_weights_and_another_seed_others(splits, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6, 11, 17])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_resume_matches_uninterrupted_run(splits, tmp_path, killed_after, steps, precision):
     train = changed(precision=precision)
     whole = run(splits, tmp_path / "whole", train=train)

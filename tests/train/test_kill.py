@@ -33,7 +33,7 @@ if kill_in_write:
                 os.kill(os.getpid(), signal.SIGKILL)
         fsync(descriptor)
     os.fsync = killing
-train = TRAIN.model_copy(update={"epochs": 6, "precision": "bf16", "log_every_steps": 1})
+train = TRAIN.model_copy(update={"epochs": 6, "precision": "auto", "log_every_steps": 1})
 splits = splits_of(240, 40)
 result = fit(MODEL, train, splits, seed=0, run_dir=run_dir, resume=True, console=Console(quiet=True))
 np.savez(run_dir / "weights.npz", **result.model.state().tensors)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from undertone.data.table import SCHEMA
@@ -146,7 +147,7 @@ def test_same_seed_same_weights_whatever_was_drawn_before_and_another_seed_other
 
 # After 4 and 9 of 2 · 5 steps the last checkpoint is in the middle of an epoch, where streams carry a state.
 @pytest.mark.parametrize("steps", [1, 4, 5, 9])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_resume_matches_uninterrupted_run(tmp_path, killed_after, steps, precision):
     texts = counting(80)
     train = changed(precision=precision)

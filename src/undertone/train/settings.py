@@ -43,8 +43,8 @@ class TrainSettings(Settings):
     """Epochs without a better validation accuracy after which to stop; without it all epochs are run. The
     weights of the best epoch are kept in either case."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the processor has instructions
-    for it; where it has none, bf16 is hundreds of times as slow."""
+    """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the device has instructions for it;
+    elsewhere bf16 is refused."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """"auto" is a CUDA device where there is one."""
     exchange: ExchangeSettings = Field(default=PlainSettings())
@@ -72,7 +72,10 @@ def choose_device(settings: TrainSettings) -> torch.device:
 
 
 def choose_precision(settings: TrainSettings, device: torch.device) -> torch.dtype:
-    """Return the dtype of the forward pass."""
-    if settings.precision == "auto":
-        return torch.bfloat16 if has_bf16(device) else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.precision]
+    """Return the dtype of the forward pass; SettingsError if the device has no instructions for the one asked for."""
+    if settings.precision == "fp32" or (settings.precision == "auto" and not has_bf16(device)):
+        return torch.float32
+    if not has_bf16(device):  # emulated it would take hundreds of times as long, and oneDNN's LSTM does not run at all
+        name = "GPU" if device.type == "cuda" else "processor"
+        raise SettingsError(f'train.precision = "bf16": this {name} has no instructions for it; use "auto" or "fp32"')
+    return torch.bfloat16
