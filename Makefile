@@ -9,18 +9,18 @@ EXTRAS := train,transformer,report,explain,onnx,serve,remote,cluster,hub,mlflow,
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Undertone needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Plaudit needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: setup
-	$(BIN)/undertone run recipes/quick.toml --out runs/quick --resume
+	$(BIN)/plaudit run recipes/quick.toml --out runs/quick --resume
 	@echo "open $(CURDIR)/runs/quick/report.html"
 
 # The paper, as a page and as a PDF, from the committed results.
 report: setup
-	$(BIN)/undertone report docs/results --out docs/results/imdb --excerpt-characters 0
+	$(BIN)/plaudit report docs/results --out docs/results/imdb --excerpt-characters 0
 
 # The documentation, into build/site; whatever Sphinx would warn of is an error.
 site: setup

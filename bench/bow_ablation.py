@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from undertone.data import DataSettings, load_dataset
-from undertone.evaluate.machine import code_version
-from undertone.evaluate.metrics import wilson_interval
-from undertone.models.bow import BowModel, BowSettings
-from undertone.settings import override
+from plaudit.data import DataSettings, load_dataset
+from plaudit.evaluate.machine import code_version
+from plaudit.evaluate.metrics import wilson_interval
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.settings import override
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bow_ablation.json"
 NUM_FOLDS = 5

@@ -1,4 +1,4 @@
-"""Scores millions of reviews by `undertone predict --input`, and says what that costs beside scoring them in memory.
+"""Scores millions of reviews by `plaudit predict --input`, and says what that costs beside scoring them in memory.
 
     python bench/bulk.py [--reviews 10_000_000] [--codec lz4] [--folder FOLDER] [--ray] [--out FILE]
 
@@ -26,9 +26,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from undertone.data import DataSettings, load_dataset
-from undertone.evaluate.machine import code_version, cpu_name
-from undertone.text.threads import num_threads
+from plaudit.data import DataSettings, load_dataset
+from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.text.threads import num_threads
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_bulk.json"
 IN_MEMORY_SECONDS = 5.0
@@ -51,7 +51,7 @@ def write_reviews(path, texts, num_reviews, codec):
 
 def reviews_per_second_in_memory(texts):
     """Score a list of str again and again for some seconds."""
-    from undertone.predictor import load
+    from plaudit.predictor import load
 
     predictor = load("bow")
     listed = texts.to_pylist()
@@ -73,7 +73,7 @@ def run(arguments, folder):
     """Run the command in a folder; return its summary, its seconds and the most memory that it had."""
     peak = Peak()
     start = time.perf_counter()
-    command = [sys.executable, "-m", "undertone", *arguments, "--json"]
+    command = [sys.executable, "-m", "plaudit", *arguments, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder) as running:
         watching = threading.Thread(target=peak.watch, args=(running,))
         watching.start()
@@ -83,7 +83,7 @@ def run(arguments, folder):
     assert running.returncode == 0, arguments
     summary = json.loads(content)
     return {
-        "command": shlex.join(["undertone", *arguments]),
+        "command": shlex.join(["plaudit", *arguments]),
         "rows": summary["rows"],
         "parts": summary["parts"],
         "seconds_of_command": round(seconds, 1),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from undertone.evaluate.machine import code_version, cpu_name
+from plaudit.evaluate.machine import code_version, cpu_name
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_chops.json"
 SIZES = {"teacher": (256, 512), "student": (64, 48)}

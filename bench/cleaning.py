@@ -3,7 +3,7 @@
 Judged on held-out training reviews; the test split is not touched. Each line of --rows is one model, so that the study
 goes on where it was cut. Writes docs/results/cleaning.json.
 
-    UNDERTONE_IMDB=aclImdb_v1.tar.gz python bench/cleaning.py --rows runs/cleaning.jsonl
+    PLAUDIT_IMDB=aclImdb_v1.tar.gz python bench/cleaning.py --rows runs/cleaning.jsonl
 """
 
 import argparse
@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from undertone.data import DataSettings, load_dataset
-from undertone.data.split import Splits, prepare
-from undertone.evaluate.machine import code_version, cpu_name
-from undertone.models.bow import BowSettings
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.text.cleaning import CleaningSettings
-from undertone.train.fit import fit
-from undertone.train.settings import TrainSettings
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.split import Splits, prepare
+from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.models.bow import BowSettings
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.train.fit import fit
+from plaudit.train.settings import TrainSettings
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "cleaning.json"
 SEEDS = (0, 1, 2)

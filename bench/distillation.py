@@ -18,18 +18,18 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from undertone.bundle import load_bundle, load_trainable
-from undertone.compress.base import Teacher
-from undertone.compress.distill import features_of, label
-from undertone.compress.distill_bow import fit_bow_student, student_ngrams
-from undertone.compress.transfer import TransferSettings, transfer_set
-from undertone.data import load_dataset
-from undertone.data.split import prepare
-from undertone.evaluate.machine import code_version, cpu_name
-from undertone.models.bow import BowSettings
-from undertone.recipe import read_recipe
-from undertone.train.fit import labels_of, new_model, train_model
-from undertone.train.objectives import ObjectiveSettings, Targets
+from plaudit.bundle import load_bundle, load_trainable
+from plaudit.compress.base import Teacher
+from plaudit.compress.distill import features_of, label
+from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
+from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.data import load_dataset
+from plaudit.data.split import prepare
+from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.models.bow import BowSettings
+from plaudit.recipe import read_recipe
+from plaudit.train.fit import labels_of, new_model, train_model
+from plaudit.train.objectives import ObjectiveSettings, Targets
 
 TRANSFER_SETS = {
     "train": TransferSettings(sources=("train",)),

@@ -3,9 +3,9 @@
     sudo python bench/distributed.py [--exchanges plain bf16 …] [--links open 1gbit 100mbit] [--out FILE] [--work DIR]
 
 First, for accuracy, two ranks on this host train recipes/distributed.toml to the end by each exchange, and so does one
-process alone; `undertone run` scores each model once on the test split. Then, for speed, two network namespaces stand
+process alone; `plaudit run` scores each model once on the test split. Then, for speed, two network namespaces stand
 for two hosts, joined by a veth pair; a token-bucket filter (tc tbf) at each end lets through what the link would. Both
-hosts run `undertone launch --nodes 2`, with one rank and one core each, for so many steps (`--steps`). Bytes are what
+hosts run `plaudit launch --nodes 2`, with one rank and one core each, for so many steps (`--steps`). Bytes are what
 the first host's end of the cable counted as sent, headers included. Seconds an epoch are those a step after the first
 ones, times the steps of an epoch; validation is not in them. One process with one and with two threads is timed beside
 them. Needs root, for namespaces, and iproute2. What is done is kept in --work, not done again.
@@ -28,13 +28,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from undertone.distributed.comm import EXCHANGES
-from undertone.errors import INTERRUPTED_STATUS
-from undertone.evaluate.machine import cpu_name
+from plaudit.distributed.comm import EXCHANGES
+from plaudit.errors import INTERRUPTED_STATUS
+from plaudit.evaluate.machine import cpu_name
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"open": None, "1gbit": "1gbit", "100mbit": "100mbit"}
-HOSTS = ("undertone-a", "undertone-b")
+HOSTS = ("plaudit-a", "plaudit-b")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 LOG_EVERY = 16  # whole periods of `local`, lest its exchanges are counted as too many or too few
 SETTINGS = {"local": {"period": 16, "precision": "int4"}, "top-k": {"density": 0.001}, "powersgd": {"rank": 2}}
@@ -118,7 +118,7 @@ def cable_bytes():
 
 
 def settings_of(exchange):
-    """Return what to say to undertone for it; nothing for a process alone."""
+    """Return what to say to plaudit for it; nothing for a process alone."""
     assignments = [f"--set=models.lstm.train.log_every_steps={LOG_EVERY}"]
     if exchange != "local":
         assignments.append(f"--set=models.lstm.train.max_learning_rate={LEARNING_RATE}")
@@ -137,7 +137,7 @@ def train_to_end(folder, exchange, console):
         if not done.exists():
             console.print(f"{folder.name}: {command[0]}")
             arguments = [*command, str(RECIPE), "--out", str(folder), "--resume", *settings_of(exchange)]
-            subprocess.run([sys.executable, "-m", "undertone", *arguments], check=True, capture_output=True)
+            subprocess.run([sys.executable, "-m", "plaudit", *arguments], check=True, capture_output=True)
     result = json.loads((folder / "results.json").read_text())["results"][0]
     best = max(event["validation_accuracy"] for event in events(folder, "epoch"))
     return {"accuracy": result["accuracy"], "accuracy_ci95": result["accuracy_ci95"], "validation_accuracy": best}
@@ -152,12 +152,12 @@ def train(folder, exchange, steps, console, *, threads=1):
     command = [str(RECIPE), "--out", str(folder), *settings_of(exchange)]
     if exchange is None:
         cores = ",".join(map(str, range(threads)))
-        starts = [["taskset", "-c", cores, sys.executable, "-m", "undertone", "train", *command]]
+        starts = [["taskset", "-c", cores, sys.executable, "-m", "plaudit", "train", *command]]
     else:
         command = ["launch", *command, "--nodes", "2", "--gpus-per-node", "1", "--max-restarts", "0"]
         command += ["--rendezvous", f"{ADDRESSES[0]}:29400"]
         inside = [("ip", "netns", "exec", host, "taskset", "-c", str(core)) for core, host in enumerate(HOSTS)]
-        starts = [[*host, sys.executable, "-m", "undertone", *command] for host in inside]
+        starts = [[*host, sys.executable, "-m", "plaudit", *command] for host in inside]
     console.print(f"{folder.name}: {steps} steps")
     logs = [(folder.parent / f"{folder.name}-{number}.log").open("w") for number in range(len(starts))]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}

@@ -21,10 +21,10 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 
-from undertone.distributed import local
-from undertone.distributed.quantized import BLOCK
-from undertone.models.lstm import LSTMNetwork
-from undertone.recipe import read_recipe
+from plaudit.distributed import local
+from plaudit.distributed.quantized import BLOCK
+from plaudit.models.lstm import LSTMNetwork
+from plaudit.recipe import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}

@@ -13,15 +13,15 @@ import numpy as np
 from rich.console import Console
 from scipy.stats import spearmanr
 
-import undertone
-from undertone.data import DataSettings, load_dataset
-from undertone.data.split import prepare
-from undertone.evaluate.explain import MAX_PIECES, Explanation, explain, methods_of, model_of
-from undertone.evaluate.gradients import integrated_gradients, trainable
-from undertone.evaluate.machine import code_version, cpu_name
-from undertone.evaluate.spans import words_of
-from undertone.predictor import Predictor
-from undertone.text.cleaning import CleaningSettings
+import plaudit
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.split import prepare
+from plaudit.evaluate.explain import MAX_PIECES, Explanation, explain, methods_of, model_of
+from plaudit.evaluate.gradients import integrated_gradients, trainable
+from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.evaluate.spans import words_of
+from plaudit.predictor import Predictor
+from plaudit.text.cleaning import CleaningSettings
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_explain.json"
 NUM_REVIEWS = 50
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measured(name: str, texts: list[str]) -> dict[str, object]:
-    predictor = undertone.load(name)
+    predictor = plaudit.load(name)
     predictor.predict_proba(texts * 5)  # what a process does once is not counted
     found, rows = {}, []
     for method in methods_of(model_of(predictor)):
@@ -99,7 +99,7 @@ def agreement(first: list[Explanation], second: list[Explanation]) -> dict[str, 
 
 
 def integral(name: str, texts: list[str]) -> list[dict[str, float]]:
-    predictor = undertone.load(name)
+    predictor = plaudit.load(name)
     model = trainable(model_of(predictor))
     rows = []
     for steps in STEPS:

@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
-from undertone.data import load_dataset
-from undertone.data.split import prepare
-from undertone.distributed.plan import deal, idle_share
-from undertone.distributed.world import World
-from undertone.evaluate.machine import cpu_name
-from undertone.models.lstm import LSTMModel
-from undertone.recipe import read_recipe
-from undertone.train.batches import plan_epoch
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
-from undertone.train.optimizer import make_optimizer
-from undertone.train.settings import choose_precision
-from undertone.train.step import Minimized, train_step
+from plaudit.data import load_dataset
+from plaudit.data.split import prepare
+from plaudit.distributed.plan import deal, idle_share
+from plaudit.distributed.world import World
+from plaudit.evaluate.machine import cpu_name
+from plaudit.models.lstm import LSTMModel
+from plaudit.recipe import read_recipe
+from plaudit.train.batches import plan_epoch
+from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.optimizer import make_optimizer
+from plaudit.train.settings import choose_precision
+from plaudit.train.step import Minimized, train_step
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 SHAPES = [(rows, width) for width in (48, 104, 200, 296, 400) for rows in (4, 8, 16, 32, 64) if rows * width <= 16_384]

@@ -2,7 +2,7 @@
 
     python bench/kill_ranks.py [--kills 10] [--seed 0] [--out FILE]
 
-`undertone launch` trains a small LSTM on reviews of imdb-train with two ranks on this machine's processor, once
+`plaudit launch` trains a small LSTM on reviews of imdb-train with two ranks on this machine's processor, once
 undisturbed and once for each kill. A killed rank makes all of them begin again from the last checkpoint. Every run's
 weights are compared with the undisturbed one's, bit for bit; `seconds_to_catch_up` is what a kill costs: until the run
 has done again the step that it was killed after.
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from undertone.evaluate.machine import code_version, cpu_name, num_cores
+from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 
 RECIPE = """
 [data]
@@ -81,7 +81,7 @@ def main():
 
 def launch(recipe, out):
     """Start a run of two ranks on one thread each."""
-    command = [sys.executable, "-m", "undertone", "launch", str(recipe), "--out", str(out), "--gpus-per-node", "2"]
+    command = [sys.executable, "-m", "plaudit", "launch", str(recipe), "--out", str(out), "--gpus-per-node", "2"]
     return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
 

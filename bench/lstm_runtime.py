@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from undertone.data import DataSettings, load_dataset
-from undertone.distributed.hardware import has_bf16
-from undertone.evaluate.machine import code_version, cpu_name, num_cores
-from undertone.export import export_model
-from undertone.models.corpus import Corpus, sorted_batches
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_runtime import LSTMRuntime
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.models.torch_model import INFERENCE_BATCH_TOKENS
-from undertone.text.threads import VARIABLE
+from plaudit.data import DataSettings, load_dataset
+from plaudit.distributed.hardware import has_bf16
+from plaudit.evaluate.machine import code_version, cpu_name, num_cores
+from plaudit.export import export_model
+from plaudit.models.corpus import Corpus, sorted_batches
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_runtime import LSTMRuntime
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS
+from plaudit.text.threads import VARIABLE
 
 LABELS = ("negative", "positive")
 SIZES = ((16, 32), (24, 48), (32, 32), (32, 64), (48, 64), (64, 64), (128, 128))
@@ -79,13 +79,13 @@ def measure(settings, texts):
         "hidden_size": settings.hidden_size,
         "embedding_size": settings.embedding_size,
         "directions": 1 + settings.bidirectional,
-        "undertone": rate(runtime.logits, texts),
+        "plaudit": rate(runtime.logits, texts),
     }
     single = [seconds_of(runtime.logits, [text]) for text in texts[:NUM_SINGLE]]
-    row["undertone_latency_ms"] = {f"p{p}": round(1e3 * float(np.percentile(single, p)), 3) for p in (50, 99)}
+    row["plaudit_latency_ms"] = {f"p{p}": round(1e3 * float(np.percentile(single, p)), 3) for p in (50, 99)}
     if num_cores() > 1:
         os.environ[VARIABLE] = "2"
-        row["undertone_two_threads"] = rate(runtime.logits, texts)
+        row["plaudit_two_threads"] = rate(runtime.logits, texts)
         os.environ[VARIABLE] = "1"
     row["torch_fp32"] = rate(model.logits, few)
     if has_bf16(model.device):  # where it is emulated, a pass takes minutes

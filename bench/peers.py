@@ -1,13 +1,13 @@
-"""Peers against Undertone's models: the same 25,000 IMDB train reviews, the official test split, one machine, one run.
+"""Peers against Plaudit's models: the same 25,000 IMDB train reviews, the official test split, one machine, one run.
 
     python bench/peers.py [--model DIR …] [--only NAME …] [--limit N] [--work DIR] [--out FILE]
 
-On Linux, with undertone[train,transformer,report,onnx,peers].
+On Linux, with plaudit[train,transformer,report,onnx,peers].
 
 Each peer is trained on train and validation together, less the texts that repeat a test text, then judged once on
 test. Where a peer has several settings, a fit on train alone and validation tell which is best; all are kept. Speed is
 from raw text in memory, in a process of its own, first with every core of this machine, then with one; it is measured
-by what `undertone evaluate` measures it with, on an evenly spaced sample of test as large as the peer is fast. Peers
+by what `plaudit evaluate` measures it with, on an evenly spaced sample of test as large as the peer is fast. Peers
 run one after the other. A finished one is a line in rows.jsonl in the work folder, so that a stopped run goes on.
 
 Writes the rows as JSON, and beside them a chart of accuracy against speed.
@@ -32,16 +32,16 @@ from rich.console import Console
 from rich.table import Table
 
 from peers import PEERS
-from peers.base import Peer, Undertone
+from peers.base import Peer, Plaudit
 from peers.chart import draw
-from undertone.data import DataSettings, load_dataset
-from undertone.data.atomic import replacing
-from undertone.data.split import prepare
-from undertone.evaluate import SPEED_SECONDS
-from undertone.evaluate.machine import code_version, cpu_name, num_cores
-from undertone.evaluate.metrics import wilson_interval
-from undertone.evaluate.speed import measure
-from undertone.predictor import shipped_models
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.atomic import replacing
+from plaudit.data.split import prepare
+from plaudit.evaluate import SPEED_SECONDS
+from plaudit.evaluate.machine import code_version, cpu_name, num_cores
+from plaudit.evaluate.metrics import wilson_interval
+from plaudit.evaluate.speed import measure
+from plaudit.predictor import shipped_models
 
 LIBRARIES = ("scikit-learn", "fasttext-wheel", "vaderSentiment", "torch", "onnxruntime", "transformers", "numpy")
 WARM_UP = 128  # reviews: ours compile after the first 100,000 characters, which is not to be timed
@@ -105,9 +105,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def chosen_peers(arguments: argparse.Namespace) -> list[Peer]:
-    ours = [
-        Undertone(f"Undertone {Path(model).name}", {"model": model}) for model in shipped_models() + arguments.model
-    ]
+    ours = [Plaudit(f"Plaudit {Path(model).name}", {"model": model}) for model in shipped_models() + arguments.model]
     names = [peer.name for peer in (*PEERS, *ours)]
     if len(set(names)) < len(names):
         sys.exit(f"two models have one name, rename a folder: {'; '.join(names[len(PEERS) :])}")

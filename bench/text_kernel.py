@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from undertone.bundle import load_bundle
-from undertone.data import DataSettings, load_dataset
-from undertone.evaluate.machine import code_version, cpu_name
-from undertone.models.bow import BowModel, pruned
-from undertone.predictor import model_folder
-from undertone.text.cleaning import CleaningSettings
-from undertone.text.reference import tokenize
-from undertone.text.threads import VARIABLE, num_threads
-from undertone.text.vocabulary import Vocabulary
+from plaudit.bundle import load_bundle
+from plaudit.data import DataSettings, load_dataset
+from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.models.bow import BowModel, pruned
+from plaudit.predictor import model_folder
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.reference import tokenize
+from plaudit.text.threads import VARIABLE, num_threads
+from plaudit.text.vocabulary import Vocabulary
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_text_kernel.json"
 NUM_KEPT, SLOT_BITS = 80_000, 17

@@ -1,10 +1,10 @@
-"""Training speed of one LSTM: the loop as people write it against Undertone's, at equal accuracy.
+"""Training speed of one LSTM: the loop as people write it against Plaudit's, at equal accuracy.
 
     python bench/train_lstm.py [--data imdb] [--seeds 3] [--epochs 1] [--plain-epochs 2] [--limit N] [--out FILE]
 
 Both loops train the same model (two directions, max pooling) on the same word ids, one after the other on the
 same threads. The plain loop pads every review to 400 tokens, takes batches of 64 and steps Adam in fp32 on
-nn.Embedding, nn.LSTM(bidirectional=True), max, nn.Linear. Ours is what `undertone train` runs: token-budget
+nn.Embedding, nn.LSTM(bidirectional=True), max, nn.Linear. Ours is what `plaudit train` runs: token-budget
 batches of near-equal length, bf16 where the processor has it, fused AdamW, one-cycle schedule; its time
 includes validation and checkpoints, the plain loop's does not. Each has its own learning rate, fixed
 beforehand. The plain loop may read the reviews more often, since it learns less from reading them once: two
@@ -27,17 +27,17 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from undertone.data import DataSettings, load_dataset
-from undertone.data.split import prepare
-from undertone.evaluate.machine import cpu_name
-from undertone.models.corpus import Corpus
-from undertone.models.lstm import LSTMModel, LSTMSettings
-from undertone.text.encoded import PAD_ID
-from undertone.train.batches import ShuffledBatches
-from undertone.train.loop import train_network
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
-from undertone.train.settings import TrainSettings
-from undertone.train.validation import LabelledCorpus
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.split import prepare
+from plaudit.evaluate.machine import cpu_name
+from plaudit.models.corpus import Corpus
+from plaudit.models.lstm import LSTMModel, LSTMSettings
+from plaudit.text.encoded import PAD_ID
+from plaudit.train.batches import ShuffledBatches
+from plaudit.train.loop import train_network
+from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.settings import TrainSettings
+from plaudit.train.validation import LabelledCorpus
 
 MAX_TOKENS = 400
 PLAIN_BATCH = 64
@@ -167,7 +167,7 @@ def train_plain(model, texts, labels, train, *, seed, console):
 
 
 def train_ours(model, texts, labels, train, *, seed, console):
-    """Train with Undertone's loop."""
+    """Train with Plaudit's loop."""
     train_set, validation_set = (Corpus(model.encode(texts[name]), CPU) for name in texts)
     targets = Targets(labels["train"])
     with tempfile.TemporaryDirectory() as folder:

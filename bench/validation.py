@@ -17,16 +17,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from undertone.bundle import load_bundle
-from undertone.compress.base import Teacher
-from undertone.compress.blend import fit_weights
-from undertone.compress.reading import read_kept
-from undertone.data import DataSettings, load_dataset
-from undertone.data.split import prepare
-from undertone.evaluate.bootstrap import draws, percentile_interval
-from undertone.evaluate.machine import code_version
-from undertone.models.ensemble import blend
-from undertone.train.fit import labels_of
+from plaudit.bundle import load_bundle
+from plaudit.compress.base import Teacher
+from plaudit.compress.blend import fit_weights
+from plaudit.compress.reading import read_kept
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.split import prepare
+from plaudit.evaluate.bootstrap import draws, percentile_interval
+from plaudit.evaluate.machine import code_version
+from plaudit.models.ensemble import blend
+from plaudit.train.fit import labels_of
 
 
 def main():

@@ -13,10 +13,10 @@ sys.path.insert(0, str(ROOT))
 
 from docs._reference import filled_in  # noqa: E402
 
-from undertone import __version__  # noqa: E402
+from plaudit import __version__  # noqa: E402
 
-project = "Undertone"
-author = "The Undertone authors"
+project = "Plaudit"
+author = "The Plaudit authors"
 version = release = __version__
 language = "en"
 
@@ -34,7 +34,7 @@ autodoc_member_order = "bysource"
 add_module_names = False
 
 html_theme = "furo"
-html_title = "Undertone"
+html_title = "Plaudit"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 _ACCENT = {"light": "#0072b2", "dark": "#56b4e9"}  # as in the report

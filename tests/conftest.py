@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from undertone.bundle import save_bundle
-from undertone.evaluate import evaluate
-from undertone.evaluate.results import Hardware, Latency, Result
-from undertone.models.bow import BowModel, BowSettings
+from plaudit.bundle import save_bundle
+from plaudit.evaluate import evaluate
+from plaudit.evaluate.results import Hardware, Latency, Result
+from plaudit.models.bow import BowModel, BowSettings
 
 # The first call of a compiled function takes seconds, and timed tests fail on a busy machine.
-hypothesis.settings.register_profile("undertone", deadline=None)
-hypothesis.settings.load_profile("undertone")
+hypothesis.settings.register_profile("plaudit", deadline=None)
+hypothesis.settings.load_profile("plaudit")
 
 TELLING_WORDS = {"negative": "dull tedious awful boring weak", "positive": "moving lovely superb funny gripping"}
 NEUTRAL_WORDS = "the film was a story about people and their dog in town"

@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from undertone.cli import app
+from plaudit.cli import app
 
 ROOT = Path(__file__).parent.parent
 SITE_PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -56,7 +56,7 @@ def page_name(path: Path) -> str:
 
 
 def calls(line: str) -> Iterator[list[str]]:
-    """Yield the words after each `undertone` of a command line, without pipes and redirections."""
+    """Yield the words after each `plaudit` of a command line, without pipes and redirections."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     words: list[str] = []
@@ -67,7 +67,7 @@ def calls(line: str) -> Iterator[list[str]]:
         elif token in _SEPARATORS:
             while words and re.fullmatch(r"\w+=.*", words[0]):
                 words.pop(0)
-            if words[:1] == ["undertone"]:
+            if words[:1] == ["plaudit"]:
                 yield words[1:]
             words = []
         else:
@@ -81,7 +81,7 @@ def parse(words: list[str]) -> None:
         verb, *words = words
         assert verb in command.commands, f"no verb {verb}"
         command = command.commands[verb]
-    command.make_context("undertone", words)
+    command.make_context("plaudit", words)
 
 
 def completed(tables: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as save_tensors
 
-from undertone.bundle import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
-from undertone.errors import BundleError, OutputError
-from undertone.models.calibration import Calibration
+from plaudit.bundle import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
+from plaudit.errors import BundleError, OutputError
+from plaudit.models.calibration import Calibration
 
 TEXTS = ["a lovely film", "a dull story", ""]
 
@@ -108,7 +108,7 @@ def test_what_a_file_manager_leaves_behind_is_no_foreign_file(folder):
 
 def test_a_newer_format_is_refused_whatever_else_it_holds(folder):
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT + 1, "sha256": "?", "shape": "unheard of"}))
-    with pytest.raises(BundleError, match=f"format {FORMAT + 1}, but .* reads up to {FORMAT}; upgrade undertone"):
+    with pytest.raises(BundleError, match=f"format {FORMAT + 1}, but .* reads up to {FORMAT}; upgrade plaudit"):
         load_bundle(folder)
 
 
@@ -127,7 +127,7 @@ def test_a_newer_format_is_refused_whatever_else_it_holds(folder):
 )
 def test_a_manifest_of_something_else_is_refused(folder, content):
     (folder / MANIFEST).write_bytes(content)
-    with pytest.raises(BundleError, match=r"bundle\.json: not written by Undertone"):
+    with pytest.raises(BundleError, match=r"bundle\.json: not written by Plaudit"):
         load_bundle(folder)
 
 
@@ -208,8 +208,8 @@ def test_a_target_that_cannot_be_is_refused(toy_bow, tmp_path):
 def test_a_full_disk_leaves_nothing(toy_bow_folder, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from undertone.bundle import load_bundle, save_bundle\n"
-        "from undertone.errors import OutputError\n"
+        "from plaudit.bundle import load_bundle, save_bundle\n"
+        "from plaudit.errors import OutputError\n"
         "model = load_bundle(Path(sys.argv[1])).model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
         "try: save_bundle(model, Path(sys.argv[2]), provenance={})\n"

@@ -19,14 +19,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 from typer.testing import CliRunner
 
-import undertone
+import plaudit
+from plaudit import Classifier
+from plaudit.bundle import load_bundle
+from plaudit.cli import app
+from plaudit.errors import BundleError, DataError, OutputError, SettingsError
+from plaudit.predictor import model_folder
+from plaudit.texts import as_texts
 from tests.conftest import toy_reviews
-from undertone import Classifier
-from undertone.bundle import load_bundle
-from undertone.cli import app
-from undertone.errors import BundleError, DataError, OutputError, SettingsError
-from undertone.predictor import model_folder
-from undertone.texts import as_texts
 
 TEXTS, LABELS = map(list, zip(*toy_reviews(60), strict=True))
 NUMBERS = [int(label == "positive") for label in LABELS]
@@ -328,7 +328,7 @@ def test_copies_predict_the_same(name, request):
 
 def test_a_saved_classifier_is_a_bundle_for_all_that_takes_one(fitted, tmp_path):
     folder = fitted.save(tmp_path / "model")
-    assert undertone.load(folder).digest == fitted.predictor_.digest
+    assert plaudit.load(folder).digest == fitted.predictor_.digest
     done = CliRunner().invoke(app, ["predict", "--model", str(folder), TEXTS[0]])
     assert done.exit_code == 0
     assert LABELS[0] in done.stdout
@@ -343,19 +343,19 @@ def test_a_loaded_classifier_predicts_and_trains_as_the_one_that_was_saved(fitte
     assert (again.predict_proba(TEXTS) == fitted_lstm.predict_proba(TEXTS)).all()
 
 
-@pytest.mark.parametrize("name", undertone.predictor.shipped_models())
+@pytest.mark.parametrize("name", plaudit.predictor.shipped_models())
 def test_a_shipped_model_loads_and_saves_as_it_is(name, tmp_path):
     loaded = Classifier.load(name)
     assert loaded.predict(["Dull, dull, dull."]).tolist() == ["negative"]
     # Settings that came after the model shipped are spelt out once it is saved again; all else is the same.
     shipped = load_bundle(model_folder(name))
     spelt_out = shipped.manifest.model_copy(update={"settings": shipped.model.settings.model_dump(mode="json")})
-    assert undertone.load(loaded.save(tmp_path / "model")).digest == spelt_out.sha256
+    assert plaudit.load(loaded.save(tmp_path / "model")).digest == spelt_out.sha256
 
 
 def test_labels_in_another_order_than_sorted_keep_their_columns(toy_bow, tmp_path):
-    from undertone.bundle import save_bundle
-    from undertone.models.bow import BowModel
+    from plaudit.bundle import save_bundle
+    from plaudit.models.bow import BowModel
 
     other = BowModel(
         toy_bow.settings, ("worse", "better"), keys=toy_bow.keys, weights=toy_bow.weights, bias=toy_bow.bias
@@ -374,8 +374,8 @@ def test_an_unknown_model_is_refused():
 
 def test_loading_a_model_imports_neither_scikit_learn_nor_torch():
     program = (
-        "import sys, undertone\n"
-        "undertone.load('bow').predict(['fine'])\n"
+        "import sys, plaudit\n"
+        "plaudit.load('bow').predict(['fine'])\n"
         "print([name for name in ('sklearn', 'torch', 'pandas', 'mlflow', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -383,7 +383,7 @@ def test_loading_a_model_imports_neither_scikit_learn_nor_torch():
 
 
 def test_a_bag_of_ngrams_is_fitted_without_torch():
-    program = "import sys, undertone\nundertone.Classifier(min_count=1).fit(['good'] * 2 + ['bad'] * 2, [1, 1, 0, 0])\n"
+    program = "import sys, plaudit\nplaudit.Classifier(min_count=1).fit(['good'] * 2 + ['bad'] * 2, [1, 1, 0, 0])\n"
     done = subprocess.run(
         [sys.executable, "-c", program + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
     )

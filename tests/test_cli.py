@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import undertone
+import plaudit
+from plaudit.cli import main
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
-from undertone.cli import main
 
 RECIPE = """
 [data]
@@ -82,7 +82,7 @@ def folder(toy_file, toy_bow_folder, tmp_path, monkeypatch):
     """The folder to work in: toy reviews, the model `toy`, a recipe, and files of the wrong kind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "toy").symlink_to(toy_bow_folder)
     (tmp_path / "toy.toml").write_text(RECIPE)
     (tmp_path / "empty.csv").write_text("")
@@ -98,11 +98,11 @@ def folder(toy_file, toy_bow_folder, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def undertone_command(monkeypatch, capsys):
+def plaudit_command(monkeypatch, capsys):
     """Return a function that runs the command in this process: (status, stdout, stderr)."""
 
     def call(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["undertone", *arguments])
+        monkeypatch.setattr(sys, "argv", ["plaudit", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
         with pytest.raises(SystemExit) as stop:
             main()
@@ -113,7 +113,7 @@ def undertone_command(monkeypatch, capsys):
 
 
 def process(*arguments, **options):
-    command = [sys.executable, "-m", "undertone", *arguments]
+    command = [sys.executable, "-m", "plaudit", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -124,24 +124,24 @@ def files_below(folder):
 # What goes well.
 
 
-def test_texts_are_judged_in_order(undertone_command):
-    status, out, err = undertone_command("predict", "-m", "toy", "a lovely film", "a dull film")
+def test_texts_are_judged_in_order(plaudit_command):
+    status, out, err = plaudit_command("predict", "-m", "toy", "a lovely film", "a dull film")
     assert (status, err) == (0, "")
     rows = [line.split("\t") for line in out.splitlines()]
     assert [(label, text) for label, _, text in rows] == [("positive", "a lovely film"), ("negative", "a dull film")]
     assert all(0.5 <= float(probability) <= 1 for _, probability, _ in rows)
 
 
-def test_lines_of_stdin_are_judged(undertone_command):
-    status, out, _ = undertone_command("predict", "-m", "toy", stdin=b"a lovely film\r\n\na dull film")
+def test_lines_of_stdin_are_judged(plaudit_command):
+    status, out, _ = plaudit_command("predict", "-m", "toy", stdin=b"a lovely film\r\n\na dull film")
     assert status == 0
     assert [line.split("\t")[2] for line in out.splitlines()] == ["a lovely film", "", "a dull film"]
-    _, out, _ = undertone_command("predict", "-m", "toy", "--json", stdin=b"a lovely film\r\n")
+    _, out, _ = plaudit_command("predict", "-m", "toy", "--json", stdin=b"a lovely film\r\n")
     assert json.loads(out)["text"] == "a lovely film"
 
 
-def test_json_is_one_object_a_line(undertone_command):
-    status, out, err = undertone_command("predict", "-m", "toy", "--json", "ein lovely Ärger", 'a "dull"\nfilm')
+def test_json_is_one_object_a_line(plaudit_command):
+    status, out, err = plaudit_command("predict", "-m", "toy", "--json", "ein lovely Ärger", 'a "dull"\nfilm')
     assert (status, err) == (0, "")
     first, second = map(json.loads, out.splitlines())
     assert first["text"] == "ein lovely Ärger"
@@ -150,49 +150,49 @@ def test_json_is_one_object_a_line(undertone_command):
     assert sum(first["probabilities"].values()) == pytest.approx(1)
 
 
-def test_bytes_that_are_no_text_are_judged_all_the_same(undertone_command):
-    status, out, err = undertone_command("predict", "-m", "toy", stdin=bytes(range(256)) + b"\nlovely\n")
+def test_bytes_that_are_no_text_are_judged_all_the_same(plaudit_command):
+    status, out, err = plaudit_command("predict", "-m", "toy", stdin=bytes(range(256)) + b"\nlovely\n")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].startswith("positive")
 
 
 def test_an_argument_that_is_no_utf8_is_judged_all_the_same():
-    command = [sys.executable.encode(), b"-m", b"undertone", b"predict", b"-m", b"toy", b"lovely \xff film"]
+    command = [sys.executable.encode(), b"-m", b"plaudit", b"predict", b"-m", b"toy", b"lovely \xff film"]
     done = subprocess.run(command, capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"positive")
 
 
-def test_a_review_of_ten_million_characters_is_judged(undertone_command, folder):
+def test_a_review_of_ten_million_characters_is_judged(plaudit_command, folder):
     text = "a lovely film " * 720_000
-    status, out, _ = undertone_command("predict", "-m", "toy", stdin=text.encode())
+    status, out, _ = plaudit_command("predict", "-m", "toy", stdin=text.encode())
     assert status == 0
     assert out.startswith("positive\t")
     assert len(out) < 120
     (folder / "long.csv").write_text(f'review\n"{text}"\n')
-    status, _, err = undertone_command("predict", "-m", "toy", "-i", "long.csv", "-o", "scored.parquet")
+    status, _, err = plaudit_command("predict", "-m", "toy", "-i", "long.csv", "-o", "scored.parquet")
     assert (status, err) == (0, "1 rows scored, scored.parquet\n")
 
 
-def test_a_file_is_shown_without_output(undertone_command):
-    status, out, err = undertone_command("predict", "-m", "toy", "--input", "reviews.csv")
+def test_a_file_is_shown_without_output(plaudit_command):
+    status, out, err = plaudit_command("predict", "-m", "toy", "--input", "reviews.csv")
     assert (status, err) == (0, "")
     rows = [line.split("\t") for line in out.splitlines()]
     assert len(rows) == 60
     assert {label for label, _, _ in rows} == {"negative", "positive"}
 
 
-def test_a_file_is_shown_as_json(undertone_command):
-    status, out, _ = undertone_command("predict", "-m", "toy", "--input", "reviews.csv", "--json")
+def test_a_file_is_shown_as_json(plaudit_command):
+    status, out, _ = plaudit_command("predict", "-m", "toy", "--input", "reviews.csv", "--json")
     assert status == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert list(rows[0]) == ["review", "sentiment", "predicted", "probability_negative", "probability_positive"]
     assert all(row["predicted"] == row["sentiment"] for row in rows)
 
 
-def test_scores_go_to_the_output_and_what_was_done_to_stderr(undertone_command, folder):
+def test_scores_go_to_the_output_and_what_was_done_to_stderr(plaudit_command, folder):
     (folder / "gaps.csv").write_text('id,body\n1,lovely\n2,""\n')
-    status, out, err = undertone_command("predict", "-m", "toy", "-i", "gaps.csv", "-c", "body", "-o", "new/s.csv")
+    status, out, err = plaudit_command("predict", "-m", "toy", "-i", "gaps.csv", "-c", "body", "-o", "new/s.csv")
     assert (status, out) == (0, "")
     assert err == "2 rows, 1 of them without a text scored, new/s.csv\n"
     with (folder / "new" / "s.csv").open(newline="") as file:
@@ -200,38 +200,38 @@ def test_scores_go_to_the_output_and_what_was_done_to_stderr(undertone_command, 
 
 
 @pytest.mark.usefixtures("short_timing")
-def test_evaluate_adds_to_a_results_file(undertone_command, folder):
-    status, out, _ = undertone_command("evaluate", "toy", "--data", "reviews.csv", "--out", "new/results.json")
+def test_evaluate_adds_to_a_results_file(plaudit_command, folder):
+    status, out, _ = plaudit_command("evaluate", "toy", "--data", "reviews.csv", "--out", "new/results.json")
     assert status == 0
     assert "reviews.csv, all: 60 reviews" in out
     assert max(map(len, out.splitlines())) <= 80
-    status, out, _ = undertone_command("evaluate", "toy", "-d", "reviews.csv", "--split", "test", "--json")
+    status, out, _ = plaudit_command("evaluate", "toy", "-d", "reviews.csv", "--split", "test", "--json")
     assert json.loads(out)["results"][0]["split"] == "test"
-    status, _, err = undertone_command("report", "new/results.json", "--out", "page")
+    status, _, err = plaudit_command("report", "new/results.json", "--out", "page")
     assert (status, err) == (0, "report: page/report.html\n")
     assert (folder / "page" / "report.html").stat().st_size > 1_000
 
 
 @pytest.mark.usefixtures("short_timing")
-def test_run_ends_in_results_and_a_report(undertone_command, folder):
-    status, out, err = undertone_command("run", "toy.toml", "--set", "seed=1", "--json")
+def test_run_ends_in_results_and_a_report(plaudit_command, folder):
+    status, out, err = plaudit_command("run", "toy.toml", "--set", "seed=1", "--json")
     assert status == 0
     assert json.loads(out)["results"][0]["model"] == "bow"
     assert "runs/toy/models/bow" in err
     assert (folder / "runs" / "toy" / "report.html").exists()
-    status, out, _ = undertone_command("predict", "-m", "runs/toy/models/bow", "lovely")
+    status, out, _ = plaudit_command("predict", "-m", "runs/toy/models/bow", "lovely")
     assert out.startswith("positive")
 
 
-def test_train_leaves_a_model(undertone_command, folder):
-    status, out, _ = undertone_command("train", "toy.toml", "--out", "trained")
+def test_train_leaves_a_model(plaudit_command, folder):
+    status, out, _ = plaudit_command("train", "toy.toml", "--out", "trained")
     assert (status, out) == (0, "")
     assert (folder / "trained" / "models" / "bow" / "bundle.json").exists()
 
 
-def test_pretrain_leaves_language_models_and_train_goes_on_with_the_rest(undertone_command, folder):
+def test_pretrain_leaves_language_models_and_train_goes_on_with_the_rest(plaudit_command, folder):
     (folder / "words.toml").write_text(RECIPE + WORDS)
-    status, out, err = undertone_command("pretrain", "words.toml", "--out", "run")
+    status, out, err = plaudit_command("pretrain", "words.toml", "--out", "run")
     assert (status, out) == (0, "")
     assert "words: perplexity " in err
     assert files_below(folder / "run" / "models") == [
@@ -240,23 +240,23 @@ def test_pretrain_leaves_language_models_and_train_goes_on_with_the_rest(underto
         "words/vocabulary.txt",
         "words/weights.safetensors",
     ]
-    status, _, err = undertone_command("train", "words.toml", "--out", "run")
+    status, _, err = plaudit_command("train", "words.toml", "--out", "run")
     assert (status, err) == (2, "error: run: holds a run already; go on with it by --resume, or give another --out\n")
     before = (folder / "run" / "models" / "words" / "bundle.json").stat().st_mtime_ns
-    status, out, err = undertone_command("train", "words.toml", "--out", "run", "--resume")
+    status, out, err = plaudit_command("train", "words.toml", "--out", "run", "--resume")
     assert (status, out) == (0, "")
     assert "words: trained already, run/models/words" in err
     assert (folder / "run" / "models" / "words" / "bundle.json").stat().st_mtime_ns == before
     assert {path.name for path in (folder / "run" / "models").iterdir()} == {"bow", "words", "lstm"}
-    status, _, err = undertone_command("pretrain", "words.toml", "--out", "run", "--resume")
+    status, _, err = plaudit_command("pretrain", "words.toml", "--out", "run", "--resume")
     assert status == 0
     assert "words: trained already" in err
     assert "lstm" not in err
 
 
-def test_a_language_model_judges_nothing_in_one_line(undertone_command, folder):
+def test_a_language_model_judges_nothing_in_one_line(plaudit_command, folder):
     (folder / "words.toml").write_text(RECIPE.split("[models.bow]")[0] + WORDS)
-    assert undertone_command("pretrain", "words.toml", "-o", "run", "--set", "models.words.hidden_size=4")[0] == 0
+    assert plaudit_command("pretrain", "words.toml", "-o", "run", "--set", "models.words.hidden_size=4")[0] == 0
     words = "run/models/words"
     before = files_below(folder)
     for arguments in (
@@ -267,7 +267,7 @@ def test_a_language_model_judges_nothing_in_one_line(undertone_command, folder):
         ("compress", words, "--method", "quantize", "--out", "small"),
         ("compress", words, "--method", "distill", "--teacher", "toy", "--out", "student"),
     ):
-        status, out, err = undertone_command(*arguments)
+        status, out, err = plaudit_command(*arguments)
         (line,) = (line for line in err.splitlines() if ": reading " not in line)
         assert (status, out) == (2, ""), arguments
         assert line.startswith("error: ")
@@ -275,83 +275,83 @@ def test_a_language_model_judges_nothing_in_one_line(undertone_command, folder):
     assert files_below(folder) == before
 
 
-def test_compress_label_and_export_leave_what_they_promise(undertone_command, folder):
+def test_compress_label_and_export_leave_what_they_promise(plaudit_command, folder):
     reviews = ("--data", "reviews.csv")
-    status, out, _ = undertone_command(
+    status, out, _ = plaudit_command(
         "compress", "toy", "--method", "prune", "--ratio", "0.5", "--set", "stages=0", *reviews, "-o", "half", "--json"
     )
     assert status == 0
     assert json.loads(out)["ratio"] == 0.5
-    status, out, err = undertone_command("compress", "half", "--method", "quantize", "-o", "int8")
+    status, out, err = plaudit_command("compress", "half", "--method", "quantize", "-o", "int8")
     assert (status, out) == (0, "")
     assert "MB" in err
-    status, out, _ = undertone_command("predict", "-m", "int8", "a lovely, superb film")
+    status, out, _ = plaudit_command("predict", "-m", "int8", "a lovely, superb film")
     assert out.startswith("positive")
-    status, out, _ = undertone_command("export", "int8", "--format", "flat", "--out", "toy.flat", "--json")
+    status, out, _ = plaudit_command("export", "int8", "--format", "flat", "--out", "toy.flat", "--json")
     assert json.loads(out)["size_bytes"] == (folder / "toy.flat").stat().st_size
     train = ("--set", 'sources=["train"]')
-    status, out, _ = undertone_command("label", "int8", *reviews, *train, "--out", "soft.parquet", "--json")
+    status, out, _ = plaudit_command("label", "int8", *reviews, *train, "--out", "soft.parquet", "--json")
     assert (status, out) == (2, ""), "int8 was made from a model that was fitted on validation"
     (folder / "held-out.toml").write_text(RECIPE + "refit = false\n")
-    assert undertone_command("train", "held-out.toml", "-o", "run")[0] == 0
+    assert plaudit_command("train", "held-out.toml", "-o", "run")[0] == 0
     unseen = ("--folds", "2", "--out", "soft.parquet", "--json")
-    status, out, _ = undertone_command("label", "run/models/bow", *reviews, *train, *unseen)
+    status, out, _ = plaudit_command("label", "run/models/bow", *reviews, *train, *unseen)
     assert (status, json.loads(out)["folds"]) == (0, 2)
-    status, out, err = undertone_command("label", "half", *reviews, *train, *unseen)
+    status, out, err = plaudit_command("label", "half", *reviews, *train, *unseen)
     assert (status, out) == (2, "")
     assert "half: --folds trains teachers anew, by the recipe of the one run that they lie in" in err
 
 
-def test_a_dry_run_of_launch_shows_what_it_would_run_and_runs_nothing(undertone_command, folder):
+def test_a_dry_run_of_launch_shows_what_it_would_run_and_runs_nothing(plaudit_command, folder):
     before = files_below(folder)
-    status, out, err = undertone_command(*LAUNCH, "--gpus-per-node", "2", "--set", "seed=1", "--dry-run")
+    status, out, err = plaudit_command(*LAUNCH, "--gpus-per-node", "2", "--set", "seed=1", "--dry-run")
     paths = f"{folder}/toy.toml --out {folder}/run"
     assert (status, err) == (0, "")
-    assert out == f"2 times on each of 1 nodes: undertone train {paths} --resume --set=seed=1\n"
-    status, out, err = undertone_command(*LAUNCH, "--nodes", "2", "--slurm", "--sbatch=--time=4:00:00", "--dry-run")
+    assert out == f"2 times on each of 1 nodes: plaudit train {paths} --resume --set=seed=1\n"
+    status, out, err = plaudit_command(*LAUNCH, "--nodes", "2", "--slurm", "--sbatch=--time=4:00:00", "--dry-run")
     assert (status, err) == (0, "")
-    assert out.startswith("#!/bin/bash\n#SBATCH --job-name=undertone-toy\n#SBATCH --nodes=2\n")
+    assert out.startswith("#!/bin/bash\n#SBATCH --job-name=plaudit-toy\n#SBATCH --nodes=2\n")
     assert "\n#SBATCH --time=4:00:00\n" in out
-    assert f" -m undertone launch {paths} --resume " in out
+    assert f" -m plaudit launch {paths} --resume " in out
     assert files_below(folder) == before
 
 
-def test_data_list_says_where_each_data_set_is(undertone_command):
-    status, out, _ = undertone_command("data", "list", "--json")
+def test_data_list_says_where_each_data_set_is(plaudit_command):
+    status, out, _ = plaudit_command("data", "list", "--json")
     assert status == 0
     assert {"imdb", "imdb-train"} <= json.loads(out).keys()
-    status, out, _ = undertone_command("data", "list")
+    status, out, _ = plaudit_command("data", "list")
     assert "imdb-train" in out
 
 
-def test_data_inspect_reports_on_an_own_file(undertone_command, folder):
-    status, out, _ = undertone_command("data", "inspect", "reviews.csv", "--json")
+def test_data_inspect_reports_on_an_own_file(plaudit_command, folder):
+    status, out, _ = plaudit_command("data", "inspect", "reviews.csv", "--json")
     assert status == 0
     assert isinstance(json.loads(out), dict)
-    status, out, err = undertone_command("data", "inspect", "reviews.csv", "--out", "look")
+    status, out, err = plaudit_command("data", "inspect", "reviews.csv", "--out", "look")
     assert status == 0
     assert err.endswith("files in look\n")
     assert (folder / "look" / "quality.json").exists()
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_helps_with_an_example(undertone_command, verb):
-    status, out, _ = undertone_command(*verb.split(), "--help")
+def test_every_verb_helps_with_an_example(plaudit_command, verb):
+    status, out, _ = plaudit_command(*verb.split(), "--help")
     assert status == 0
     assert "Example" in out
-    assert f"undertone {verb} " in out or verb == "data list"
+    assert f"plaudit {verb} " in out or verb == "data list"
     assert not re.search(r" \.\s", out), "Rich took [brackets] for markup"
 
 
 @pytest.mark.parametrize("arguments", [(), ("data",)])
-def test_the_command_without_a_verb_shows_its_help(undertone_command, arguments):
-    _, out, err = undertone_command(*arguments)
+def test_the_command_without_a_verb_shows_its_help(plaudit_command, arguments):
+    _, out, err = plaudit_command(*arguments)
     assert "Usage" in out + err
     assert "Example" in out + err
 
 
-def test_the_version_is_told(undertone_command):
-    assert undertone_command("--version") == (0, f"undertone {undertone.__version__}\n", "")
+def test_the_version_is_told(plaudit_command):
+    assert plaudit_command("--version") == (0, f"plaudit {plaudit.__version__}\n", "")
 
 
 def test_a_shell_can_be_taught_to_complete():
@@ -359,8 +359,8 @@ def test_a_shell_can_be_taught_to_complete():
     named = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     shown = process("--show-completion", "bash", env=named)
     assert (shown.returncode, "complete_bash" in shown.stdout) == (0, True)
-    words = {"_UNDERTONE_COMPLETE": "complete_bash", "COMP_WORDS": "undertone pr", "COMP_CWORD": "1"}
-    program = "import sys; from undertone.cli import main; sys.argv = ['undertone']; main()"
+    words = {"_PLAUDIT_COMPLETE": "complete_bash", "COMP_WORDS": "plaudit pr", "COMP_CWORD": "1"}
+    program = "import sys; from plaudit.cli import main; sys.argv = ['plaudit']; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **words})
     assert sorted(done.stdout.split()) == ["predict", "pretrain"]
 
@@ -429,7 +429,7 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ),
         (
             (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "none.parquet"),
-            "none.parquet: no such file; write one by undertone",
+            "none.parquet: no such file; write one by plaudit",
         ),
         (
             (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "reviews.csv"),
@@ -478,9 +478,9 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(undertone_command, folder, arguments, message):
+def test_a_mistake_is_one_line_and_leaves_nothing(plaudit_command, folder, arguments, message):
     before = files_below(folder)
-    status, out, err = undertone_command(*arguments)
+    status, out, err = plaudit_command(*arguments)
     lines = [line for line in err.splitlines() if ": reading " not in line]
     assert status == 2
     assert out == ""
@@ -490,17 +490,17 @@ def test_a_mistake_is_one_line_and_leaves_nothing(undertone_command, folder, arg
     assert files_below(folder) == before
 
 
-def test_launching_into_a_run_needs_resume(undertone_command):
-    assert undertone_command("train", "toy.toml", "--out", "run")[0] == 0
+def test_launching_into_a_run_needs_resume(plaudit_command):
+    assert plaudit_command("train", "toy.toml", "--out", "run")[0] == 0
     message = "error: run: holds a run already; go on with it by --resume, or give another --out\n"
-    assert undertone_command(*LAUNCH) == (2, "", message)
-    assert undertone_command(*LAUNCH, "--slurm") == (2, "", message)
+    assert plaudit_command(*LAUNCH) == (2, "", message)
+    assert plaudit_command(*LAUNCH, "--slurm") == (2, "", message)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "toy.toml"), "ranks only train: use undertone launch, and then undertone run --resume in one process"),
+        (("run", "toy.toml"), "ranks only train: use plaudit launch, and then plaudit run --resume in one process"),
         (("train", "toy.toml", "--out", "run"), "ranks may be restarted: give --resume too, which also begins a new "),
         (("pretrain", "words.toml", "--out", "run"), "ranks may be restarted: give --resume too"),
         (
@@ -510,10 +510,10 @@ def test_launching_into_a_run_needs_resume(undertone_command):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_one_of_many_ranks_is_told_what_it_lacks(undertone_command, folder, monkeypatch, arguments, message):
+def test_one_of_many_ranks_is_told_what_it_lacks(plaudit_command, folder, monkeypatch, arguments, message):
     monkeypatch.setenv("WORLD_SIZE", "2")
     (folder / "words.toml").write_text(RECIPE + WORDS)
-    status, out, err = undertone_command(*arguments)
+    status, out, err = plaudit_command(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
@@ -530,28 +530,28 @@ def test_one_of_many_ranks_is_told_what_it_lacks(undertone_command, folder, monk
         (("run",), "recipe"),
     ],
 )
-def test_a_misspelt_command_line_is_told_what_it_may_mean(undertone_command, arguments, message):
-    status, out, err = undertone_command(*arguments)
+def test_a_misspelt_command_line_is_told_what_it_may_mean(plaudit_command, arguments, message):
+    status, out, err = plaudit_command(*arguments)
     assert (status, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_an_unreadable_file_is_one_line(undertone_command, folder):
+def test_an_unreadable_file_is_one_line(plaudit_command, folder):
     (folder / "reviews.csv").chmod(0)
     (folder / "toy.toml").chmod(0)
     for arguments in (("predict", "-m", "toy", "-i", "reviews.csv"), ("data", "inspect", "reviews.csv")):
-        assert undertone_command(*arguments)[::2] == (2, "error: reviews.csv: cannot be read (Permission denied)\n")
-    assert undertone_command("run", "toy.toml")[0] == 2
+        assert plaudit_command(*arguments)[::2] == (2, "error: reviews.csv: cannot be read (Permission denied)\n")
+    assert plaudit_command("run", "toy.toml")[0] == 2
 
 
 def test_an_error_of_the_system_is_one_line(monkeypatch):
     program = (
-        "import undertone.predictor\n"
+        "import plaudit.predictor\n"
         "def load(model, **_): raise PermissionError(13, 'Permission denied', 'models/secret')\n"
-        "undertone.predictor.load = load\n"
-        "from undertone.cli import main; main()"
+        "plaudit.predictor.load = load\n"
+        "from plaudit.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program, "predict", "hi"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: models/secret: Permission denied\n")
@@ -562,7 +562,7 @@ def test_an_error_of_the_system_is_one_line(monkeypatch):
 
 def test_a_short_text_needs_no_compiler_and_no_training_library():
     program = (
-        "import sys; from undertone.cli import main\n"
+        "import sys; from plaudit.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = ('torch', 'numba', 'sklearn', 'scipy', 'pyarrow', 'pandas', 'altair')\n"
@@ -580,7 +580,7 @@ def test_the_shipped_model_answers():
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    command = f"{sys.executable} -m undertone predict -m toy -i reviews.csv | head -1"
+    command = f"{sys.executable} -m plaudit predict -m toy -i reviews.csv | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
@@ -588,7 +588,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
 def test_a_full_disk_behind_stdout_is_one_line():
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "undertone", *PREDICT, "lovely"]
+        command = [sys.executable, "-m", "plaudit", *PREDICT, "lovely"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
@@ -596,7 +596,7 @@ def test_a_full_disk_behind_stdout_is_one_line():
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_half_written_run(folder):
     program = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom undertone.cli import main; main()"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom plaudit.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program, "run", "toy.toml"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -607,7 +607,7 @@ def test_a_full_disk_leaves_no_half_written_run(folder):
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "undertone", *arguments]
+    command = [sys.executable, "-m", "plaudit", *arguments]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     )

@@ -1,4 +1,4 @@
-"""`undertone compress` and recipes that compress, from end to end on tiny models."""
+"""`plaudit compress` and recipes that compress, from end to end on tiny models."""
 
 import io
 import json
@@ -6,11 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
-from undertone import compressing, runs, sweep
-from undertone.bundle import load_bundle
-from undertone.errors import DataError, SettingsError
-from undertone.predictor import load
-from undertone.recipe import read_recipe
+from plaudit import compressing, runs, sweep
+from plaudit.bundle import load_bundle
+from plaudit.errors import DataError, SettingsError
+from plaudit.predictor import load
+from plaudit.recipe import read_recipe
 
 QUIET = Console(quiet=True)
 BOW = """
@@ -186,7 +186,7 @@ def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
 
 def test_a_students_recipe_that_says_how_to_distill_is_left_to_train(write):
     recipe = write(BOW + '[models.bow.distill]\nteachers = ["bow2"]')
-    with pytest.raises(SettingsError, match="says itself how to distill; use undertone train"):
+    with pytest.raises(SettingsError, match="says itself how to distill; use plaudit train"):
         compressing.plan(str(recipe), "distill", {}, [], data=None, seed=None)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from undertone.serve.run import KEY_VARIABLE
-from undertone.serve.settings import ServeSettings
+from plaudit.serve.run import KEY_VARIABLE
+from plaudit.serve.settings import ServeSettings
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
-UNIT = (DEPLOY / "undertone.service").read_text()
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["undertone"]
+UNIT = (DEPLOY / "plaudit.service").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["plaudit"]
 MANIFESTS = {manifest["kind"]: manifest for manifest in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
 POD = MANIFESTS["Deployment"]["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]

@@ -15,6 +15,9 @@ import tomli_w
 from docs._reference.commands import examples_of, verbs
 from docs._reference.settings import meaning, sections
 
+from plaudit.recipe import read_recipe
+from plaudit.settings import Settings
+from plaudit.tuning.space import read_space
 from tests.pages import (
     ROOT,
     SITE_PAGES,
@@ -28,9 +31,6 @@ from tests.pages import (
     prepare_folder,
     run_command,
 )
-from undertone.recipe import read_recipe
-from undertone.settings import Settings
-from undertone.tuning.space import read_space
 
 README = ROOT / "README.md"
 LANGUAGES = {"sh", "python", "toml", "json", "text"}
@@ -61,7 +61,7 @@ def test_commands_name_verbs_and_options_that_there_are(page: Path) -> None:
                 check_other(line)
 
 
-@pytest.mark.parametrize("line", ["undertone predcit x", "undertone predict --inptu x", "undertone evaluate bow -o x"])
+@pytest.mark.parametrize("line", ["plaudit predcit x", "plaudit predict --inptu x", "plaudit evaluate bow -o x"])
 def test_commands_that_are_wrong_are_noticed(line: str) -> None:
     with pytest.raises(Exception, match=r"(?i)no verb|no such option|missing"):
         parse(*calls(line))
@@ -69,7 +69,7 @@ def test_commands_that_are_wrong_are_noticed(line: str) -> None:
 
 def test_a_block_that_nothing_can_run_has_to_say_so() -> None:
     with pytest.raises(AssertionError, match="mark the block"):
-        check_other("sudo systemctl start undertone")
+        check_other("sudo systemctl start plaudit")
 
 
 @every_page

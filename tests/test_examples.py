@@ -37,14 +37,14 @@ def test_only_pinned_packages_are_imported(path: Path) -> None:
     imports = [node for node in ast.walk(ast.parse("\n".join(code_of(path)))) if isinstance(node, ast.Import)]
     origins = [node for node in ast.walk(ast.parse("\n".join(code_of(path)))) if isinstance(node, ast.ImportFrom)]
     names = [alias.name for node in imports for alias in node.names] + [str(node.module) for node in origins]
-    modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"undertone"}
+    modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"plaudit"}
     assert {PACKAGES.get(module, module) for module in modules} <= pinned
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_it_says_to_install_is_there(path: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    (named,) = re.findall(r"pip install 'undertone\[([\w,]+)\]' pandas", path.read_text(encoding="utf-8"))
+    (named,) = re.findall(r"pip install 'plaudit\[([\w,]+)\]' pandas", path.read_text(encoding="utf-8"))
     assert set(named.split(",")) <= set(extras)
 
 

@@ -8,17 +8,17 @@ from rich.console import Console
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from plaudit import export  # noqa: E402
+from plaudit.bundle import load_trainable, save_bundle  # noqa: E402
+from plaudit.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
+from plaudit.export import export_model  # noqa: E402
+from plaudit.models import MODELS, lstm_onnx  # noqa: E402
+from plaudit.models.bow_flat import read_flat  # noqa: E402
+from plaudit.models.ensemble import EnsembleModel  # noqa: E402
+from plaudit.models.lstm import LSTMModel, LSTMSettings  # noqa: E402
+from plaudit.text.cleaning import CleaningSettings  # noqa: E402
+from plaudit.text.reference import tokenize  # noqa: E402
 from tests.conftest import save_tiny_bert  # noqa: E402
-from undertone import export  # noqa: E402
-from undertone.bundle import load_trainable, save_bundle  # noqa: E402
-from undertone.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
-from undertone.export import export_model  # noqa: E402
-from undertone.models import MODELS, lstm_onnx  # noqa: E402
-from undertone.models.bow_flat import read_flat  # noqa: E402
-from undertone.models.ensemble import EnsembleModel  # noqa: E402
-from undertone.models.lstm import LSTMModel, LSTMSettings  # noqa: E402
-from undertone.text.cleaning import CleaningSettings  # noqa: E402
-from undertone.text.reference import tokenize  # noqa: E402
 
 LABELS = ("negative", "positive")
 LONG = "a good story about a dog and a bad story about a good dog and a film"
@@ -43,7 +43,7 @@ def metadata_of(path):
 
 
 def ids_by_hand(metadata, text):
-    """Encode a text by what the file says, as a program without Undertone would."""
+    """Encode a text by what the file says, as a program without Plaudit would."""
     before, after = (json.loads(metadata.get(name, "[]")) for name in ("ids_before", "ids_after"))
     if metadata["kind"] == "lstm":
         vocabulary, unknown = json.loads(metadata["vocabulary"]), int(metadata["unknown_id"])
@@ -205,7 +205,7 @@ def test_a_model_too_large_for_one_file_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    assert_refused(lstm(), tmp_path, MissingExtraError, rf"needs {package}: pip install 'undertone\[onnx\]'")
+    assert_refused(lstm(), tmp_path, MissingExtraError, rf"needs {package}: pip install 'plaudit\[onnx\]'")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def bert_folder(tmp_path_factory):
 
 
 def bert(folder, **changes):
-    from undertone.models.transformer import TransformerModel, TransformerSettings
+    from plaudit.models.transformer import TransformerModel, TransformerSettings
 
     settings = TransformerSettings(source=str(folder), max_tokens=9, **changes)
     return TransformerModel.create(settings, LABELS, [], seed=0)

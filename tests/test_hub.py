@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-import undertone
-from undertone import hub
-from undertone.bundle import read_files
-from undertone.errors import BundleError, OutputError
-from undertone.publishing import copy_bundle, push_to_hub, write_repository
+import plaudit
+from plaudit import hub
+from plaudit.bundle import read_files
+from plaudit.errors import BundleError, OutputError
+from plaudit.publishing import copy_bundle, push_to_hub, write_repository
 
 pytest.importorskip("huggingface_hub")
 
@@ -153,8 +153,8 @@ def test_what_is_pushed_is_what_loads(server, toy_bow_folder):
     assert address == f"{server.url}/me/reviews/commit/{server.commit('main')}"
     (created,) = server.created
     assert created.get("visibility") == "private" or created.get("private") is True  # by version of huggingface_hub
-    loaded = undertone.load("hf://me/reviews")
-    assert loaded.digest == undertone.load(toy_bow_folder).digest
+    loaded = plaudit.load("hf://me/reviews")
+    assert loaded.digest == plaudit.load(toy_bow_folder).digest
     assert loaded.predict(TEXTS) == ["positive", "negative"]
 
 
@@ -162,8 +162,8 @@ def test_a_revision_loads_the_model_of_that_commit(server, toy_bow_folder):
     push_to_hub(toy_bow_folder, "me/reviews")
     first = server.commit("main")
     push_to_hub("bow", "me/reviews")
-    assert undertone.load("hf://me/reviews").digest == undertone.load("bow").digest
-    assert undertone.load(f"hf://me/reviews@{first}").digest == undertone.load(toy_bow_folder).digest
+    assert plaudit.load("hf://me/reviews").digest == plaudit.load("bow").digest
+    assert plaudit.load(f"hf://me/reviews@{first}").digest == plaudit.load(toy_bow_folder).digest
 
 
 def test_other_files_of_a_repository_are_not_fetched(server, toy_bow_folder, tmp_path):
@@ -172,28 +172,28 @@ def test_other_files_of_a_repository_are_not_fetched(server, toy_bow_folder, tmp
     server.add_commit({**files, "model.pkl": b"evil", ".gitattributes": b""})
     folder = hub.fetch("hf://me/reviews")
     assert {path.name for path in folder.iterdir()} == {"bundle.json", "weights.safetensors", "README.md"}
-    assert undertone.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
+    assert plaudit.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
 
 
 def test_once_fetched_a_model_loads_without_a_network(server, toy_bow_folder, monkeypatch):
     from huggingface_hub import constants
 
     push_to_hub(toy_bow_folder, "me/reviews")
-    undertone.load("hf://me/reviews")
+    plaudit.load("hf://me/reviews")
     server.commits.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert undertone.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
+    assert plaudit.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
 
 
 def test_a_cached_folder_layout_loads_offline(cached):
-    assert undertone.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
-    assert undertone.load("hf://me/reviews@main").kind == "bow"
+    assert plaudit.load("hf://me/reviews").predict(TEXTS) == ["positive", "negative"]
+    assert plaudit.load("hf://me/reviews@main").kind == "bow"
 
 
 def test_the_command_line_takes_a_model_of_the_hub(cached):
     from typer.testing import CliRunner
 
-    from undertone.cli import app
+    from plaudit.cli import app
 
     done = CliRunner().invoke(app, ["predict", "--model", "hf://me/reviews", "--json", "a lovely film"])
     assert done.exit_code == 0
@@ -208,31 +208,31 @@ def test_the_command_line_takes_a_model_of_the_hub(cached):
         ("hf://me/other/three", "write it as hf://OWNER/NAME"),
         ("hf://me/other", "hf://me/other: is not on the hub, or private"),
         ("hf://me/reviews@none", "hf://me/reviews@none: has no revision none"),
-        ("hf://me/reviews", "hf://me/reviews: has no bundle.json; it is no model of Undertone"),
+        ("hf://me/reviews", "hf://me/reviews: has no bundle.json; it is no model of Plaudit"),
     ],
 )
 def test_what_is_not_on_the_hub_is_said_in_one_line(server, reference, message):
     server.add_commit({"config.json": b"{}"})
     with pytest.raises(BundleError, match=re.escape(message)):
-        undertone.load(reference)
+        plaudit.load(reference)
 
 
 def test_a_foreign_bundle_json_is_refused(server):
     server.add_commit({"bundle.json": b"[1]"})
-    with pytest.raises(BundleError, match=r"its bundle\.json was not written by Undertone"):
-        undertone.load("hf://me/reviews")
+    with pytest.raises(BundleError, match=r"its bundle\.json was not written by Plaudit"):
+        plaudit.load("hf://me/reviews")
 
 
 def test_a_changed_file_of_a_repository_is_refused(cached):
     (weights,) = cached.glob("snapshots/*/weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(BundleError, match="changed since it was saved"):
-        undertone.load("hf://me/reviews")
+        plaudit.load("hf://me/reviews")
 
 
 def test_what_never_was_fetched_is_refused_offline(cached):
     with pytest.raises(BundleError, match="cannot be reached and is not in the cache"):
-        undertone.load("hf://me/other")
+        plaudit.load("hf://me/other")
 
 
 def test_a_refusal_of_the_hub_is_one_line(server, toy_bow_folder):
@@ -249,11 +249,11 @@ def test_a_bad_name_of_a_repository_is_refused(server, toy_bow_folder):
 def test_the_card_has_the_metadata_of_the_hub_and_says_how_to_load(toy_bow_folder, tmp_path, make_result):
     write_repository(toy_bow_folder, tmp_path / "model", repo_id="me/reviews", results=[make_result()])
     head = front_matter(tmp_path / "model")
-    assert head["library_name"] == "undertone"
+    assert head["library_name"] == "plaudit"
     assert head["pipeline_tag"] == "text-classification"
     assert head["license"] == "apache-2.0"
     assert head["model-index"][0]["results"][0]["metrics"][0] == {"type": "accuracy", "value": 0.9}
-    assert 'undertone.load("hf://me/reviews")' in (tmp_path / "model" / "README.md").read_text()
+    assert 'plaudit.load("hf://me/reviews")' in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_card_that_is_there_is_kept(toy_bow_folder, tmp_path):

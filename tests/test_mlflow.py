@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import undertone
+import plaudit
+from plaudit import Classifier
+from plaudit.errors import BundleError
 from tests.conftest import toy_reviews
-from undertone import Classifier
-from undertone.errors import BundleError
 
 pytest.importorskip("mlflow")
 # MLflow's own: importing mlflow.pyfunc warns, and so does its database.
@@ -52,18 +52,18 @@ def mlflow(empty_store, tmp_path, monkeypatch):
 
 @pytest.fixture
 def autologged(mlflow):
-    import undertone.mlflow
+    import plaudit.mlflow
 
-    undertone.mlflow.autolog(silent=True)
+    plaudit.mlflow.autolog(silent=True)
     yield mlflow
-    undertone.mlflow.autolog(disable=True)
+    plaudit.mlflow.autolog(disable=True)
 
 
 @pytest.fixture
 def flavor(mlflow):
-    import undertone.mlflow
+    import plaudit.mlflow
 
-    return undertone.mlflow
+    return plaudit.mlflow
 
 
 def runs(mlflow):
@@ -77,7 +77,7 @@ def test_a_saved_model_is_a_bundle_and_no_pickle(flavor, fitted, tmp_path):
     }
     bundle = {"bundle/bundle.json", "bundle/weights.safetensors"}
     assert names == {"MLmodel", "python_env.yaml", "requirements.txt"} | bundle
-    assert undertone.load(tmp_path / "saved" / "bundle").digest == fitted.predictor_.digest
+    assert plaudit.load(tmp_path / "saved" / "bundle").digest == fitted.predictor_.digest
 
 
 @pytest.mark.parametrize("container", [list, pd.Series, lambda texts: pd.DataFrame({"text": texts})])
@@ -100,7 +100,7 @@ def test_a_logged_model_loads_as_the_classifier_it_was(flavor, mlflow, fitted):
     loaded = flavor.load_model(info.model_uri)
     assert np.array_equal(loaded.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
     assert info.metadata == {"team": "ours"}
-    assert set(info.flavors) == {"undertone", "python_function"}
+    assert set(info.flavors) == {"plaudit", "python_function"}
 
 
 def test_a_shipped_model_can_be_logged_and_an_unknown_one_cannot(flavor, mlflow):
@@ -149,20 +149,20 @@ def test_the_active_run_takes_the_first_fit_and_nested_runs_the_others(autologge
 
 
 def test_a_failed_fit_is_a_failed_run_and_says_what_it_always_says(autologged):
-    with pytest.raises(undertone.errors.SettingsError, match="did you mean max_order"):
+    with pytest.raises(plaudit.errors.SettingsError, match="did you mean max_order"):
         Classifier(max_oder=1).fit(TEXTS, LABELS)
     assert [run.info.status for run in runs(autologged)] == ["FAILED"]
 
 
 def test_what_fails_in_logging_does_not_stop_a_training(autologged, monkeypatch):
-    monkeypatch.setattr("undertone.mlflow._log_fit", lambda *_: 1 / 0)
+    monkeypatch.setattr("plaudit.mlflow._log_fit", lambda *_: 1 / 0)
     assert Classifier(**SMALL).fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
 
 
 def test_models_are_left_out_and_logging_ends_when_told_so(autologged):
-    undertone.mlflow.autolog(log_models=False, silent=True)
+    plaudit.mlflow.autolog(log_models=False, silent=True)
     Classifier(**SMALL).fit(TEXTS, LABELS)
     assert autologged.search_logged_models(output_format="list") == []
-    undertone.mlflow.autolog(disable=True)
+    plaudit.mlflow.autolog(disable=True)
     Classifier(**SMALL).fit(TEXTS, LABELS)
     assert len(runs(autologged)) == 1

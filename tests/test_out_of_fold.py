@@ -11,18 +11,18 @@ import pytest
 import torch
 from rich.console import Console
 
+from plaudit import compressing, out_of_fold, runs
+from plaudit.bundle import load_bundle, read_files
+from plaudit.compress.base import Teacher
+from plaudit.compress.soft_labels import read_soft_labels
+from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.data import load_dataset
+from plaudit.data.split import prepare
+from plaudit.errors import PlauditError, SettingsError
+from plaudit.models.ensemble import centred
+from plaudit.out_of_fold import recipe_of_teachers
 from tests.conftest import toy_csv, toy_reviews
 from tests.test_steps import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
-from undertone import compressing, out_of_fold, runs
-from undertone.bundle import load_bundle, read_files
-from undertone.compress.base import Teacher
-from undertone.compress.soft_labels import read_soft_labels
-from undertone.compress.transfer import TransferSettings, transfer_set
-from undertone.data import load_dataset
-from undertone.data.split import prepare
-from undertone.errors import SettingsError, UndertoneError
-from undertone.models.ensemble import centred
-from undertone.out_of_fold import recipe_of_teachers
 
 QUIET = Console(quiet=True)
 FOLDS = 3
@@ -61,7 +61,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
 
 
 def label(home, out, *names, folds=FOLDS, assignments=TRAIN_ONLY, data=None):
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(home, tmp_path, mo
     toy_csv(tmp_path / "other.csv")
 
     def refused(*names, **options):
-        with pytest.raises(UndertoneError) as caught:
+        with pytest.raises(PlauditError) as caught:
             label(home, tmp_path / "soft.parquet", *names, **options)
         (line,) = str(caught.value).splitlines()
         return line

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-import undertone
-from undertone.bundle import save_bundle
-from undertone.errors import BundleError, DataError, SettingsError
-from undertone.models.calibration import Calibration
-from undertone.predictor import DEFAULT_MODEL, Predictor, load, shipped_models
+import plaudit
+from plaudit.bundle import save_bundle
+from plaudit.errors import BundleError, DataError, SettingsError
+from plaudit.models.calibration import Calibration
+from plaudit.predictor import DEFAULT_MODEL, Predictor, load, shipped_models
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_an_unknown_model_is_refused_in_one_line(tmp_path, monkeypatch):
 
 def test_the_default_model_ships_and_judges():
     assert shipped_models()[0] == DEFAULT_MODEL
-    predictor = undertone.load()
+    predictor = plaudit.load()
     assert isinstance(predictor, Predictor)
     assert predictor.labels == ("negative", "positive")
     texts = ["A fine film that I will watch again.", "A dull mess, the worst."]
@@ -72,7 +72,7 @@ def test_the_default_model_ships_and_judges():
 
 def test_importing_the_package_imports_nothing_heavy():
     program = (
-        "import sys, undertone\n"
+        "import sys, plaudit\n"
         "print([name for name in ('numpy', 'torch', 'numba', 'pyarrow', 'pydantic', 'rich') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -81,7 +81,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
-        _ = undertone.lod
+        _ = plaudit.lod
 
 
 def test_it_abstains_from_verdicts_that_it_is_less_sure_of(toy, toy_bow_folder):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import undertone
+import plaudit
+from plaudit.evaluate.results import read_results
+from plaudit.predictor import shipped_models
 from tests.pages import ROOT, check_other, execute, fences, prepare_folder, run_command
-from undertone.evaluate.results import read_results
-from undertone.predictor import shipped_models
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for fence in fences(README) if not fence.not_run for line in fence.commands]
@@ -16,7 +16,7 @@ COMMANDS = [line for fence in fences(README) if not fence.not_run for line in fe
 
 @pytest.mark.slow
 def test_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
-    commands = [line for line in COMMANDS if "undertone" in line]
+    commands = [line for line in COMMANDS if "plaudit" in line]
     assert len(commands) > 10
     prepare_folder(tmp_path)
     for command in commands:
@@ -24,7 +24,7 @@ def test_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_install_commands_name_what_there_is() -> None:
-    others = [line for line in COMMANDS if "undertone" not in line]
+    others = [line for line in COMMANDS if "plaudit" not in line]
     for line in others:
         check_other(line)
     assert others
@@ -65,9 +65,9 @@ def test_the_shipped_models_are_those_of_the_table() -> None:
     files = [ROOT / "docs" / "results" / run / "results.json" for run in ("students", "ensemble")]
     scored = {r.model: r for file in files for r in read_results(file).results}
     for name in shipped_models():
-        assert undertone.load(name).provenance["recipe"] == scored[name].recipe
-        assert undertone.load(name).size_bytes == scored[name].size_bytes
+        assert plaudit.load(name).provenance["recipe"] == scored[name].recipe
+        assert plaudit.load(name).size_bytes == scored[name].size_bytes
 
 
 def test_the_shipped_models_have_five_megabytes_together() -> None:
-    assert sum(undertone.load(name).size_bytes for name in shipped_models()) <= 5_000_000
+    assert sum(plaudit.load(name).size_bytes for name in shipped_models()) <= 5_000_000

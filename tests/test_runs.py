@@ -7,15 +7,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from undertone import runs
-from undertone.data.quality import inspect
-from undertone.errors import BundleError, DataError, OutputError, SettingsError
-from undertone.evaluate.analysis import read_analysis
-from undertone.evaluate.mistakes import read_errors
-from undertone.evaluate.results import read_results
-from undertone.evaluate.robustness.results import read_robustness
-from undertone.predictor import load
-from undertone.recipe import read_recipe
+from plaudit import runs
+from plaudit.data.quality import inspect
+from plaudit.errors import BundleError, DataError, OutputError, SettingsError
+from plaudit.evaluate.analysis import read_analysis
+from plaudit.evaluate.mistakes import read_errors
+from plaudit.evaluate.results import read_results
+from plaudit.evaluate.robustness.results import read_robustness
+from plaudit.predictor import load
+from plaudit.recipe import read_recipe
 
 QUIET = Console(quiet=True)
 BOW = """
@@ -300,7 +300,7 @@ def test_a_calibrated_model_and_what_models_show_are_left_in_the_run(write_recip
 
 
 def test_a_run_probes_the_models_that_its_report_names_and_only_once(write_recipe, tmp_path, monkeypatch):
-    monkeypatch.delenv("UNDERTONE_ROBUSTNESS", raising=False)
+    monkeypatch.delenv("PLAUDIT_ROBUSTNESS", raising=False)
     monkeypatch.chdir(tmp_path)
     path = write_recipe(BOW + '[report]\nrobustness = ["bow"]\nerrors = "bow"\n')
     runs.run(read_recipe(path), tmp_path / "run", resume=False, console=QUIET)

@@ -1,4 +1,4 @@
-"""`undertone select`: folds that tear nothing apart, judges that choose nothing, and what follows from it."""
+"""`plaudit select`: folds that tear nothing apart, judges that choose nothing, and what follows from it."""
 
 import csv
 import json
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from plaudit import selecting
+from plaudit.data import load_dataset
+from plaudit.data.folds import deal, fold_splits
+from plaudit.data.split import prepare, text_keys
+from plaudit.errors import DataError, SettingsError
+from plaudit.recipe import read_recipe
+from plaudit.selecting import Candidate, Constraints, choice, select
+from plaudit.selection_view import draw, verdict
 from tests.conftest import toy_reviews
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
-from undertone import selecting
-from undertone.data import load_dataset
-from undertone.data.folds import deal, fold_splits
-from undertone.data.split import prepare, text_keys
-from undertone.errors import DataError, SettingsError
-from undertone.recipe import read_recipe
-from undertone.selecting import Candidate, Constraints, choice, select
-from undertone.selection_view import draw, verdict
 
 QUIET = Console(quiet=True)
 BOW = """
@@ -340,9 +340,9 @@ def test_more_than_two_labels_are_compared_too(read, tmp_path):
 
 def test_without_the_report_extra_only_the_picture_is_missing(read, tmp_path, monkeypatch):
     selection = run(read(BOW), tmp_path / "out")
-    for name in ("undertone.report.choices", "undertone.report.figures"):
+    for name in ("plaudit.report.choices", "plaudit.report.figures"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "altair", None)
     remark = draw(selection, tmp_path / "out/select.svg")
-    assert remark == "select.svg is left out, since altair is missing: pip install 'undertone[report]'"
+    assert remark == "select.svg is left out, since altair is missing: pip install 'plaudit[report]'"
     assert not (tmp_path / "out/select.svg").exists()

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from undertone.errors import SettingsError
-from undertone.settings import Settings, override, parse, read_toml, unknown_name
+from plaudit.errors import SettingsError
+from plaudit.settings import Settings, override, parse, read_toml, unknown_name
 
 
 class Inner(Settings):

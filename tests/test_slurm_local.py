@@ -64,14 +64,14 @@ def submit(slurm, tmp_path):
     def launch(out):
         # Both nodes are this machine, hence the loopback.
         meeting = ("--nodes", "2", "--gpus-per-node", "1", "--cpu", "--rendezvous", f"127.0.0.1:{free_port()}")
-        slurm(*UNDERTONE, "launch", recipe, "--out", out, *meeting, "--slurm", "--sbatch=--partition=low")
+        slurm(*PLAUDIT, "launch", recipe, "--out", out, *meeting, "--slurm", "--sbatch=--partition=low")
         (job,) = slurm("squeue", "--noheader", "--format=%A").split()
         return job
 
     return launch
 
 
-UNDERTONE = (sys.executable, "-m", "undertone")
+PLAUDIT = (sys.executable, "-m", "plaudit")
 
 
 def free_port():
@@ -107,7 +107,7 @@ def test_a_job_on_two_nodes_that_is_preempted_goes_on_and_ends_with_the_same_bit
     assert (after["JobState"], after["ExitCode"], after["Restarts"]) == ("COMPLETED", "0:0", "1"), log
     assert "error: stopped by SIGTERM; go on with --resume" in log
     assert metrics.read_bytes().startswith(done_before), "it did some of it again"
-    slurm(*UNDERTONE, "launch", tmp_path / "a recipe.toml", "--out", undisturbed, "--gpus-per-node", "2")
+    slurm(*PLAUDIT, "launch", tmp_path / "a recipe.toml", "--out", undisturbed, "--gpus-per-node", "2")
     weights = [folder / "models" / "lstm" / "weights.safetensors" for folder in (out, undisturbed)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 

@@ -10,20 +10,20 @@ import pytest
 import torch
 from rich.console import Console
 
+from plaudit import runs
+from plaudit.bundle import load_bundle, load_trainable
+from plaudit.compress import distill
+from plaudit.compress.blend import fit_weights
+from plaudit.data import load_dataset
+from plaudit.data.split import prepare
+from plaudit.errors import BundleError, SettingsError
+from plaudit.evaluate.results import read_results
+from plaudit.models.ensemble import blend
+from plaudit.predictor import load
+from plaudit.recipe import read_recipe
+from plaudit.train.fit import labels_of
 from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
-from undertone import runs
-from undertone.bundle import load_bundle, load_trainable
-from undertone.compress import distill
-from undertone.compress.blend import fit_weights
-from undertone.data import load_dataset
-from undertone.data.split import prepare
-from undertone.errors import BundleError, SettingsError
-from undertone.evaluate.results import read_results
-from undertone.models.ensemble import blend
-from undertone.predictor import load
-from undertone.recipe import read_recipe
-from undertone.train.fit import labels_of
 
 QUIET = Console(quiet=True)
 SIZES = """
@@ -122,7 +122,7 @@ def is_of_layers(name):
 
 
 def test_a_run_of_language_models_alone_is_refused_before_they_are_trained(home, tmp_path):
-    message = "^toy: language models alone, which cannot be scored; use undertone train$"
+    message = "^toy: language models alone, which cannot be scored; use plaudit train$"
     run = functools.partial(runs.run, resume=False, console=QUIET)
     assert_refused(SettingsError, message, run, recipe_in(home, WORDS), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""`undertone tune`: what may be searched, trials judged on validation alone, and studies that go on."""
+"""`plaudit tune`: what may be searched, trials judged on validation alone, and studies that go on."""
 
 import json
 import multiprocessing
@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from plaudit import runs, tuning
+from plaudit.bundle import load_bundle
+from plaudit.data import load_dataset
+from plaudit.data.split import prepare
+from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
+from plaudit.recipe import read_recipe
+from plaudit.settings import read_toml
+from plaudit.steps import make
+from plaudit.tuning import study as studies
+from plaudit.tuning import view
+from plaudit.tuning.space import read_space, with_values
+from plaudit.tuning.study import TrialResult
 from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
-from undertone import runs, tuning
-from undertone.bundle import load_bundle
-from undertone.data import load_dataset
-from undertone.data.split import prepare
-from undertone.errors import SettingsError, TrainingError, TrainingInterruptedError
-from undertone.recipe import read_recipe
-from undertone.settings import read_toml
-from undertone.steps import make
-from undertone.tuning import study as studies
-from undertone.tuning import view
-from undertone.tuning.space import read_space, with_values
-from undertone.tuning.study import TrialResult
 
 QUIET = Console(quiet=True)
 BOW = """
@@ -350,7 +350,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on(write, tmp_path, workers):
     command = ["tune", str(path), "--model", "lstm", "--trials", "9", "--out", str(out), "--workers", workers]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
-        [sys.executable, "-m", "undertone", *command], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "plaudit", *command], stderr=subprocess.PIPE, text=True, env=environment
     )
     while running.poll() is None and "train.max" not in (
         (out / "study.journal").read_text().partition('"op_code":5')[2] if (out / "study.journal").exists() else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from peers.base import FittedPeer, Peer
-from undertone.evaluate.machine import num_cores
+from plaudit.evaluate.machine import num_cores
 
 
 class Vader(Peer):

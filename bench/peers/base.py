@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from undertone.predictor import SHIPPED, load, shipped_models
+from plaudit.predictor import SHIPPED, load, shipped_models
 
 
 @dataclass
@@ -69,7 +69,7 @@ class FittedPeer(Peer):
         vars(self).update(pickle.loads((folder / "model.pickle").read_bytes()))
 
 
-class Undertone(Peer):
+class Plaudit(Peer):
     """A finished model of ours; setting `model` is a shipped model's name or a model folder."""
 
     ours = True

@@ -11,8 +11,8 @@ WIDTH, HEIGHT = 760, 440
 LINE_HEIGHT, CHARACTER_WIDTH = 15, 6.2  # px, of labels
 FLOOR = 0.85
 """The lowest accuracy drawn to scale: VADER, far below, would squeeze all others together."""
-COLOURS = {"peer": "#0072B2", "Undertone": "#D55E00"}
-SHAPES = {"peer": "circle", "Undertone": "diamond"}
+COLOURS = {"peer": "#0072B2", "Plaudit": "#D55E00"}
+SHAPES = {"peer": "circle", "Plaudit": "diamond"}
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> str:
@@ -65,7 +65,7 @@ def _point(row: dict[str, Any]) -> dict[str, Any]:
     low, high = (max(FLOOR, end) for end in row["accuracy_ci95"])
     return {
         "label": name if row["accuracy"] >= FLOOR else f"{name}: {row['accuracy']:.1%}, below the axis",
-        "whose": "Undertone" if row["ours"] else "peer",
+        "whose": "Plaudit" if row["ours"] else "peer",
         "speed": row["reviews_per_second"],
         "accuracy": max(FLOOR, row["accuracy"]),
         "low": low,

@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from undertone.data import DataSettings, load_dataset
-from undertone.evaluate.machine import code_version, cpu_name
+from plaudit.data import DataSettings, load_dataset
+from plaudit.evaluate.machine import code_version, cpu_name
 
 HERE = Path(__file__).parent
 OUT = HERE.parent.parent / "docs" / "results" / "bench_serve.json"
@@ -46,15 +46,15 @@ def main():
     arguments = parser.parse_args()
     share = 0.05 if arguments.quick else 1.0
     services = {
-        "undertone, bow": [sys.executable, "-m", "undertone", "serve", "--port", str(PORT), "--model", "bow"],
-        "undertone, lstm": [sys.executable, "-m", "undertone", "serve", "--port", str(PORT), "--model", "lstm"],
+        "plaudit, bow": [sys.executable, "-m", "plaudit", "serve", "--port", str(PORT), "--model", "bow"],
+        "plaudit, lstm": [sys.executable, "-m", "plaudit", "serve", "--port", str(PORT), "--model", "lstm"],
         "TF-IDF + logistic regression": [sys.executable, str(HERE / "plain.py"), str(PORT)],
     }
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         one, many = bodies(Path(folder))
         if arguments.overload:
-            with running(services["undertone, bow"]):
+            with running(services["plaudit, bow"]):
                 found = by_connections(one, Path(folder))
             services = {}
         for name, command in services.items():

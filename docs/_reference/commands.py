@@ -12,7 +12,7 @@ _METAVARS = {"str": "TEXT", "int": "N", "float": "X"}
 
 def verbs() -> Iterator[tuple[str, Any]]:
     """Yield the words of each verb, such as "data list", and its click command, in the order of --help."""
-    from undertone.cli import app
+    from plaudit.cli import app
 
     yield from _below("", typer.main.get_command(app))
 
@@ -32,7 +32,7 @@ def commands() -> str:
 
 
 def _section(words: str, command: Any) -> str:  # noqa: ANN401
-    context = command.make_context(f"undertone {words}", [], resilient_parsing=True)
+    context = command.make_context(f"plaudit {words}", [], resilient_parsing=True)
     usage = command.get_usage(context).removeprefix("Usage: ")
     arguments, options = [], []
     for parameter in command.params:
@@ -54,7 +54,7 @@ def _section(words: str, command: Any) -> str:  # noqa: ANN401
 
 def examples_of(command: Any) -> list[str]:  # noqa: ANN401
     """Return the command lines of a verb's epilog."""
-    return re.findall(r"^(?:Examples?:\s+)?((?:\S+=\S+ |\S+ \| )?undertone .+)$", command.epilog or "", re.MULTILINE)
+    return re.findall(r"^(?:Examples?:\s+)?((?:\S+=\S+ |\S+ \| )?plaudit .+)$", command.epilog or "", re.MULTILINE)
 
 
 def _names(option: Any, context: Any) -> str:  # noqa: ANN401

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 def formats() -> str:
     """Return a section for each file and each table in it."""
-    from undertone.bundle import FORMAT as BUNDLE_FORMAT
-    from undertone.bundle import FileDigest, Manifest
-    from undertone.evaluate.results import FORMAT, Hardware, Latency, Result, ResultsFile
+    from plaudit.bundle import FORMAT as BUNDLE_FORMAT
+    from plaudit.bundle import FileDigest, Manifest
+    from plaudit.evaluate.results import FORMAT, Hardware, Latency, Result, ResultsFile
 
     parts = [
         (f"## bundle.json, format {BUNDLE_FORMAT}", Manifest),

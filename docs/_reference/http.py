@@ -11,10 +11,10 @@ Schema = dict[str, Any]
 
 def document() -> Schema:
     """Return the OpenAPI document that a service has at /openapi.json."""
-    from undertone.serve.app import create_app
-    from undertone.serve.metrics import Metrics
-    from undertone.serve.served import ServedModels
-    from undertone.serve.settings import ServeSettings
+    from plaudit.serve.app import create_app
+    from plaudit.serve.metrics import Metrics
+    from plaudit.serve.served import ServedModels
+    from plaudit.serve.settings import ServeSettings
 
     # What the document says does not depend on the models.
     models = cast(ServedModels, None)
@@ -24,7 +24,7 @@ def document() -> Schema:
 
 def http() -> str:
     """Return a section for each route, then one for each shape of an answer, then the limits."""
-    from undertone.serve.settings import ServeSettings
+    from plaudit.serve.settings import ServeSettings
 
     whole = document()
     routes = [
@@ -33,7 +33,7 @@ def http() -> str:
         for method, operation in operations.items()
     ]
     shapes = [f"### {name}\n\n{_shape(schema)}" for name, schema in whole["components"]["schemas"].items()]
-    limits = f"## Limits\n\nAnother value is given by `undertone serve --set NAME=VALUE`.\n\n{described(ServeSettings)}"
+    limits = f"## Limits\n\nAnother value is given by `plaudit serve --set NAME=VALUE`.\n\n{described(ServeSettings)}"
     return "\n\n".join([*routes, "## Shapes", *shapes, limits])
 
 

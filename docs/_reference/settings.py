@@ -17,17 +17,17 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 def sections() -> list[tuple[str, type[BaseModel]]]:
     """Return the tables of a recipe, in the order of the page, and the class that checks each."""
-    from undertone.compress import COMPRESSORS, compressor
-    from undertone.compress.transfer import TransferSettings
-    from undertone.data import DataSettings
-    from undertone.distributed.comm import ExchangeSettings
-    from undertone.models import MODELS, model_class
-    from undertone.recipe import ReportSettings
-    from undertone.text.cleaning import CleaningSettings
-    from undertone.train.objectives import ObjectiveSettings
-    from undertone.train.pretrain import PretrainSettings
-    from undertone.train.settings import TrainSettings
-    from undertone.tuning.space import Range
+    from plaudit.compress import COMPRESSORS, compressor
+    from plaudit.compress.transfer import TransferSettings
+    from plaudit.data import DataSettings
+    from plaudit.distributed.comm import ExchangeSettings
+    from plaudit.models import MODELS, model_class
+    from plaudit.recipe import ReportSettings
+    from plaudit.text.cleaning import CleaningSettings
+    from plaudit.train.objectives import ObjectiveSettings
+    from plaudit.train.pretrain import PretrainSettings
+    from plaudit.train.settings import TrainSettings
+    from plaudit.tuning.space import Range
 
     return [
         ("[data]", DataSettings),
@@ -69,8 +69,8 @@ def python_class(cls: type[BaseModel]) -> str:
 
 
 def _is_of_another_table(cls: type[BaseModel], name: str) -> bool:
-    from undertone.train.pretrain import PretrainSettings
-    from undertone.train.settings import TrainSettings
+    from plaudit.train.pretrain import PretrainSettings
+    from plaudit.train.settings import TrainSettings
 
     return cls is PretrainSettings and name in TrainSettings.model_fields
 

@@ -3,14 +3,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from plaudit.compress.base import Context, Subject
+from plaudit.data.split import Splits
+from plaudit.data.table import SCHEMA
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.train.fit import fit
+from plaudit.train.settings import TrainSettings
 from tests.train.conftest import one_thread, table  # noqa: F401  # the fixture serves here too
-from undertone.compress.base import Context, Subject
-from undertone.data.split import Splits
-from undertone.data.table import SCHEMA
-from undertone.models.bow import BowModel, BowSettings
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.train.fit import fit
-from undertone.train.settings import TrainSettings
 
 QUIET = Console(quiet=True)
 BOW = BowSettings(min_count=1, slot_bits=16, refit=False)
@@ -40,7 +40,7 @@ def splits() -> Splits:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """What teachers say is kept between calls, not between tests."""
-    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
 
 
 def run_in(folder, *, seed=0, resume=False):

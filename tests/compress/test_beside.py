@@ -3,19 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from plaudit.compress import beside as module
+from plaudit.compress import distill as distillation
+from plaudit.compress.base import Context, Subject, Teacher
+from plaudit.compress.beside import cross_fitted
+from plaudit.compress.distill import distill
+from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.errors import SettingsError
+from plaudit.models.bow import BowModel
+from plaudit.models.ensemble import blend, centred
+from plaudit.train.fit import labels_of
+from plaudit.train.objectives import ObjectiveSettings, Targets
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
 from tests.compress.test_distill import STUDENTS, Oracle, settings_of
-from undertone.compress import beside as module
-from undertone.compress import distill as distillation
-from undertone.compress.base import Context, Subject, Teacher
-from undertone.compress.beside import cross_fitted
-from undertone.compress.distill import distill
-from undertone.compress.transfer import TransferSettings, transfer_set
-from undertone.errors import SettingsError
-from undertone.models.bow import BowModel
-from undertone.models.ensemble import blend, centred
-from undertone.train.fit import labels_of
-from undertone.train.objectives import ObjectiveSettings, Targets
 
 KL = ObjectiveSettings(losses={"kl": 1.0})
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from plaudit.compress.base import Teacher
+from plaudit.compress.blend import fit_weights, weigh
+from plaudit.errors import SettingsError
+from plaudit.models.bow import BowModel
+from plaudit.models.ensemble import blend
+from plaudit.train.fit import labels_of
 from tests.compress.conftest import QUIET
-from undertone.compress.base import Teacher
-from undertone.compress.blend import fit_weights, weigh
-from undertone.errors import SettingsError
-from undertone.models.bow import BowModel
-from undertone.models.ensemble import blend
-from undertone.train.fit import labels_of
 
 NUM_REVIEWS = 4_000
 

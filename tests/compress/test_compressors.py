@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from undertone.bundle import load_bundle, load_trainable, save_bundle
-from undertone.compress import COMPRESSORS, compressor
-from undertone.compress.base import Context, Teacher
-from undertone.errors import SettingsError
+from plaudit.bundle import load_bundle, load_trainable, save_bundle
+from plaudit.compress import COMPRESSORS, compressor
+from plaudit.compress.base import Context, Teacher
+from plaudit.errors import SettingsError
 
 STEPS = {
     "distill": {"objective": {"losses": {"kl": 1.0}}},

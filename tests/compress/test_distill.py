@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from plaudit.compress import reading
+from plaudit.compress.base import Context, Subject, Teacher
+from plaudit.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
+from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
+from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.errors import DataError, SettingsError
+from plaudit.models.base import Model, ModelState
+from plaudit.models.bow import BowModel
+from plaudit.train.fit import accuracy_on_validation, labels_of
+from plaudit.train.objectives import ObjectiveSettings
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
-from undertone.compress import reading
-from undertone.compress.base import Context, Subject, Teacher
-from undertone.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
-from undertone.compress.soft_labels import read_soft_labels, write_soft_labels
-from undertone.compress.transfer import TransferSettings, transfer_set
-from undertone.errors import DataError, SettingsError
-from undertone.models.base import Model, ModelState
-from undertone.models.bow import BowModel
-from undertone.train.fit import accuracy_on_validation, labels_of
-from undertone.train.objectives import ObjectiveSettings
 
 STUDENTS = {"bow": Subject(BOW, None), "lstm": Subject(LSTM, TRAIN)}
 
@@ -212,8 +212,8 @@ def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bo
 
 
 def test_a_bow_student_of_three_labels_follows_its_teacher():
-    from undertone.compress.distill_bow import fit_bow_student, student_ngrams
-    from undertone.train.objectives import UNLABELLED, Targets
+    from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
+    from plaudit.train.objectives import UNLABELLED, Targets
 
     texts = [f"{word} film number {i}" for i in range(30) for word in ("dull", "plain", "superb")]
     logits = np.tile(np.eye(3, dtype=np.float32) * 6, (30, 1))

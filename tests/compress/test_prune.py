@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from plaudit.compress.base import Context, Subject
+from plaudit.compress.prune import PruneSettings, prune
+from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
+from plaudit.errors import SettingsError
+from plaudit.models.bow import BowModel
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.packed import unpack
+from plaudit.text.encoded import UNKNOWN_ID
 from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
-from undertone.compress.base import Context, Subject
-from undertone.compress.prune import PruneSettings, prune
-from undertone.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
-from undertone.errors import SettingsError
-from undertone.models.bow import BowModel
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.models.packed import unpack
-from undertone.text.encoded import UNKNOWN_ID
 
 TEXTS = ["a lovely film about people", "dull and tedious", "the dog was superb in town"]
 
@@ -131,7 +131,7 @@ def test_a_smaller_table_keeps_one_ngram_a_slot(subjects, context):
 
 
 def test_bisection_finds_the_highest_ratio_that_keeps_the_accuracy(subjects, context, monkeypatch):
-    from undertone.compress import prune as module
+    from plaudit.compress import prune as module
 
     accuracy = {"whole": 0.9}
     tried = []
@@ -148,7 +148,7 @@ def test_bisection_finds_the_highest_ratio_that_keeps_the_accuracy(subjects, con
 
 
 def test_an_accuracy_that_no_ratio_keeps_is_refused(subjects, context, monkeypatch):
-    from undertone.compress import prune as module
+    from plaudit.compress import prune as module
 
     monkeypatch.setattr(module._Pruning, "to", lambda self, ratio: module.Compressed(self.whole, 1.0, 0.1))
     with pytest.raises(SettingsError, match=r"max_accuracy_drop = 0\.3: even a ratio of 3% loses more"):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from undertone.compress.base import Subject
-from undertone.compress.quantize import QuantizeSettings, quantize
-from undertone.errors import SettingsError
-from undertone.models.packed import unpack
+from plaudit.compress.base import Subject
+from plaudit.compress.quantize import QuantizeSettings, quantize
+from plaudit.errors import SettingsError
+from plaudit.models.packed import unpack
 
 TEXTS = ["a lovely film about people", "dull and tedious", "", "the dog was superb in town"]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from undertone.compress.soft_labels import _KEY, FORMAT, SoftLabels, _digest, read_soft_labels, write_soft_labels
-from undertone.errors import DataError, OutputError
+from plaudit.compress.soft_labels import _KEY, FORMAT, SoftLabels, _digest, read_soft_labels, write_soft_labels
+from plaudit.errors import DataError, OutputError
 
 PROVENANCE = {"weights": {"bow": 0.25, "Große": 1.5}, "data_digest": "abc"}
 
@@ -151,7 +151,7 @@ def test_changed_logits_labels_ids_and_provenance_are_refused(path):
 
 def test_a_newer_format_is_refused_whatever_else_it_holds(path):
     rewrite(path, format=FORMAT + 1, columns={"review": ["a"]})
-    message = f"format {FORMAT + 1}, but this version reads {FORMAT}; upgrade undertone"
+    message = f"format {FORMAT + 1}, but this version reads {FORMAT}; upgrade plaudit"
     with pytest.raises(DataError, match=message):
         read_soft_labels(path)
 
@@ -180,7 +180,7 @@ def test_other_columns_are_refused(path, columns):
 def test_a_parquet_file_of_something_else_is_refused(path, described):
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({_KEY: described.encode("latin-1")}), path)
-    with pytest.raises(DataError, match="not a file of soft labels; write one by undertone label"):
+    with pytest.raises(DataError, match="not a file of soft labels; write one by plaudit label"):
         read_soft_labels(path)
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(path, tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file; write one by undertone label"):
+    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file; write one by plaudit label"):
         read_soft_labels(tmp_path / "nowhere.parquet")
     with pytest.raises(DataError, match="not a file of soft labels"):
         read_soft_labels(tmp_path)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertone.compress.transfer import _WAYS, MASK, TransferSettings, transfer_set
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError, SettingsError
-from undertone.settings import parse
-from undertone.train.objectives import UNLABELLED
+from plaudit.compress.transfer import _WAYS, MASK, TransferSettings, transfer_set
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError, SettingsError
+from plaudit.settings import parse
+from plaudit.train.objectives import UNLABELLED
 
 EVERY_WAY = {"mask": 2, "ngram": 1, "crop": 3}
 

@@ -13,8 +13,8 @@ MakeArchive = Callable[..., Path]
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache."""
     cache = tmp_path / "cache"
-    monkeypatch.setenv("UNDERTONE_CACHE", str(cache))
-    monkeypatch.delenv("UNDERTONE_IMDB", raising=False)
+    monkeypatch.setenv("PLAUDIT_CACHE", str(cache))
+    monkeypatch.delenv("PLAUDIT_IMDB", raising=False)
     return cache
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from undertone.data import archive
-from undertone.data.archive import read_archive
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError
+from plaudit.data import archive
+from plaudit.data.archive import read_archive
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError
 
 
 def unpack(path: Path, to: Path) -> Path:

@@ -3,8 +3,8 @@ import stat
 
 import pytest
 
-from undertone.data.atomic import replacing
-from undertone.errors import OutputError
+from plaudit.data.atomic import replacing
+from plaudit.errors import OutputError
 
 
 def test_file_appears_whole_with_ordinary_rights(tmp_path):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from undertone.data.cache import cache_dir, cached, stat_key
-from undertone.data.table import SCHEMA, Dataset
-from undertone.errors import OutputError
+from plaudit.data.cache import cache_dir, cached, stat_key
+from plaudit.data.table import SCHEMA, Dataset
+from plaudit.errors import OutputError
 
 
 def dataset(word: str = "fine") -> Dataset:
@@ -104,8 +104,8 @@ def test_key_changes_with_size_and_time(tmp_path):
 def test_unwritable_cache_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    monkeypatch.setenv("UNDERTONE_CACHE", str(blocked))
-    with pytest.raises(OutputError, match="set UNDERTONE_CACHE to a folder") as caught:
+    monkeypatch.setenv("PLAUDIT_CACHE", str(blocked))
+    with pytest.raises(OutputError, match="set PLAUDIT_CACHE to a folder") as caught:
         cached("toy", "key", dataset)
     assert "\n" not in str(caught.value)
     assert blocked.read_text() == "in the way"
@@ -117,7 +117,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(OutputError, match=r"File too large.* set UNDERTONE_CACHE") as caught:
+        with pytest.raises(OutputError, match=r"File too large.* set PLAUDIT_CACHE") as caught:
             cached("toy", "key", dataset)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -133,7 +133,7 @@ def test_failed_build_leaves_nothing():
 
 
 def _open_in_child(cache: str) -> int:
-    os.environ["UNDERTONE_CACHE"] = cache
+    os.environ["PLAUDIT_CACHE"] = cache
     return len(cached("toy", "key", dataset).table)
 
 

@@ -3,16 +3,16 @@
 import pyarrow.compute as pc
 import pytest
 
-from undertone.data import DATASETS, DataSettings, available, load_dataset
-from undertone.data.quality import inspect
-from undertone.data.split import prepare
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError, MissingExtraError, SettingsError
+from plaudit.data import DATASETS, DataSettings, available, load_dataset
+from plaudit.data.quality import inspect
+from plaudit.data.split import prepare
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError, MissingExtraError, SettingsError
 
 
 @pytest.fixture(params=DATASETS)
 def name(request, make_archive, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_IMDB", str(make_archive()))
+    monkeypatch.setenv("PLAUDIT_IMDB", str(make_archive()))
     where = available()[request.param]
     if not where.local:
         pytest.skip(f"{request.param} is not on this machine: {where.where}")
@@ -62,7 +62,7 @@ def test_column_of_a_named_dataset_is_refused(name):
 
 
 def test_loading_that_cannot_work_is_an_error_a_user_can_fix(monkeypatch):
-    monkeypatch.setenv("UNDERTONE_IMDB", "absent")
+    monkeypatch.setenv("PLAUDIT_IMDB", "absent")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for source in DATASETS.values():
         with pytest.raises((DataError, MissingExtraError)) as caught:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from undertone.data.download import download
-from undertone.errors import DataError, OutputError
+from plaudit.data.download import download
+from plaudit.errors import DataError, OutputError
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -137,7 +137,7 @@ def test_unreachable_server_is_named(tmp_path):
 
 def test_unwritable_folder_is_an_output_error(server, tmp_path):
     (tmp_path / "blocked").touch()
-    with pytest.raises(OutputError, match="set UNDERTONE_CACHE elsewhere"):
+    with pytest.raises(OutputError, match="set PLAUDIT_CACHE elsewhere"):
         fetch(server.url, tmp_path / "blocked" / "file.tar.gz")
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from undertone.data import reading
-from undertone.data.files import column_names, open_batches
-from undertone.errors import DataError
+from plaudit.data import reading
+from plaudit.data.files import column_names, open_batches
+from plaudit.errors import DataError
 
 ROWS = [("1", 'Fine, "really".'), ("0", "Two\nlines ☃"), ("1", "Third")]
 CSV = 'label,text,more\n1,"Fine, ""really"".",a\n0,"Two\nlines ☃",b\n1,Third,c\n'

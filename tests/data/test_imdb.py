@@ -3,16 +3,16 @@ import os
 import pyarrow.compute as pc
 import pytest
 
-from undertone.data import DataSettings, imdb, load_dataset
-from undertone.data.split import prepare
-from undertone.errors import DataError
+from plaudit.data import DataSettings, imdb, load_dataset
+from plaudit.data.split import prepare
+from plaudit.errors import DataError
 
-IMDB = os.environ.get("UNDERTONE_IMDB")  # before the fixture hides it
+IMDB = os.environ.get("PLAUDIT_IMDB")  # before the fixture hides it
 
 
 def test_environment_names_an_archive_and_then_the_cache_serves(make_archive, monkeypatch):
     path = make_archive()
-    monkeypatch.setenv("UNDERTONE_IMDB", str(path))
+    monkeypatch.setenv("PLAUDIT_IMDB", str(path))
     first = imdb.load(None)
     monkeypatch.setattr(imdb.archive, "read_archive", None)
     again = imdb.load(None)
@@ -22,7 +22,7 @@ def test_environment_names_an_archive_and_then_the_cache_serves(make_archive, mo
 
 
 def test_changed_archive_is_read_again(make_archive, archive_files, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_IMDB", str(make_archive()))
+    monkeypatch.setenv("PLAUDIT_IMDB", str(make_archive()))
     first = imdb.load(None)
     archive_files["test/pos/3_9.txt"] += b" Really."
     make_archive(archive_files)
@@ -30,8 +30,8 @@ def test_changed_archive_is_read_again(make_archive, archive_files, monkeypatch)
 
 
 def test_environment_that_names_nothing_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_IMDB", str(tmp_path / "absent"))
-    with pytest.raises(DataError, match=r"UNDERTONE_IMDB=.*absent: no such file or folder"):
+    monkeypatch.setenv("PLAUDIT_IMDB", str(tmp_path / "absent"))
+    with pytest.raises(DataError, match=r"PLAUDIT_IMDB=.*absent: no such file or folder"):
         imdb.load(None)
     assert not imdb.locate().local
 
@@ -43,7 +43,7 @@ def test_without_environment_the_archive_is_downloaded_once(make_archive, own_ca
 
     def copy(url: str, target, *, md5: str, hint: str, console: object) -> None:
         assert (url, md5) == (path.as_uri(), imdb.MD5)
-        assert "UNDERTONE_IMDB" in hint
+        assert "PLAUDIT_IMDB" in hint
         target.parent.mkdir(parents=True)
         target.write_bytes(path.read_bytes())
 
@@ -55,9 +55,9 @@ def test_without_environment_the_archive_is_downloaded_once(make_archive, own_ca
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(IMDB is None, reason="set UNDERTONE_IMDB to the archive of Maas et al.")
+@pytest.mark.skipif(IMDB is None, reason="set PLAUDIT_IMDB to the archive of Maas et al.")
 def test_the_real_archive_is_what_it_is_known_to_be(monkeypatch):
-    monkeypatch.setenv("UNDERTONE_IMDB", str(IMDB))
+    monkeypatch.setenv("PLAUDIT_IMDB", str(IMDB))
     dataset = load_dataset(DataSettings(name="imdb"))
     again = load_dataset(DataSettings(name="imdb"))
     assert len(dataset.table) == 100_000

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from undertone.data import DataSettings, imdb_train, load_dataset
-from undertone.data.split import prepare
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError, MissingExtraError
+from plaudit.data import DataSettings, imdb_train, load_dataset
+from plaudit.data.split import prepare
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError, MissingExtraError
 
-IMDB = os.environ.get("UNDERTONE_IMDB")  # before the fixture hides it
+IMDB = os.environ.get("PLAUDIT_IMDB")  # before the fixture hides it
 
 
 @pytest.fixture
@@ -43,23 +43,23 @@ def test_only_imdb_rows_come_in_blocks_of_one_label(package_csv):
 
 
 def test_another_file_than_the_known_one_is_refused(package_csv):
-    with pytest.raises(DataError, match=r"not d4acac55.*pip install 'undertone\[demo\]'"):
+    with pytest.raises(DataError, match=r"not d4acac55.*pip install 'plaudit\[demo\]'"):
         imdb_train.read(package_csv, sha256=imdb_train.SHA256)
 
 
 def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(imdb_train.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'undertone\[demo\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'plaudit\[demo\]'"):
         imdb_train.load(None)
-    assert imdb_train.locate() == imdb_train.Availability(False, "pip install 'undertone[demo]'")
+    assert imdb_train.locate() == imdb_train.Availability(False, "pip install 'plaudit[demo]'")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(IMDB is None, reason="set UNDERTONE_IMDB to the archive of Maas et al.")
-@pytest.mark.skipif(not imdb_train.locate().local, reason="pip install 'undertone[demo]'")
+@pytest.mark.skipif(IMDB is None, reason="set PLAUDIT_IMDB to the archive of Maas et al.")
+@pytest.mark.skipif(not imdb_train.locate().local, reason="pip install 'plaudit[demo]'")
 def test_blocks_keep_movies_together_as_documented(monkeypatch):
     """The figures of docs/data.md, measured with the movies that only the archive knows."""
-    monkeypatch.setenv("UNDERTONE_IMDB", str(IMDB))
+    monkeypatch.setenv("PLAUDIT_IMDB", str(IMDB))
     archive = load_dataset(DataSettings(name="imdb")).split("train")
     movie_of = dict(zip(archive["text"].to_pylist(), archive["group"].to_pylist(), strict=True))
     package = load_dataset(DataSettings(name="imdb-train"))

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from undertone.data.files import ENDINGS, open_batches
-from undertone.data.location import Location, find_files
-from undertone.errors import DataError, MissingExtraError
+from plaudit.data.files import ENDINGS, open_batches
+from plaudit.data.location import Location, find_files
+from plaudit.errors import DataError, MissingExtraError
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_url_without_its_driver_names_the_extra(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "fsspec", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Nothing(), *sys.meta_path])
-    with pytest.raises(MissingExtraError, match=r"memory://reviews: .* pip install 'undertone\[remote\]'"):
+    with pytest.raises(MissingExtraError, match=r"memory://reviews: .* pip install 'plaudit\[remote\]'"):
         Location.of("memory://reviews")
 
 

@@ -2,10 +2,10 @@ import csv
 
 import pytest
 
-from undertone.data import DataSettings, load_dataset
-from undertone.data.own import Columns, read_own
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.own import Columns, read_own
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError
 
 
 def write(tmp_path, header, *rows, name="own.csv"):

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from undertone.data.own import Columns, read_own
-from undertone.data.quality import inspect
-from undertone.data.quality_view import render, write
-from undertone.data.table import SCHEMA, Dataset
-from undertone.errors import MissingExtraError, OutputError
+from plaudit.data.own import Columns, read_own
+from plaudit.data.quality import inspect
+from plaudit.data.quality_view import render, write
+from plaudit.data.table import SCHEMA, Dataset
+from plaudit.errors import MissingExtraError, OutputError
 
 ROWS = [
     ("A fine film", 1, "train", "m1", 9),
@@ -108,8 +108,8 @@ def test_own_file_without_ratings_or_groups_is_reported(tmp_path):
 
 def test_plots_without_their_extra_name_it(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    monkeypatch.delitem(sys.modules, "undertone.data.quality_plots", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'undertone\[report\]'"):
+    monkeypatch.delitem(sys.modules, "plaudit.data.quality_plots", raising=False)
+    with pytest.raises(MissingExtraError, match=r"pip install 'plaudit\[report\]'"):
         write(inspect(dataset), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

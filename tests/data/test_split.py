@@ -3,10 +3,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from undertone.data import DataSettings
-from undertone.data.split import connected, prepare, text_keys
-from undertone.data.table import SCHEMA, Dataset
-from undertone.errors import DataError
+from plaudit.data import DataSettings
+from plaudit.data.split import connected, prepare, text_keys
+from plaudit.data.table import SCHEMA, Dataset
+from plaudit.errors import DataError
 
 
 def dataset(rows, labels=("negative", "positive"), dropped=None):

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
+from plaudit.distributed.group import joined
+from plaudit.errors import PlauditError
+from plaudit.train import peak
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
-from undertone.distributed.group import joined
-from undertone.errors import UndertoneError
-from undertone.train import peak
 
 FORKS = multiprocessing.get_context("forkserver")
 SECONDS = 100
@@ -82,7 +82,7 @@ def be_a_rank(end, variables, function, arguments):
         try:
             with joined() as group:
                 value = function(group, *arguments)
-        except UndertoneError as error:
+        except PlauditError as error:
             value = error
         # Not by `send`, which shares a tensor's memory as long as both processes live.
         end.send_bytes(pickle.dumps((None, value)))

@@ -14,19 +14,19 @@ import torch
 from rich.console import Console
 from torch.distributed import TCPStore
 
+from plaudit.cli import main
+from plaudit.distributed.doctor import group as doctor_group
+from plaudit.distributed.doctor import measure as doctor_measure
+from plaudit.distributed.doctor import node as doctor
+from plaudit.distributed.doctor import run as doctor_run
+from plaudit.distributed.doctor.facts import Facts, Gpu, memory_free_bytes, probe
+from plaudit.distributed.doctor.group import GROUP_CHECKS, Meeting, joining, judge
+from plaudit.distributed.doctor.measure import MESSAGE_BYTES, Measured, Told, neighbours
+from plaudit.distributed.doctor.node import NODE_CHECKS, Finding, render
+from plaudit.distributed.doctor.run import Examination, call_nodes, call_ranks, examine, may_join, ranks_by_default
+from plaudit.distributed.launch import Cluster
+from plaudit.errors import TrainingError
 from tests.distributed.conftest import FORKS, in_ranks
-from undertone.cli import main
-from undertone.distributed.doctor import group as doctor_group
-from undertone.distributed.doctor import measure as doctor_measure
-from undertone.distributed.doctor import node as doctor
-from undertone.distributed.doctor import run as doctor_run
-from undertone.distributed.doctor.facts import Facts, Gpu, memory_free_bytes, probe
-from undertone.distributed.doctor.group import GROUP_CHECKS, Meeting, joining, judge
-from undertone.distributed.doctor.measure import MESSAGE_BYTES, Measured, Told, neighbours
-from undertone.distributed.doctor.node import NODE_CHECKS, Finding, render
-from undertone.distributed.doctor.run import Examination, call_nodes, call_ranks, examine, may_join, ranks_by_default
-from undertone.distributed.launch import Cluster
-from undertone.errors import TrainingError
 
 GIB = 1 << 30
 H100 = Gpu(name="NVIDIA H100", memory_bytes=80 * GIB, capability="9.0")
@@ -39,7 +39,7 @@ CPU_RANK = {
     "host": "node0",
     "python": "3.12.1",
     "torch": "2.13.0",
-    "undertone": "0.1.0",
+    "plaudit": "0.1.0",
     "cuda": None,
     "gpus": (),
     "driver": None,
@@ -98,7 +98,7 @@ NODE_FAULTS = [
         "torch 2.12.0, Python 3.12.1 at ranks 2, 3 (node1)",
         "",
     ),
-    (doctor.versions, CPU_RANK, {"undertone": "0.2.0"}, "problem", "but undertone 0.2.0", "same versions"),
+    (doctor.versions, CPU_RANK, {"plaudit": "0.2.0"}, "problem", "but plaudit 0.2.0", "same versions"),
     (
         doctor.versions,
         CPU_RANK,
@@ -197,7 +197,7 @@ def test_a_rank_tells_where_it_is_and_what_it_has(monkeypatch, tmp_path, no_driv
         monkeypatch.setenv(name, value)
     facts = probe(tmp_path, version="0.1.0")
     assert (facts.rank, facts.size, facts.node, facts.ranks_of_node) == (5, 8, 2, 2)
-    assert (facts.host, facts.torch, facts.undertone) == (socket.gethostname(), torch.__version__, "0.1.0")
+    assert (facts.host, facts.torch, facts.plaudit) == (socket.gethostname(), torch.__version__, "0.1.0")
     assert (facts.driver, facts.driver_failure) == (None, None)
     assert facts.cores == len(os.sched_getaffinity(0))
     assert facts.shared == str(tmp_path)
@@ -425,7 +425,7 @@ def test_without_figures_what_nodes_tell_is_judged_alone():
         (two_nodes(CPU_RANK)[:3], False),
         (two_nodes(GPU_RANK, gpus=()), False),
         (two_nodes(GPU_RANK, gpus=(H100,)), False),
-        (two_nodes(CPU_RANK, undertone="0.2.0"), False),
+        (two_nodes(CPU_RANK, plaudit="0.2.0"), False),
     ],
     ids=["all", "all with GPUs", "one missing", "some without GPUs", "too few GPUs", "other version"],
 )
@@ -440,12 +440,12 @@ def store():
 
 def test_a_rank_of_another_version_is_named_though_it_tells_less_and_more(store):
     first = Facts.model_validate(CPU_RANK | {"size": 2})
-    told = CPU_RANK | {"rank": 1, "size": 2, "host": "node1", "undertone": "0.2.0", "colour": "red"}
+    told = CPU_RANK | {"rank": 1, "size": 2, "host": "node1", "plaudit": "0.2.0", "colour": "red"}
     del told["cores"]
     store.set("doctor/rank/1", json.dumps(told))
     meeting = call_ranks(store, first, place="node0:29500", timeout_s=5)
     assert [facts.rank for facts in meeting.ranks] == [0, 1]
-    assert "but undertone 0.2.0, torch 2.13.0, Python 3.12.1 at rank 1 (node1)" in judge(meeting, None)[1].found
+    assert "but plaudit 0.2.0, torch 2.13.0, Python 3.12.1 at rank 1 (node1)" in judge(meeting, None)[1].found
 
 
 def test_the_call_of_ranks_ends_when_time_is_up(store):
@@ -461,10 +461,10 @@ def free_port():
 
 
 def be_a_part(rank, size, port, folder, sabotage):
-    """Take part in an examination, as a process of `undertone doctor` does."""
+    """Take part in an examination, as a process of `plaudit doctor` does."""
     small_messages()
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), GROUP_RANK=str(rank), OMP_NUM_THREADS="1")
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), UNDERTONE_PEER_TIMEOUT="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), PLAUDIT_PEER_TIMEOUT="2")
     if sabotage is not None:
         doctor_run.measure = sabotage
     sys.exit(doctor_run.take_part(None, folder, version="0.1.0"))
@@ -594,7 +594,7 @@ def test_the_table_shows_every_finding_as_it_is():
 def test_a_problem_is_told_as_json_and_by_the_exit_status(monkeypatch, capsys):
     monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "FATAL")
     place = f"localhost:{free_port()}"
-    command = ["undertone", "doctor", "--nodes", "2", "--rendezvous", place, "--timeout", "1", "--json"]
+    command = ["plaudit", "doctor", "--nodes", "2", "--rendezvous", place, "--timeout", "1", "--json"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:
         main()
@@ -606,7 +606,7 @@ def test_a_problem_is_told_as_json_and_by_the_exit_status(monkeypatch, capsys):
 
 def test_nodes_without_a_rendezvous_are_refused(monkeypatch, capsys):
     monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "FATAL")
-    monkeypatch.setattr(sys, "argv", ["undertone", "doctor", "--nodes", "2"])
+    monkeypatch.setattr(sys, "argv", ["plaudit", "doctor", "--nodes", "2"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
@@ -614,7 +614,7 @@ def test_nodes_without_a_rendezvous_are_refused(monkeypatch, capsys):
 
 
 def doctor_process(*options):
-    command = [sys.executable, "-m", "undertone", "doctor", "--json", *options]
+    command = [sys.executable, "-m", "plaudit", "doctor", "--json", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import nn
 
+from plaudit.distributed.comm import EXCHANGES, NO_EXCHANGE, ExchangeSettings, make_exchange, mean_state
+from plaudit.distributed.exchange import GradientExchange
+from plaudit.distributed.stopwatch import Stopwatch
+from plaudit.distributed.topk import largest
+from plaudit.distributed.world import ALONE
 from tests.distributed.conftest import in_ranks
-from undertone.distributed.comm import EXCHANGES, NO_EXCHANGE, ExchangeSettings, make_exchange, mean_state
-from undertone.distributed.exchange import GradientExchange
-from undertone.distributed.stopwatch import Stopwatch
-from undertone.distributed.topk import largest
-from undertone.distributed.world import ALONE
 
 CPU = torch.device("cpu")
 SHAPES = {"vector": (30,), "matrix": (600, 500), "table": (6000, 50)}

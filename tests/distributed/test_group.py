@@ -6,15 +6,15 @@ import time
 import pytest
 import torch
 
+from plaudit.distributed import group
+from plaudit.distributed.group import address_towards, interface_towards, joined
+from plaudit.distributed.world import ALONE, current, has_others
+from plaudit.errors import SettingsError, TrainingError
 from tests.distributed.conftest import in_ranks
-from undertone.distributed import group
-from undertone.distributed.group import address_towards, interface_towards, joined
-from undertone.distributed.world import ALONE, current, has_others
-from undertone.errors import SettingsError, TrainingError
 
 
 def held_by_launcher():
-    """Return what lets whoever starts the ranks hold their store: `undertone launch`, torchrun, and `in_ranks`."""
+    """Return what lets whoever starts the ranks hold their store: `plaudit launch`, torchrun, and `in_ranks`."""
     return {}
 
 
@@ -90,7 +90,7 @@ def meet(world):
 
 
 def test_others_wait_for_the_first_rank_however_long_it_takes():
-    first, *others = in_ranks(meet, size=3, UNDERTONE_PEER_TIMEOUT="1")
+    first, *others = in_ranks(meet, size=3, PLAUDIT_PEER_TIMEOUT="1")
     _, released, _, _, done = first
     for came, _, left, entered, _ in others:
         assert came < released <= left
@@ -125,7 +125,7 @@ def fall_silent(world, silent):
 @pytest.mark.parametrize("silent", [0, 1])
 @pytest.mark.parametrize("holder", HOLDERS_OF_THE_STORE)
 def test_a_rank_that_hangs_is_named_by_those_that_wait_for_it(holder, silent):
-    (outcome,) = in_ranks(fall_silent, silent, lost=[silent], seconds=20, UNDERTONE_PEER_TIMEOUT="3", **holder())
+    (outcome,) = in_ranks(fall_silent, silent, lost=[silent], seconds=20, PLAUDIT_PEER_TIMEOUT="3", **holder())
     assert isinstance(outcome, TrainingError)
     assert str(outcome) == f"rank {silent} did not answer in 3 s, or died; rank {1 - silent} gives up"
 
@@ -162,7 +162,7 @@ def test_an_incomplete_environment_is_refused_by_the_names_it_lacks(monkeypatch,
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in missing:
         monkeypatch.delenv(name)
-    with pytest.raises(SettingsError, match=f"^WORLD_SIZE is set but not {', '.join(missing)}; .* undertone launch$"):
+    with pytest.raises(SettingsError, match=f"^WORLD_SIZE is set but not {', '.join(missing)}; .* plaudit launch$"):
         joined().__enter__()
     assert current() is ALONE
 

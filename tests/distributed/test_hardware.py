@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from undertone.distributed.hardware import has_bf16
-from undertone.errors import SettingsError
-from undertone.train.settings import TrainSettings, choose_precision
+from plaudit.distributed.hardware import has_bf16
+from plaudit.errors import SettingsError
+from plaudit.train.settings import TrainSettings, choose_precision
 
 
 @pytest.mark.parametrize("has_instructions", [True, False])

@@ -1,4 +1,4 @@
-"""`undertone launch` as it is used: a launcher and two ranks, all processes, and signals that really come."""
+"""`plaudit launch` as it is used: a launcher and two ranks, all processes, and signals that really come."""
 
 import json
 import os
@@ -16,11 +16,11 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
+from plaudit import runs
+from plaudit.errors import SettingsError
+from plaudit.recipe import read_recipe
+from plaudit.train.checkpoint import load_checkpoint
 from tests.conftest import toy_csv
-from undertone import runs
-from undertone.errors import SettingsError
-from undertone.recipe import read_recipe
-from undertone.train.checkpoint import load_checkpoint
 
 BOW = """
 [models.bow]
@@ -69,7 +69,7 @@ def launch():
     launchers = []
 
     def start(recipe, out, *options):
-        command = [sys.executable, "-m", "undertone", "launch", recipe, "--out", out, "--gpus-per-node", "2", *options]
+        command = [sys.executable, "-m", "plaudit", "launch", recipe, "--out", out, "--gpus-per-node", "2", *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         launchers.append((launcher, out))
@@ -168,7 +168,7 @@ members = ["bow", "lstm"]
 def test_two_ranks_make_once_what_one_process_makes(launch, folder, tmp_path):
     status, told = finish(launch(folder / "both.toml", tmp_path / "two"), tmp_path / "two")
     assert status == 0, told
-    assert "score the models: undertone run " in told
+    assert "score the models: plaudit run " in told
     runs.train(read_recipe(folder / "both.toml"), tmp_path / "one", resume=False, console=Console(quiet=True))
     one, two = (load_file(tmp_path / name / "models" / "lstm" / "weights.safetensors") for name in ("one", "two"))
     for name in one:  # sums of gradients differ in their last bits

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertone.distributed.plan import deal, idle_share
-from undertone.distributed.world import ALONE, World
-from undertone.train.batches import plan_epoch
+from plaudit.distributed.plan import deal, idle_share
+from plaudit.distributed.world import ALONE, World
+from plaudit.train.batches import plan_epoch
 
 
 def worlds(size):

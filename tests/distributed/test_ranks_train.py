@@ -10,29 +10,29 @@ import pytest
 import torch
 from rich.console import Console
 
+from plaudit import runs
+from plaudit.compress.prune_lstm import GroupLasso
+from plaudit.distributed import group
+from plaudit.distributed.comm import EXCHANGES
+from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
+from plaudit.models.corpus import Corpus
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.predictor import load
+from plaudit.recipe import read_recipe
+from plaudit.train import loop
+from plaudit.train.checkpoint import load_checkpoint
+from plaudit.train.fit import labels_of, train_model
+from plaudit.train.interrupt import Interruption
+from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.pretrain import HeldOut, LanguageModel, PretrainSettings, pretrain
+from plaudit.train.run import state_digest
+from plaudit.train.settings import TrainSettings
+from plaudit.train.validation import LabelledCorpus
 from tests.conftest import toy_csv
 from tests.distributed.conftest import in_ranks
 from tests.train.conftest import Killed, splits_of
 from tests.train.test_pretrain import PRETRAIN, counting, new_model
-from undertone import runs
-from undertone.compress.prune_lstm import GroupLasso
-from undertone.distributed import group
-from undertone.distributed.comm import EXCHANGES
-from undertone.errors import SettingsError, TrainingError, TrainingInterruptedError
-from undertone.models.corpus import Corpus
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.predictor import load
-from undertone.recipe import read_recipe
-from undertone.train import loop
-from undertone.train.checkpoint import load_checkpoint
-from undertone.train.fit import labels_of, train_model
-from undertone.train.interrupt import Interruption
-from undertone.train.objectives import ObjectiveSettings, Targets
-from undertone.train.pretrain import HeldOut, LanguageModel, PretrainSettings, pretrain
-from undertone.train.run import state_digest
-from undertone.train.settings import TrainSettings
-from undertone.train.validation import LabelledCorpus
 
 QUIET = Console(quiet=True)
 # Without dropout, which ranks draw differently. Without attention, whose bias changes nothing and so has a gradient of
@@ -341,7 +341,7 @@ def hang_in_a_step(world, folder):
 
 
 def test_a_rank_that_hangs_in_a_step_ends_training_with_its_name_and_the_last_checkpoint_stays(tmp_path):
-    (outcome,) = in_ranks(hang_in_a_step, tmp_path, lost=[1], seconds=30, UNDERTONE_PEER_TIMEOUT="3")
+    (outcome,) = in_ranks(hang_in_a_step, tmp_path, lost=[1], seconds=30, PLAUDIT_PEER_TIMEOUT="3")
     assert isinstance(outcome, TrainingError)
     assert str(outcome) == "rank 1 did not answer in 3 s, or died; rank 0 gives up"
     assert [event["step"] for event in events(tmp_path, "step")] == [3]

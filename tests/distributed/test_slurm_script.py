@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from undertone.distributed.launch import Cluster
-from undertone.distributed.slurm import job_script, submit
-from undertone.errors import OutputError, SettingsError
+from plaudit.distributed.launch import Cluster
+from plaudit.distributed.slurm import job_script, submit
+from plaudit.errors import OutputError, SettingsError
 
 ARGUMENTS = ("launch", "/data/toy.toml", "--out", "/runs/toy", "--resume")
 
@@ -57,7 +57,7 @@ def told(tmp_path):
 
 def test_nodes_are_asked_for_and_warned_before_their_time_is_up():
     assert directives(script_of()) == [
-        "--job-name=undertone-toy",
+        "--job-name=plaudit-toy",
         "--nodes=2",
         "--ntasks-per-node=1",
         "--output=/runs/toy/slurm-%j.log",
@@ -107,7 +107,7 @@ def test_every_node_launches_the_recipe_with_its_paths_whole(slurm, tmp_path):
     arguments = ("launch", "/data/my toy's $HOME.toml", "--out", "/runs/a b")
     assert run_script(tmp_path, script_of(arguments=arguments)) == 0
     given = (tmp_path / "arguments").read_text().splitlines()
-    assert given[:4] == ["--kill-on-bad-exit=0", given[1], "-m", "undertone"]
+    assert given[:4] == ["--kill-on-bad-exit=0", given[1], "-m", "plaudit"]
     assert given[4:] == [*arguments, "--nodes", "2", "--rendezvous", "node7:29634"]
 
 

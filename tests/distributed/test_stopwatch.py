@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from undertone.distributed import stopwatch
-from undertone.distributed.stopwatch import RankSeconds, Stopwatch
-from undertone.distributed.world import ALONE, World
+from plaudit.distributed import stopwatch
+from plaudit.distributed.stopwatch import RankSeconds, Stopwatch
+from plaudit.distributed.world import ALONE, World
 
 CPU = torch.device("cpu")
 

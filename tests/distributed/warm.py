@@ -3,10 +3,10 @@
 import pytest  # noqa: F401
 import torch._dynamo  # noqa: F401  # which DistributedDataParallel and optimizers import
 
-import undertone.runs
-import undertone.train.fit  # noqa: F401
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_settings import LSTMSettings
+import plaudit.runs
+import plaudit.train.fit  # noqa: F401
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_settings import LSTMSettings
 
 # Loads the compiled text functions.
 LSTMModel.create(LSTMSettings(min_count=1), ("negative", "positive"), ["a text"], seed=0).encode(["a text"])

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError
-from undertone.evaluate.analysis import analyze, mcnemar, read_analysis, write_analysis
-from undertone.evaluate.predictions import Predictions
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError
+from plaudit.evaluate.analysis import analyze, mcnemar, read_analysis, write_analysis
+from plaudit.evaluate.predictions import Predictions
 
 N = 60
 
@@ -117,5 +117,5 @@ def test_another_file_is_refused_in_one_line(tmp_path, change, complaint):
         read_analysis(path)
     assert str(refusal.value).startswith(f"{path}: ")
     assert "\n" not in str(refusal.value)
-    with pytest.raises(DataError, match="no such analysis file; `undertone run` writes one"):
+    with pytest.raises(DataError, match="no such analysis file; `plaudit run` writes one"):
         read_analysis(tmp_path / "none.json")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from undertone.evaluate.bootstrap import draws, intervals, percentile_interval
-from undertone.evaluate.metrics import METRICS, wilson_interval
+from plaudit.evaluate.bootstrap import draws, intervals, percentile_interval
+from plaudit.evaluate.metrics import METRICS, wilson_interval
 
 
 def judged(n, accuracy=0.8, seed=0):

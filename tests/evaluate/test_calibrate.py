@@ -1,9 +1,9 @@
 import pytest
 
-from undertone.bundle import load_bundle, save_bundle
-from undertone.data.own import Columns, read_own
-from undertone.errors import DataError, SettingsError
-from undertone.evaluate.calibrate import calibrate
+from plaudit.bundle import load_bundle, save_bundle
+from plaudit.data.own import Columns, read_own
+from plaudit.errors import DataError, SettingsError
+from plaudit.evaluate.calibrate import calibrate
 
 NO_COLUMNS = Columns(text=None, label=None, split=None, group=None, id=None)
 

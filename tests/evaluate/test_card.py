@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from undertone.bundle import CARD, load_bundle
-from undertone.errors import BundleError
-from undertone.evaluate.card import write_card
-from undertone.predictor import model_folder
+from plaudit.bundle import CARD, load_bundle
+from plaudit.errors import BundleError
+from plaudit.evaluate.card import write_card
+from plaudit.predictor import model_folder
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def metadata(text):
 
 def test_a_card_tells_the_hub_what_was_measured_and_people_how_to_use_it(folder, make_result):
     head, body = metadata(write_card(folder, "toy", [make_result(model="toy")]).read_text(encoding="utf-8"))
-    assert head["library_name"] == "undertone"
+    assert head["library_name"] == "plaudit"
     assert head["pipeline_tag"] == "text-classification"
     (index,) = head["model-index"]
     assert index["results"][0]["dataset"] == {"type": "imdb", "name": "imdb", "split": "test"}
     assert {"type": "accuracy", "value": 0.9} in index["results"][0]["metrics"]
-    assert 'undertone.load("toy")' in body
+    assert 'plaudit.load("toy")' in body
     assert "90.00 (60.00–98.00)" in body
 
 

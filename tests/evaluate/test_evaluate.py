@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from undertone.data.table import SCHEMA
-from undertone.errors import BundleError, DataError, OutputError
-from undertone.evaluate import evaluate, write_predictions
-from undertone.evaluate.terminal import render
+from plaudit.data.table import SCHEMA
+from plaudit.errors import BundleError, DataError, OutputError
+from plaudit.evaluate import evaluate, write_predictions
+from plaudit.evaluate.terminal import render
 
 LABELS = ("neg", "pos")
 

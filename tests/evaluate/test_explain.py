@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.conftest import toy_reviews
 
-import undertone
-from undertone.bundle import load_bundle, save_bundle
-from undertone.errors import DataError, MissingExtraError, SettingsError
-from undertone.evaluate import explain as module
-from undertone.evaluate.explain import explain, methods_of
-from undertone.evaluate.gradients import integrated_gradients, trainable
-from undertone.evaluate.spans import pieces_of, words_of
-from undertone.models.bow import BowModel, BowSettings
-from undertone.models.calibration import Calibration
-from undertone.models.ensemble import EnsembleModel
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_runtime import LSTMRuntime
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.text.cleaning import CleaningSettings
-from undertone.text.reference import tokenize
+import plaudit
+from plaudit.bundle import load_bundle, save_bundle
+from plaudit.errors import DataError, MissingExtraError, SettingsError
+from plaudit.evaluate import explain as module
+from plaudit.evaluate.explain import explain, methods_of
+from plaudit.evaluate.gradients import integrated_gradients, trainable
+from plaudit.evaluate.spans import pieces_of, words_of
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.calibration import Calibration
+from plaudit.models.ensemble import EnsembleModel
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_runtime import LSTMRuntime
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.reference import tokenize
 
 pytest.importorskip("captum")
 
@@ -104,7 +104,7 @@ def test_exact_contributions_of_three_labels_add_up_to_the_labels_own_problem(th
 
 
 def test_a_weight_is_shared_over_the_tokens_and_occurrences_of_its_ngram():
-    from undertone.text.reference import ngram_hashes
+    from plaudit.text.reference import ngram_hashes
 
     bigram = ngram_hashes("very good", CleaningSettings(), 2)[-1] >> 32
     model = BowModel(
@@ -242,7 +242,7 @@ def test_an_empty_text_has_no_words_but_a_verdict(toy_bow, method):
 
 
 def test_predictor_bundle_and_model_are_explained_alike(toy_bow, toy_bow_folder):
-    sources = (undertone.load(toy_bow_folder), load_bundle(toy_bow_folder), toy_bow)
+    sources = (plaudit.load(toy_bow_folder), load_bundle(toy_bow_folder), toy_bow)
     first, second, third = (explain(source, [REVIEW]) for source in sources)
     assert first == second == third
 
@@ -250,7 +250,7 @@ def test_predictor_bundle_and_model_are_explained_alike(toy_bow, toy_bow_folder)
 def test_the_probability_is_the_calibrated_one(toy_bow, tmp_path):
     calibration = Calibration(method="temperature", temperature=3.0)
     save_bundle(toy_bow, tmp_path / "calm", provenance={}, calibration=calibration)
-    predictor = undertone.load(tmp_path / "calm")
+    predictor = plaudit.load(tmp_path / "calm")
     (calm,), (own,) = explain(predictor, [REVIEW]), explain(toy_bow, [REVIEW])
     assert calm.probability == pytest.approx(float(predictor.predict_proba([REVIEW]).max()))
     assert calm.probability < own.probability
@@ -284,7 +284,7 @@ def test_without_captum_an_lstm_is_explained_by_occlusion_unless_gradients_are_n
     model = lstm()
     assert methods_of(model) == ("gradients", "occlusion")
     assert explain(model, ["a lovely film"])[0].method == "occlusion"
-    with pytest.raises(MissingExtraError, match=r"undertone\[explain\]"):
+    with pytest.raises(MissingExtraError, match=r"plaudit\[explain\]"):
         explain(model, ["a"], method="gradients")
 
 

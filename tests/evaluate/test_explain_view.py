@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from undertone.cli import main
-from undertone.errors import OutputError
-from undertone.evaluate import explain_view as view
-from undertone.evaluate.explain import Explanation, Token, explain
+from plaudit.cli import main
+from plaudit.errors import OutputError
+from plaudit.evaluate import explain_view as view
+from plaudit.evaluate.explain import Explanation, Token, explain
 
 
 def explanation_of(text, contributions, **changes):
@@ -164,7 +164,7 @@ def command(monkeypatch, capsys):
     """Return a function that runs the command in this process: (status, stdout, stderr)."""
 
     def call(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["undertone", *arguments])
+        monkeypatch.setattr(sys, "argv", ["plaudit", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
         with pytest.raises(SystemExit) as stop:
             main()

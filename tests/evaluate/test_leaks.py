@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from undertone.data.split import Splits
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError
-from undertone.evaluate import leaks
+from plaudit.data.split import Splits
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError
+from plaudit.evaluate import leaks
 
 
 def words(seed, count):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as reference
 
-from undertone.evaluate.metrics import METRICS, confusion, reliability, wilson_interval
-from undertone.evaluate.results import Result
+from plaudit.evaluate.metrics import METRICS, confusion, reliability, wilson_interval
+from plaudit.evaluate.results import Result
 
 
 def random_predictions(num_classes, *, n=300, seed=0, decimals=2):

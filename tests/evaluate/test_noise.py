@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_csv, toy_reviews
 
-from undertone.bundle import load_bundle
-from undertone.cli import main
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError, MissingExtraError, OutputError
-from undertone.evaluate.errors_view import render
-from undertone.evaluate.mistakes import Errors, find_errors, read_errors, write_errors
-from undertone.evaluate.noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
-from undertone.predictor import Predictor
+from plaudit.bundle import load_bundle
+from plaudit.cli import main
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError, MissingExtraError, OutputError
+from plaudit.evaluate.errors_view import render
+from plaudit.evaluate.mistakes import Errors, find_errors, read_errors, write_errors
+from plaudit.evaluate.noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.predictor import Predictor
 
 pytest.importorskip("cleanlab")
 
@@ -61,7 +61,7 @@ def test_labels_of_other_reviews_are_refused():
 
 def test_without_cleanlab_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    with pytest.raises(MissingExtraError, match=r"undertone\[explain\]"):
+    with pytest.raises(MissingExtraError, match=r"plaudit\[explain\]"):
         label_noise([0, 1], np.full((2, 2), 0.5, np.float32))
 
 
@@ -167,7 +167,7 @@ def test_errors_survive_the_file_which_holds_no_texts(found, tmp_path):
         ("\xff\x00", "it is not JSON"),
         ("[" * 100_000, "it is not JSON"),
         ("[1]", "it states no format"),
-        ('{"format": 2}', "errors of format 2, but this version of Undertone reads 1"),
+        ('{"format": 2}', "errors of format 2, but this version of Plaudit reads 1"),
         ('{"format": 1, "model": "bow"}', "damaged errors: kind: Field required"),
     ],
     ids=["empty", "binary", "deep", "list", "newer", "damaged"],
@@ -182,7 +182,7 @@ def test_damaged_foreign_or_newer_files_are_refused_in_one_line(tmp_path, conten
 
 
 def test_missing_files_and_unwritable_places_are_named(found, tmp_path):
-    with pytest.raises(DataError, match="no such errors file; `undertone errors` writes one"):
+    with pytest.raises(DataError, match="no such errors file; `plaudit errors` writes one"):
         read_errors(tmp_path / "errors.json")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
@@ -201,13 +201,13 @@ def test_the_terminal_shows_three_tables_within_80_columns(found):
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path, toy_bow_folder):
-    """Return a function that runs `undertone errors` on the toy model in a folder of its own."""
+    """Return a function that runs `plaudit errors` on the toy model in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("UNDERTONE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
     toy_csv(tmp_path / "reviews.csv", 200)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["undertone", "errors", str(toy_bow_folder), *arguments])
+        monkeypatch.setattr(sys, "argv", ["plaudit", "errors", str(toy_bow_folder), *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
         out, err = capsys.readouterr()

@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from undertone.errors import DataError, OutputError
-from undertone.evaluate.results import (
+from plaudit.errors import DataError, OutputError
+from plaudit.evaluate.results import (
     ResultsFile,
     add_results,
     read_results,
@@ -37,7 +37,7 @@ def test_results_are_sorted_and_the_same_evaluation_is_replaced(tmp_path, make_r
     [
         ("", "holds no results: it is not JSON"),
         ("[1, 2]", "holds no results: it states no format"),
-        ('{"format": 1, "results": []}', "of format 1, but this version of Undertone reads 2"),
+        ('{"format": 1, "results": []}', "of format 1, but this version of Plaudit reads 2"),
         ('{"format": 3, "results": []}', "of format 3, but"),
         ('{"format": 2, "results": [{"model": "bow"}]}', "results.0.kind: Field required"),
         ('{"format": "x", "results": []}', "of format 'x'"),
@@ -55,7 +55,7 @@ def test_foreign_damaged_or_newer_files_are_refused_in_one_line(tmp_path, conten
 
 
 def test_missing_file_names_the_verb_that_writes_one(tmp_path, make_result):
-    with pytest.raises(DataError, match="undertone evaluate"):
+    with pytest.raises(DataError, match="plaudit evaluate"):
         read_results(tmp_path / "results.json")
 
 

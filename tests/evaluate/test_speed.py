@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 
-from undertone.evaluate.speed import MIN_CALLS, measure
+from plaudit.evaluate.speed import MIN_CALLS, measure
 
 REVIEWS = [f"review {number}" for number in range(1_000)]
 

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
-from undertone.evaluate.results import Latency
-from undertone.evaluate.terminal import render
+from plaudit.evaluate.results import Latency
+from plaudit.evaluate.terminal import render
 
 
 def shown(*results, width=80):

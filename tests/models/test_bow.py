@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from undertone.errors import BundleError
-from undertone.models.base import ModelState
-from undertone.models.bow import BowModel, BowSettings, pruned, quantized
-from undertone.text import reference
-from undertone.text.threads import VARIABLE
+from plaudit.errors import BundleError
+from plaudit.models.base import ModelState
+from plaudit.models.bow import BowModel, BowSettings, pruned, quantized
+from plaudit.text import reference
+from plaudit.text.threads import VARIABLE
 
 CONSOLE = Console(quiet=True)
 SMALL = BowSettings(min_count=1, slot_bits=16)

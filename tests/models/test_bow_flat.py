@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from undertone.errors import BundleError
-from undertone.models.bow import BowModel, BowSettings
-from undertone.models.bow_flat import read_flat, write_flat
-from undertone.text.cleaning import CleaningSettings
+from plaudit.errors import BundleError
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow_flat import read_flat, write_flat
+from plaudit.text.cleaning import CleaningSettings
 
 SETTINGS = BowSettings(min_count=1, slot_bits=16)
 TEXTS = ["a dull film", "a plain <br />film, was it?", "the lovely film's 10/10", "Ärger & 日本 \U00020000 the"]
@@ -80,7 +80,7 @@ def test_a_changed_byte_is_refused(flat_file, tmp_path):
         read_flat(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"UTFLAT\r\n", b"UTFLAT\n" + bytes(1_000)], ids=repr)
+@pytest.mark.parametrize("content", [b"", b"PLFLAT\r\n", b"PLFLAT\n" + bytes(1_000)], ids=repr)
 def test_a_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "foreign"
     path.write_bytes(content)
@@ -93,7 +93,7 @@ def test_a_newer_version_is_refused(flat_file, tmp_path):
     struct.pack_into("<I", content, 8, 3)
     path = tmp_path / "newer.flat"
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="version 3, but this Undertone reads up to 2; upgrade undertone"):
+    with pytest.raises(BundleError, match="version 3, but this Plaudit reads up to 2; upgrade plaudit"):
         read_flat(path)
 
 
@@ -128,7 +128,7 @@ int main(int argc, char **argv) {
     long size = ftell(file);
     rewind(file);
     uint8_t *base = malloc(size);
-    if (fread(base, 1, size, file) != (size_t)size || memcmp(base, "UTFLAT\r\n", 8)) return 1;
+    if (fread(base, 1, size, file) != (size_t)size || memcmp(base, "PLFLAT\r\n", 8)) return 1;
     uint32_t *numbers = (uint32_t *)(base + 8);
     uint64_t *places = (uint64_t *)(base + 40);
     uint32_t max_order = numbers[1], bits = numbers[2], problems = numbers[4], flags = numbers[5];

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from undertone.errors import SettingsError
-from undertone.evaluate.metrics import ece, log_loss
-from undertone.models.base import softmax
-from undertone.models.calibration import Calibration, fit_calibration, known_method
+from plaudit.errors import SettingsError
+from plaudit.evaluate.metrics import ece, log_loss
+from plaudit.models.base import softmax
+from plaudit.models.calibration import Calibration, fit_calibration, known_method
 
 
 def overconfident(num_classes, *, n=4_000, factor=3.0, seed=0):

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from undertone.models.corpus import Corpus, cut_by_tokens, sorted_batches
-from undertone.text.encoded import EncodedTexts
+from plaudit.models.corpus import Corpus, cut_by_tokens, sorted_batches
+from plaudit.text.encoded import EncodedTexts
 
 TEXTS = [[5, 6, 7], [8], [9, 10]]
 

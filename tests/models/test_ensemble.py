@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from undertone.bundle import load_bundle, load_trainable, save_bundle
-from undertone.errors import BundleError, SettingsError
-from undertone.models.base import ModelState
-from undertone.models.bow import BowModel, quantized
-from undertone.models.ensemble import EnsembleModel, EnsembleSettings, blend, centred
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_settings import LSTMSettings
-from undertone.settings import parse
+from plaudit.bundle import load_bundle, load_trainable, save_bundle
+from plaudit.errors import BundleError, SettingsError
+from plaudit.models.base import ModelState
+from plaudit.models.bow import BowModel, quantized
+from plaudit.models.ensemble import EnsembleModel, EnsembleSettings, blend, centred
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.settings import parse
 
 TEXTS = ["a lovely, superb film", "dull and tedious", "", "the dog was awful in town, number 3"]
 LABELS = ("negative", "positive")
@@ -188,7 +188,7 @@ def test_an_ensemble_may_be_a_member(ensemble, toy_bow, tmp_path):
 
 def test_predicting_a_few_texts_needs_neither_torch_nor_the_compiler(folder):
     program = (
-        "import sys; from pathlib import Path; from undertone.bundle import load_bundle\n"
+        "import sys; from pathlib import Path; from plaudit.bundle import load_bundle\n"
         "assert load_bundle(Path(sys.argv[1])).model.predict_proba(['a lovely film']).shape == (1, 2)\n"
         "print(sorted({'numba', 'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     )

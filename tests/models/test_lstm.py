@@ -3,9 +3,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from undertone.errors import BundleError
-from undertone.models.base import ModelState
-from undertone.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings, reverse
+from plaudit.errors import BundleError
+from plaudit.models.base import ModelState
+from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings, reverse
 
 TEXTS = ["a good film and a good story", "bad", "not a good film", "", "a bad story about a bad dog"]
 LABELS = ("negative", "positive")

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertone.errors import BundleError
-from undertone.models.base import ModelState
-from undertone.models.lstm import LSTMModel
-from undertone.models.lstm_runtime import LSTMRuntime
-from undertone.models.lstm_settings import LSTMSettings
+from plaudit.errors import BundleError
+from plaudit.models.base import ModelState
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.lstm_runtime import LSTMRuntime
+from plaudit.models.lstm_settings import LSTMSettings
 
 LABELS = ("negative", "positive")
 WORDS = ["dull", "lovely", "superb", "awful", "film", "story", "the", "was", "unheard", "of"]
@@ -129,9 +129,9 @@ def test_weights_of_other_settings_are_refused():
 FEW_TEXTS = """
 import sys
 import numpy as np
-from undertone.models.base import ModelState
-from undertone.models.lstm_runtime import LSTMRuntime, _shapes
-from undertone.models.lstm_settings import LSTMSettings
+from plaudit.models.base import ModelState
+from plaudit.models.lstm_runtime import LSTMRuntime, _shapes
+from plaudit.models.lstm_settings import LSTMSettings
 
 settings = LSTMSettings(hidden_size=4, embedding_size=4)
 weights = {name: np.zeros(shape, np.float32) for name, shape in _shapes(settings, num_tokens=3, num_classes=2)}

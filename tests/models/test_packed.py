@@ -4,8 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from undertone.errors import BundleError
-from undertone.models.packed import (
+from plaudit.errors import BundleError
+from plaudit.models.packed import (
     CLIPPING,
     MAX_SHARE_OF_NONZERO,
     NO_CLIPPING,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from undertone.models import torch_model
-from undertone.models.lstm import LSTMModel, LSTMSettings
-from undertone.text.encoded import UNKNOWN_ID, EncodedTexts, without_empty
+from plaudit.models import torch_model
+from plaudit.models.lstm import LSTMModel, LSTMSettings
+from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts, without_empty
 
 TEXTS = ["a good film and a good story", "bad", "not a good film", "", "a bad story about a bad dog", "?!"]
 

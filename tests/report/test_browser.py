@@ -3,8 +3,8 @@
 import pytest
 from tests.conftest import result_with
 
-from undertone.evaluate.results import add_results
-from undertone.report import write_report
+from plaudit.evaluate.results import add_results
+from plaudit.report import write_report
 
 pytestmark = pytest.mark.slow
 

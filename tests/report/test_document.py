@@ -1,10 +1,10 @@
-from undertone.report.document import Span, spans
+from plaudit.report.document import Span, spans
 
 
 def test_code_and_weight_are_marked_and_the_rest_stands_as_it_is():
-    assert spans("run `undertone run x` **now**, <b>") == [
+    assert spans("run `plaudit run x` **now**, <b>") == [
         Span("run "),
-        Span("undertone run x", "code"),
+        Span("plaudit run x", "code"),
         Span(" "),
         Span("now", "strong"),
         Span(", <b>"),

@@ -2,9 +2,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from undertone.evaluate.analysis import Coverage, ModelAnalysis, Slice
-from undertone.report import figures, speed_chart
-from undertone.report.scored import Scored
+from plaudit.evaluate.analysis import Coverage, ModelAnalysis, Slice
+from plaudit.report import figures, speed_chart
+from plaudit.report.scored import Scored
 
 EPOCHS = [
     {"event": "step", "step": 10, "epoch": 0, "train_loss": 0.7, "train_accuracy": 0.5},

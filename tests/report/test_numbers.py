@@ -1,4 +1,4 @@
-from undertone.report.numbers import duration, excerpt, interval, points, rate, size
+from plaudit.report.numbers import duration, excerpt, interval, points, rate, size
 
 
 def test_excerpt_keeps_beginning_and_end_at_whole_words():

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_reviews
 
-from undertone.data.table import SCHEMA
-from undertone.errors import DataError, OutputError
-from undertone.evaluate.mistakes import find_errors, write_errors
-from undertone.evaluate.results import add_results
-from undertone.predictor import load
-from undertone.report import write_report
-from undertone.report.evidence import STUDIES
+from plaudit.data.table import SCHEMA
+from plaudit.errors import DataError, OutputError
+from plaudit.evaluate.mistakes import find_errors, write_errors
+from plaudit.evaluate.results import add_results
+from plaudit.predictor import load
+from plaudit.report import write_report
+from plaudit.report.evidence import STUDIES
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 CLEANING = {
@@ -267,7 +267,7 @@ def test_runs_and_every_study_of_a_folder_make_one_report(studies_dir):
     assert "1 models were scored" not in page
     for file in STUDIES.values():
         assert f"A report takes it from <code>{file}</code>" not in page
-    for expected in ("run-0 …", "Cleaning for <code>bow</code>", "undertone run quick.toml --set seed=1", "VADER"):
+    for expected in ("run-0 …", "Cleaning for <code>bow</code>", "plaudit run quick.toml --set seed=1", "VADER"):
         assert expected in page
     assert "2 seeds" in pdf_text(studies_dir / "report.pdf")
 
@@ -347,15 +347,15 @@ def test_missing_extra_names_what_to_install(run_dir, module):
     script = """
 import pathlib, sys
 sys.modules[sys.argv[2]] = None
-from undertone.errors import MissingExtraError
-from undertone.report import write_report
+from plaudit.errors import MissingExtraError
+from plaudit.report import write_report
 try:
     write_report(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / "report.html")
 except MissingExtraError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script, run_dir, module], capture_output=True, text=True, check=True)
-    assert done.stdout == f"a report needs {module}: pip install 'undertone[report]'\n"
+    assert done.stdout == f"a report needs {module}: pip install 'plaudit[report]'\n"
 
 
 def test_unwritable_place_is_an_output_error(run_dir):

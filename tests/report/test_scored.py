@@ -1,8 +1,8 @@
 import pytest
 from scipy.stats import t
 
-from undertone.report.evidence import Run
-from undertone.report.scored import groups
+from plaudit.report.evidence import Run
+from plaudit.report.scored import groups
 
 SETTINGS = {"models": {"bow": {"max_order": 3}}, "data": {"name": "imdb"}}
 

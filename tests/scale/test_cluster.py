@@ -10,26 +10,26 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_reviews
 
-from undertone.data.files import ENDINGS
-from undertone.data.location import find_files
-from undertone.errors import MissingExtraError, OutputError
-from undertone.predictor import load
-from undertone.scale import cluster, local
-from undertone.scale.folder import score_folder
+from plaudit.data.files import ENDINGS
+from plaudit.data.location import find_files
+from plaudit.errors import MissingExtraError, OutputError
+from plaudit.predictor import load
+from plaudit.scale import cluster, local
+from plaudit.scale.folder import score_folder
 
 ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
 
 
 def test_ray_that_is_not_installed_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(MissingExtraError, match=r"--engine ray needs: pip install 'undertone\[cluster\]'"):
+    with pytest.raises(MissingExtraError, match=r"--engine ray needs: pip install 'plaudit\[cluster\]'"):
         cluster.ray_engine(tmp_path, address=None)
 
 
 def test_a_worker_scores_a_part_once_and_tells_what_a_user_can_fix(toy_bow_folder, toy_file, tmp_path, monkeypatch):
     predictor = load(toy_bow_folder)
     monkeypatch.setattr(cluster, "_scorer", lambda *_: local.Scorer(predictor))
-    monkeypatch.setenv("UNDERTONE_THREADS", "2")  # which a worker changes
+    monkeypatch.setenv("PLAUDIT_THREADS", "2")  # which a worker changes
     told = []
 
     def engine(predictor, folder, parts, progress):
@@ -69,7 +69,7 @@ def parquet(tmp_path):
 
 def predict(model, source, out, *options):
     # Each row group is more than a part may hold, so it is one.
-    program = "from undertone.scale import job; job.PART_BYTES = 1 << 20\nfrom undertone.cli import main; main()"
+    program = "from plaudit.scale import job; job.PART_BYTES = 1 << 20\nfrom plaudit.cli import main; main()"
     arguments = ["predict", "-m", model, "-i", source, "-o", f"{out}/", "--drop", "text", *options]
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments), "--json"],

@@ -5,19 +5,19 @@ import pyarrow.parquet as pq
 import pytest
 from tests.conftest import toy_csv
 
-from undertone.cli import main
+from plaudit.cli import main
 
 
 @pytest.fixture
 def predict(toy_bow_folder, tmp_path, monkeypatch, capsys):
-    """Return a function that runs `undertone predict` in a folder of two files: (status, stdout, stderr)."""
+    """Return a function that runs `plaudit predict` in a folder of two files: (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("a.csv", "b.csv"):
         toy_csv(tmp_path / name, 40)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["undertone", "predict", "-m", str(toy_bow_folder), *arguments])
+        monkeypatch.setattr(sys, "argv", ["plaudit", "predict", "-m", str(toy_bow_folder), *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
         return stop.value.code, *capsys.readouterr()

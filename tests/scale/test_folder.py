@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_csv, toy_reviews
 
-from undertone.data.files import ENDINGS
-from undertone.data.location import find_files
-from undertone.errors import DataError, OutputError
-from undertone.predictor import load
-from undertone.scale import job, local
-from undertone.scale.folder import score_folder
+from plaudit.data.files import ENDINGS
+from plaudit.data.location import find_files
+from plaudit.errors import DataError, OutputError
+from plaudit.predictor import load
+from plaudit.scale import job, local
+from plaudit.scale.folder import score_folder
 
 QUIET = Console(quiet=True)
 
@@ -67,7 +67,7 @@ def test_each_file_becomes_a_part_and_the_parts_one_table_in_order(predictor, in
 def test_parts_come_in_each_format(predictor, inputs, tmp_path, suffix):
     score(predictor, inputs, tmp_path / "out", suffix=suffix, drop=["sentiment"])
     (first,) = find_files([str(tmp_path / "out" / f"part-00000{suffix}")], endings=())
-    from undertone.data.files import column_names
+    from plaudit.data.files import column_names
 
     assert column_names(first.location) == ["review", "predicted", "probability_negative", "probability_positive"]
 
@@ -100,13 +100,13 @@ def test_a_large_parquet_file_is_cut_between_row_groups_and_keeps_its_types(pred
 
 def test_the_number_of_threads_changes_no_byte(predictor, inputs, tmp_path, monkeypatch):
     for threads in ("1", "2", "5"):
-        monkeypatch.setenv("UNDERTONE_THREADS", threads)
+        monkeypatch.setenv("PLAUDIT_THREADS", threads)
         score(predictor, inputs, tmp_path / threads)
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
 
 
 def test_rows_that_cannot_be_read_are_kept_beside_the_part_with_reasons(predictor, inputs, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_THREADS", "1")
+    monkeypatch.setenv("PLAUDIT_THREADS", "1")
     with (inputs / "a.csv").open("a") as file:
         file.write("one,two,three\n")
     (inputs / "b.jsonl").write_text('{\n{"review": "lovely", "sentiment": null}\n')
@@ -172,7 +172,7 @@ def test_a_part_that_was_lost_or_cut_short_is_scored_again(predictor, inputs, tm
 
 
 def test_a_file_that_was_mended_before_its_turn_does_not_hinder_going_on(predictor, inputs, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_THREADS", "1")
+    monkeypatch.setenv("PLAUDIT_THREADS", "1")
     whole = (inputs / "c.parquet").read_bytes()
     (inputs / "c.parquet").write_bytes(whole[:-20])
     with pytest.raises(DataError, match=r"c\.parquet: not readable as \.parquet"):
@@ -255,7 +255,7 @@ def test_an_error_stops_every_thread_and_leaves_only_whole_parts(predictor, inpu
         score(predictor, inputs, tmp_path / "out")
     assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".tmp"]
     # Those that score are of an executor that is shut down, not the pool that all models share.
-    assert not [each.name for each in threading.enumerate() if each.name.startswith("undertone-")]
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("plaudit-")]
 
 
 def test_files_of_another_file_system_are_scored(predictor, tmp_path):

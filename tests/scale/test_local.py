@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from undertone.data.location import find_files
-from undertone.errors import DataError, OutputError
-from undertone.predictor import load
-from undertone.scale import local
+from plaudit.data.location import find_files
+from plaudit.errors import DataError, OutputError
+from plaudit.predictor import load
+from plaudit.scale import local
 
 QUIET = Console(quiet=True)
 ROWS = [
@@ -127,8 +127,8 @@ def test_a_bad_row_far_down_leaves_no_output_and_the_old_file(predictor, tmp_pat
 def test_a_full_disk_leaves_nothing(toy_bow_folder, toy_file, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path; from rich.console import Console\n"
-        "from undertone.errors import OutputError; from undertone.predictor import load\n"
-        "from undertone.data.location import find_files; from undertone.scale.local import score_file\n"
+        "from plaudit.errors import OutputError; from plaudit.predictor import load\n"
+        "from plaudit.data.location import find_files; from plaudit.scale.local import score_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "model, source, *outs = sys.argv[1:]\n"
         "options = dict(column=None, drop=(), rejects=True, console=Console(quiet=True))\n"
@@ -157,7 +157,7 @@ def test_a_file_of_300_megabytes_is_scored_within_600_megabytes(toy_bow_folder, 
             file.write(block)
     assert path.stat().st_size > 300e6
     program = (
-        "from pathlib import Path; from undertone.cli import main\n"
+        "from pathlib import Path; from plaudit.cli import main\n"
         "try: main()\n"
         "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
     )

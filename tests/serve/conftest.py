@@ -7,9 +7,9 @@ import json
 import httpx
 import pytest
 
-from undertone.serve.log import Log
-from undertone.serve.run import Service
-from undertone.serve.settings import ServeSettings
+from plaudit.serve.log import Log
+from plaudit.serve.run import Service
+from plaudit.serve.settings import ServeSettings
 
 
 class Client:

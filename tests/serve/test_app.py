@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-import undertone
-from undertone.bundle import save_bundle
-from undertone.errors import BundleError, SettingsError
-from undertone.evaluate.explain import explain
-from undertone.serve.problem import Problem
+import plaudit
+from plaudit.bundle import save_bundle
+from plaudit.errors import BundleError, SettingsError
+from plaudit.evaluate.explain import explain
+from plaudit.serve.problem import Problem
 
 JSON = {"Content-Type": "application/json"}
 KEY = "a-key-of-24-characters-or-so"
@@ -24,7 +24,7 @@ def test_many_texts_are_judged_as_the_predictor_judges_them(serving, toy_bow_fol
     answer = serving().predict(texts=TEXTS)
     assert answer.status_code == 200
     content = answer.json()
-    predictor = undertone.load(toy_bow_folder)
+    predictor = plaudit.load(toy_bow_folder)
     probabilities = predictor.predict_proba(TEXTS)
     assert content["model"] == "toy"
     assert content["latency_ms"] > 0
@@ -71,7 +71,7 @@ def test_models_and_limits_are_told(serving, toy_bow_folder):
     told = client.request("GET", "/v1/models").json()
     assert told["default"] == "toy"
     (model,) = told["models"]
-    predictor = undertone.load(toy_bow_folder)
+    predictor = plaudit.load(toy_bow_folder)
     assert (model["name"], model["kind"], model["labels"]) == ("toy", "bow", ["negative", "positive"])
     assert (model["size_bytes"], model["digest"]) == (predictor.size_bytes, predictor.digest)
     assert client.request("GET", "/v1/limits").json()["max_texts"] == 7
@@ -202,11 +202,11 @@ def test_metrics_count_requests_and_verdicts(serving):
     client.predict(texts=[])
     client.request("GET", "/who/knows")
     lines = client.request("GET", "/metrics").text.splitlines()
-    assert 'undertone_requests_total{path="/v1/predict",status="200"} 1.0' in lines
-    assert 'undertone_requests_total{path="/v1/predict",status="422"} 1.0' in lines
-    assert 'undertone_requests_total{path="other",status="404"} 1.0' in lines
-    assert 'undertone_verdicts_total{label="positive",model="toy"} 2.0' in lines
-    assert "undertone_requests_in_work 0.0" in lines
+    assert 'plaudit_requests_total{path="/v1/predict",status="200"} 1.0' in lines
+    assert 'plaudit_requests_total{path="/v1/predict",status="422"} 1.0' in lines
+    assert 'plaudit_requests_total{path="other",status="404"} 1.0' in lines
+    assert 'plaudit_verdicts_total{label="positive",model="toy"} 2.0' in lines
+    assert "plaudit_requests_in_work 0.0" in lines
 
 
 def test_a_client_cannot_make_metrics_grow(serving):
@@ -235,7 +235,7 @@ def test_an_answer_that_takes_too_long_is_given_up(serving, held):
     released = held(client)
     assert code(client.predict(texts="lovely")) == (503, "overloaded")
     released.set()
-    assert "undertone_requests_in_work 0.0" in client.request("GET", "/metrics").text.splitlines()
+    assert "plaudit_requests_in_work 0.0" in client.request("GET", "/metrics").text.splitlines()
 
 
 def test_bodies_in_memory_are_bounded_together(serving):

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from undertone.serve.batching import Batcher
+from plaudit.serve.batching import Batcher
 
 FAST, SLOW = 0.0, 1.0
 
@@ -48,7 +48,7 @@ def test_what_arrives_while_a_batch_is_judged_is_the_next_batch():
 
 def test_a_batch_takes_no_more_requests_once_it_is_long(monkeypatch):
     calls = []
-    monkeypatch.setattr("undertone.serve.batching.MAX_BATCH_CHARACTERS", 4)
+    monkeypatch.setattr("plaudit.serve.batching.MAX_BATCH_CHARACTERS", 4)
 
     def judge(texts):
         calls.append(len(texts))

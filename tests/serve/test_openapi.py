@@ -4,9 +4,9 @@ import hypothesis
 import pytest
 import schemathesis
 
-from undertone.serve.log import Log
-from undertone.serve.run import Service
-from undertone.serve.settings import ServeSettings
+from plaudit.serve.log import Log
+from plaudit.serve.run import Service
+from plaudit.serve.settings import ServeSettings
 
 KEY = "a-key-of-24-characters-or-so"
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import undertone
-from undertone.bundle import save_bundle
-from undertone.models.bow import BowModel, BowSettings
-from undertone.predictor import shipped_models
+import plaudit
+from plaudit.bundle import save_bundle
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.predictor import shipped_models
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def start(tmp_path_factory):
 
     def started(*options, **environment):
         log = tmp_path_factory.mktemp("service") / "log"
-        command = [sys.executable, "-m", "undertone", "serve", "--port", "0", *options]
+        command = [sys.executable, "-m", "plaudit", "serve", "--port", "0", *options]
         with log.open("w") as file:
             process = subprocess.Popen(command, stderr=file, stdout=file, env={**os.environ, **environment})
         processes.append(process)
@@ -69,7 +69,7 @@ def guarded(start, tmp_path_factory):
     save_bundle(model, folder, provenance={"seed": 0, "train_seconds": 0.1})
     limits = ("max_characters=300", "max_explained_characters=100", "max_texts=4")
     options = [option for limit in limits for option in ("--set", limit)]
-    return start("--model", str(folder), *options, UNDERTONE_API_KEY=KEY)
+    return start("--model", str(folder), *options, PLAUDIT_API_KEY=KEY)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_the_verdict_follows_what_is_typed(page):
     first = verdict(page, "positive")
     review.press_sequentially(", but dull and boring and far too long", delay=5)
     assert verdict(page, "negative") != first
-    (expected,) = undertone.load("bow").predict_proba(["A superb film, but dull and boring and far too long"])
+    (expected,) = plaudit.load("bow").predict_proba(["A superb film, but dull and boring and far too long"])
     page.locator(".share", has_text=f"{100 * expected[0]:.1f}\u00a0%").wait_for()
     bar = page.locator("#verdict .parts").get_attribute("aria-label")
     assert bar == f"negative {100 * expected[0]:.1f}\u00a0%, positive {100 * expected[1]:.1f}\u00a0%"
@@ -244,7 +244,7 @@ def test_models_judge_side_by_side_and_their_disagreement_is_said(page):
         "The models disagree: bow says positive, ensemble says negative and lstm says negative."
     ).wait_for()
     for name in shipped_models():
-        predictor = undertone.load(name)
+        predictor = plaudit.load(name)
         (row,) = predictor.predict_proba([DIVISIVE])
         said = page.locator(f".card[data-model={name}]").inner_text()
         assert f"{predictor.labels[row.argmax()]} {100 * row.max():.1f}\u00a0%" in said.lower()
@@ -287,7 +287,7 @@ def test_a_csv_comes_back_row_for_row_with_verdicts(page):
     page.get_by_label("Column of texts").wait_for()
     assert page.get_by_label("Column of texts").input_value() == "2"
     table = scored(page)
-    labels = undertone.load("bow")
+    labels = plaudit.load("bow")
     probabilities = dict(zip((1, 3, 6), labels.predict_proba([rows[i][2] for i in (1, 3, 6)]), strict=True))
     assert table[0] == ["\ufeffid", *rows[0][1:], "predicted", "probability_negative", "probability_positive"]
     assert [row[:4] for row in table[1:]] == rows[1:]
@@ -307,7 +307,7 @@ def test_five_thousand_rows_are_scored_summed_up_and_open_above(page):
     rows = [[f"{i}: {texts[i % 4]}", ("positive", "negative")[i % 2]] for i in range(5000)]
     choose_file(page, "many.tsv", csv_of([["review", "label"], *rows], delimiter="\t"))
     table = scored(page)
-    predicted = undertone.load("bow").predict([row[0] for row in rows])
+    predicted = plaudit.load("bow").predict([row[0] for row in rows])
     assert [row[:2] for row in table[1:]] == rows
     assert [row[2] for row in table[1:]] == predicted
     right = sum(row[1] == label for row, label in zip(rows, predicted, strict=True))
@@ -507,7 +507,7 @@ def test_a_key_is_asked_for_checked_and_kept_in_this_tab_alone(visit, guarded):
     page.get_by_label("Review", exact=True).fill("lovely")
     verdict(page, "<b>glad</b>")
     command = page.locator("#curl").inner_text()
-    assert "Authorization: Bearer $UNDERTONE_API_KEY" in command
+    assert "Authorization: Bearer $PLAUDIT_API_KEY" in command
     assert KEY not in page.content()
     assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
     page.reload()

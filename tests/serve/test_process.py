@@ -23,7 +23,7 @@ def start(toy_bow_folder, tmp_path):
     processes = []
 
     def started(*options, **environment):
-        command = [sys.executable, "-m", "undertone", "serve", "--port", "0", *options]
+        command = [sys.executable, "-m", "plaudit", "serve", "--port", "0", *options]
         if "--model" not in options:
             command += ["--model", f"toy={toy_bow_folder}"]
         log = tmp_path / "log"
@@ -152,7 +152,7 @@ def test_sighup_loads_models_again_without_dropping_a_request(start, toy_bow_fol
 
 
 def test_a_key_comes_from_the_environment(start):
-    _, url, _ = start(UNDERTONE_API_KEY=KEY)
+    _, url, _ = start(PLAUDIT_API_KEY=KEY)
     assert predict(url, texts="a").status_code == 401
     answer = httpx.post(f"{url}/v1/predict", json={"texts": "a"}, headers={"Authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200

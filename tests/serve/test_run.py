@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from undertone.errors import SettingsError
-from undertone.serve.run import KEY_VARIABLE, bound, is_loopback, read_keys
+from plaudit.errors import SettingsError
+from plaudit.serve.run import KEY_VARIABLE, bound, is_loopback, read_keys
 
 
 @pytest.mark.parametrize(

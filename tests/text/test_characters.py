@@ -2,8 +2,8 @@
 
 import pytest
 
-from undertone.text.characters import PUNCTUATION, SEPARATOR, character_table, classify
-from undertone.text.cleaning import CleaningSettings
+from plaudit.text.characters import PUNCTUATION, SEPARATOR, character_table, classify
+from plaudit.text.cleaning import CleaningSettings
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from undertone.errors import SettingsError
-from undertone.text.cleaning import CleaningSettings
+from plaudit.errors import SettingsError
+from plaudit.text.cleaning import CleaningSettings
 
 
 def test_a_language_code_becomes_its_list() -> None:

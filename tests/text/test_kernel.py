@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undertone.text import kernel, reference
-from undertone.text.cleaning import CleaningSettings
+from plaudit.text import kernel, reference
+from plaudit.text.cleaning import CleaningSettings
 
 any_text = st.one_of(
     st.text(st.characters(), max_size=60),  # lone surrogates included

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from undertone.errors import SettingsError
-from undertone.text.threads import VARIABLE, map_threads, num_threads
+from plaudit.errors import SettingsError
+from plaudit.text.threads import VARIABLE, map_threads, num_threads
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +75,10 @@ def test_without_a_setting_there_are_as_many_threads_as_usable_cores(monkeypatch
 @pytest.mark.parametrize("asked", ["", "0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
     monkeypatch.setenv(VARIABLE, asked)
-    with pytest.raises(SettingsError, match=f"UNDERTONE_THREADS is a positive number of threads, not '{asked}'"):
+    with pytest.raises(SettingsError, match=f"PLAUDIT_THREADS is a positive number of threads, not '{asked}'"):
         map_threads(str, range(2))
 
 
 def test_importing_it_imports_neither_numba_nor_torch():
-    code = "import sys, undertone.text.threads; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, plaudit.text.threads; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

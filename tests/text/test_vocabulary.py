@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertone.errors import BundleError
-from undertone.text.cleaning import CleaningSettings
-from undertone.text.encoded import UNKNOWN_ID
-from undertone.text.vocabulary import Vocabulary
+from plaudit.errors import BundleError
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.encoded import UNKNOWN_ID
+from plaudit.text.vocabulary import Vocabulary
 
 TEXTS = ["Good good film", "a bad FILM", "a film, good<br />film!", "Überraschung überraschung 😀"]
 WORDS = ["good", "film", "a", "bad", "unheard", "FILM!", "<br />", "Überraschung", "😀", "&amp;"]
@@ -66,7 +66,7 @@ def test_files_rebuild_the_same_vocabulary() -> None:
 def test_truncation_keeps_what_it_says(keep: str, expected: list[int]) -> None:
     import numpy as np
 
-    from undertone.text.encoded import EncodedTexts
+    from plaudit.text.encoded import EncodedTexts
 
     encoded = EncodedTexts(np.array([9, 8, *range(7)], np.int32), np.array([0, 2, 9], np.int64))
     cut = encoded.truncated(3, keep)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_truncation_keeps_what_it_says(keep: str, expected: list[int]) -> None:
 def test_the_shares_of_ranks_hold_every_text_once(size: int) -> None:
     import numpy as np
 
-    from undertone.text.encoded import EncodedTexts
+    from plaudit.text.encoded import EncodedTexts
 
     texts = [[9, 8], [], [7], [6, 5, 4]]
     encoded = EncodedTexts(np.array([9, 8, 7, 6, 5, 4], np.int32), np.array([0, 2, 2, 3, 6], np.int64))

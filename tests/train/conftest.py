@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from undertone.data.split import Splits
-from undertone.data.table import SCHEMA
-from undertone.distributed.hardware import has_bf16
-from undertone.train import loop
+from plaudit.data.split import Splits
+from plaudit.data.table import SCHEMA
+from plaudit.distributed.hardware import has_bf16
+from plaudit.train import loop
 
 WORDS = {
     0: ["dull", "tedious", "awful", "boring", "weak", "mess", "waste"],

@@ -9,17 +9,17 @@ from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from undertone.data.table import SCHEMA
-from undertone.errors import SettingsError
-from undertone.models.corpus import Corpus
-from undertone.models.lstm import LSTMNetwork, LSTMSettings
-from undertone.text.encoded import EncodedTexts
-from undertone.train import loop
-from undertone.train.adversarial import divergence, most_diverging_change, random_change, worst_change
-from undertone.train.fit import fit
-from undertone.train.objectives import PERTURBING, UNLABELLED, LabelObjective, ObjectiveSettings, Targets
-from undertone.train.optimizer import make_optimizer
-from undertone.train.settings import TrainSettings
+from plaudit.data.table import SCHEMA
+from plaudit.errors import SettingsError
+from plaudit.models.corpus import Corpus
+from plaudit.models.lstm import LSTMNetwork, LSTMSettings
+from plaudit.text.encoded import EncodedTexts
+from plaudit.train import loop
+from plaudit.train.adversarial import divergence, most_diverging_change, random_change, worst_change
+from plaudit.train.fit import fit
+from plaudit.train.objectives import PERTURBING, UNLABELLED, LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.optimizer import make_optimizer
+from plaudit.train.settings import TrainSettings
 
 CPU = torch.device("cpu")
 MODEL = LSTMSettings(embedding_size=8, hidden_size=8, min_count=1, embedding_dropout=0.0, output_dropout=0.0)

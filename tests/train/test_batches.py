@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from undertone.models.corpus import Corpus
-from undertone.text.encoded import EncodedTexts
-from undertone.train.batches import ShuffledBatches, plan_epoch
+from plaudit.models.corpus import Corpus
+from plaudit.text.encoded import EncodedTexts
+from plaudit.train.batches import ShuffledBatches, plan_epoch
 
 CPU = torch.device("cpu")
 

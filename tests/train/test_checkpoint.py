@@ -4,8 +4,8 @@ import os
 import pytest
 import torch
 
-from undertone.errors import OutputError, SettingsError
-from undertone.train.checkpoint import CHECKPOINT_NAME, forget, load_checkpoint, refuse_changes, save_checkpoint
+from plaudit.errors import OutputError, SettingsError
+from plaudit.train.checkpoint import CHECKPOINT_NAME, forget, load_checkpoint, refuse_changes, save_checkpoint
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from undertone.errors import SettingsError, TrainingInterruptedError
-from undertone.models.docvec import DocvecSettings
-from undertone.train import docvec_training as docvec
-from undertone.train.fit import fit
+from plaudit.errors import SettingsError, TrainingInterruptedError
+from plaudit.models.docvec import DocvecSettings
+from plaudit.train import docvec_training as docvec
+from plaudit.train.fit import fit
 
 SETTINGS = DocvecSettings(embedding_size=8, min_count=1, max_order=2, epochs=6, learning_rate=0.05, inference_epochs=5)
 

@@ -11,18 +11,18 @@ from rich.console import Console
 from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from undertone.errors import SettingsError, TrainingError
-from undertone.models.bow import BowSettings
-from undertone.models.corpus import Corpus
-from undertone.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
-from undertone.text.encoded import EncodedTexts
-from undertone.train import loop
-from undertone.train.fit import fit, new_model
-from undertone.train.log import TrainingLog
-from undertone.train.objectives import LabelObjective, ObjectiveSettings, Targets
-from undertone.train.optimizer import make_optimizer
-from undertone.train.settings import TrainSettings
-from undertone.train.validation import LabelledCorpus
+from plaudit.errors import SettingsError, TrainingError
+from plaudit.models.bow import BowSettings
+from plaudit.models.corpus import Corpus
+from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
+from plaudit.text.encoded import EncodedTexts
+from plaudit.train import loop
+from plaudit.train.fit import fit, new_model
+from plaudit.train.log import TrainingLog
+from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.optimizer import make_optimizer
+from plaudit.train.settings import TrainSettings
+from plaudit.train.validation import LabelledCorpus
 
 MODEL = LSTMSettings(
     embedding_size=8, hidden_size=8, min_count=1, word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1

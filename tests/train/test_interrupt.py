@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from undertone.train.interrupt import SIGNALS, Interruption
+from plaudit.train.interrupt import SIGNALS, Interruption
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from conftest import splits_of
 from test_fit import MODEL, TRAIN
-from undertone.train.fit import fit
+from plaudit.train.fit import fit
 
 torch.set_num_threads(1)
 run_dir, kill_in_write = Path(sys.argv[1]), int(sys.argv[2])

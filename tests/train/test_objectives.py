@@ -6,11 +6,11 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from undertone.errors import SettingsError
-from undertone.models.lstm import LSTMNetwork, LSTMSettings
-from undertone.settings import parse
-from undertone.train.fit import fit, train_model
-from undertone.train.objectives import (
+from plaudit.errors import SettingsError
+from plaudit.models.lstm import LSTMNetwork, LSTMSettings
+from plaudit.settings import parse
+from plaudit.train.fit import fit, train_model
+from plaudit.train.objectives import (
     LOSSES,
     PERTURBING,
     UNLABELLED,
@@ -18,7 +18,7 @@ from undertone.train.objectives import (
     ObjectiveSettings,
     Targets,
 )
-from undertone.train.settings import TrainSettings
+from plaudit.train.settings import TrainSettings
 
 CPU = torch.device("cpu")
 LABELS = np.array([2, UNLABELLED, 0, 1])

@@ -4,11 +4,11 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from undertone.errors import SettingsError
-from undertone.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
-from undertone.train.fit import fit
-from undertone.train.optimizer import learning_rate, make_optimizer, set_learning_rate, update_average
-from undertone.train.settings import TrainSettings
+from plaudit.errors import SettingsError
+from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
+from plaudit.train.fit import fit
+from plaudit.train.optimizer import learning_rate, make_optimizer, set_learning_rate, update_average
+from plaudit.train.settings import TrainSettings
 
 SETTINGS = TrainSettings(epochs=1, max_learning_rate=0.1, warmup_fraction=0.25, weight_decay=0.5)
 MODEL = LSTMSettings(embedding_size=6, hidden_size=5, min_count=1, embedding_dropout=0.0, output_dropout=0.0)

@@ -12,20 +12,20 @@ from rich.console import Console
 from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from undertone.data.table import SCHEMA
-from undertone.errors import SettingsError
-from undertone.models.corpus import Corpus
-from undertone.models.lstm import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
-from undertone.models.transformer import TransformerModel
-from undertone.recipe import model_recipe
-from undertone.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts
-from undertone.train import loop, pretrain
-from undertone.train.checkpoint import load_checkpoint
-from undertone.train.fit import fit, new_language_model
-from undertone.train.interrupt import Interruption
-from undertone.train.optimizer import make_optimizer
-from undertone.train.pretrain import HeldOut, LanguageModel, PretrainSettings, Streams
-from undertone.train.settings import TrainSettings
+from plaudit.data.table import SCHEMA
+from plaudit.errors import SettingsError
+from plaudit.models.corpus import Corpus
+from plaudit.models.lstm import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
+from plaudit.models.transformer import TransformerModel
+from plaudit.recipe import model_recipe
+from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts
+from plaudit.train import loop, pretrain
+from plaudit.train.checkpoint import load_checkpoint
+from plaudit.train.fit import fit, new_language_model
+from plaudit.train.interrupt import Interruption
+from plaudit.train.optimizer import make_optimizer
+from plaudit.train.pretrain import HeldOut, LanguageModel, PretrainSettings, Streams
+from plaudit.train.settings import TrainSettings
 
 CPU = torch.device("cpu")
 MODEL = LSTMSettings(embedding_size=8, hidden_size=8, min_count=1, embedding_dropout=0.1, output_dropout=0.1)

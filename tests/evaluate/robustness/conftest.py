@@ -1,6 +1,6 @@
 import pytest
 
-from undertone.predictor import load
+from plaudit.predictor import load
 
 BEGINNING = "We saw the story about a dog and its people in a town by the sea, on day number"
 

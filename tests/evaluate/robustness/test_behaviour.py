@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from undertone.evaluate.robustness.behaviour import Case, capabilities, fill, judge, texts_of
-from undertone.evaluate.robustness.templates import CONTRACTED, MINIMUM_FUNCTIONALITY, REVIEWS, SLOTS
+from plaudit.evaluate.robustness.behaviour import Case, capabilities, fill, judge, texts_of
+from plaudit.evaluate.robustness.templates import CONTRACTED, MINIMUM_FUNCTIONALITY, REVIEWS, SLOTS
 
 CASES = capabilities(0)
 

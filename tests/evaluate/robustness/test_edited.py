@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from tests.evaluate.robustness.conftest import review, write_tsv
 
-from undertone.errors import DataError
-from undertone.evaluate.robustness.edited import holds_sets, partners, read_labelled, read_sets
+from plaudit.errors import DataError
+from plaudit.evaluate.robustness.edited import holds_sets, partners, read_labelled, read_sets
 
 
 def test_rows_that_belong_together_are_paired_by_their_numbers(sets):
@@ -94,9 +94,9 @@ def test_a_folder_without_sets_says_what_it_should_hold(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("UNDERTONE_ROBUSTNESS" not in os.environ, reason="needs the published sets")
+@pytest.mark.skipif("PLAUDIT_ROBUSTNESS" not in os.environ, reason="needs the published sets")
 def test_every_published_pair_is_found_and_flips():
-    pairs, foreign = read_sets(Path(os.environ["UNDERTONE_ROBUSTNESS"]), "test")
+    pairs, foreign = read_sets(Path(os.environ["PLAUDIT_ROBUSTNESS"]), "test")
     assert [(each.name, len(each.originals.texts), each.unflipped) for each in pairs] == [
         ("cad, test", 488, 0),
         ("contrast_imdb, test", 488, 0),

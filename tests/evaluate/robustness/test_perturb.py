@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from undertone.evaluate.robustness.perturb import CHANGES, Reviews, digest, evenly, misspell, perturbed, words_of
+from plaudit.evaluate.robustness.perturb import CHANGES, Reviews, digest, evenly, misspell, perturbed, words_of
 
 TEXT = 'I saw "Dogs".<br /><br />It isn\'t dull! The plot, at least, moves on. Was it long? Never for a minute.'
 LONG = " ".join(f"word{i} filler" for i in range(100))

@@ -8,15 +8,15 @@ from rich.console import Console
 from tests.conftest import toy_reviews
 from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
-from undertone.bundle import save_bundle
-from undertone.cli import main
-from undertone.errors import BundleError, DataError
-from undertone.evaluate.robustness import leaves_out, robustness
-from undertone.evaluate.robustness.perturb import CHANGES, Reviews
-from undertone.evaluate.robustness.results import read_robustness
-from undertone.evaluate.robustness.terminal import render
-from undertone.models.bow import BowModel, BowSettings
-from undertone.predictor import load
+from plaudit.bundle import save_bundle
+from plaudit.cli import main
+from plaudit.errors import BundleError, DataError
+from plaudit.evaluate.robustness import leaves_out, robustness
+from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
+from plaudit.evaluate.robustness.results import read_robustness
+from plaudit.evaluate.robustness.terminal import render
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.predictor import load
 
 QUIET = Console(quiet=True)
 NOTHING = {"sets": None, "own": (), "perturbed": None, "console": QUIET}
@@ -38,15 +38,15 @@ def stars(tmp_path):
 
 
 @pytest.fixture
-def undertone_command(monkeypatch, capsys, tmp_path, toy_bow_folder):
+def plaudit_command(monkeypatch, capsys, tmp_path, toy_bow_folder):
     """Return a function that runs the command among toy files: (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("UNDERTONE_ROBUSTNESS", raising=False)
+    monkeypatch.delenv("PLAUDIT_ROBUSTNESS", raising=False)
     (tmp_path / "toy").symlink_to(toy_bow_folder)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["undertone", "robustness", *arguments])
+        monkeypatch.setattr(sys, "argv", ["plaudit", "robustness", *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
         return stop.value.code, *capsys.readouterr()
@@ -175,31 +175,31 @@ def test_a_model_that_lacks_a_part_has_dashes(toy, stars):
     assert next(line for line in lines if "plain statement" in line).split()[3] == "–"
 
 
-def test_the_command_adds_to_a_file_and_prints_json(undertone_command, sets, tmp_path):
-    status, out, err = undertone_command("toy", "--sets", str(sets), "--out", "new/robustness.json")
+def test_the_command_adds_to_a_file_and_prints_json(plaudit_command, sets, tmp_path):
+    status, out, err = plaudit_command("toy", "--sets", str(sets), "--out", "new/robustness.json")
     assert (status, err) == (0, "")
     assert "cad, test: both" in out
-    status, out, _ = undertone_command("toy", "--json")
+    status, out, _ = plaudit_command("toy", "--json")
     assert status == 0
     assert json.loads(out)["models"][0]["pairs"] == []
     assert len(read_robustness(tmp_path / "new" / "robustness.json").models[0].pairs) == 2
 
 
-def test_the_folder_of_sets_comes_from_the_environment_or_lies_here(undertone_command, sets, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERTONE_ROBUSTNESS", str(sets))
-    assert "cad, test" in undertone_command("toy")[1]
-    monkeypatch.setenv("UNDERTONE_ROBUSTNESS", "gone")
-    assert undertone_command("toy")[2].startswith("error: gone: no such folder")
-    monkeypatch.delenv("UNDERTONE_ROBUSTNESS")
+def test_the_folder_of_sets_comes_from_the_environment_or_lies_here(plaudit_command, sets, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAUDIT_ROBUSTNESS", str(sets))
+    assert "cad, test" in plaudit_command("toy")[1]
+    monkeypatch.setenv("PLAUDIT_ROBUSTNESS", "gone")
+    assert plaudit_command("toy")[2].startswith("error: gone: no such folder")
+    monkeypatch.delenv("PLAUDIT_ROBUSTNESS")
     (tmp_path / "robustness").mkdir()
-    assert "cad, test" not in undertone_command("toy")[1]
+    assert "cad, test" not in plaudit_command("toy")[1]
     (tmp_path / "robustness").rmdir()
     sets.rename(tmp_path / "robustness")
-    assert "cad, test" in undertone_command("toy")[1]
+    assert "cad, test" in plaudit_command("toy")[1]
 
 
-def test_reviews_of_an_own_file_are_spoilt(undertone_command, toy_file):
-    status, out, _ = undertone_command("toy", "--perturb", str(toy_file))
+def test_reviews_of_an_own_file_are_spoilt(plaudit_command, toy_file):
+    status, out, _ = plaudit_command("toy", "--perturb", str(toy_file))
     assert status == 0
     assert "spoilt reviews.csv, validation: right" in out
 
@@ -208,34 +208,34 @@ def trained_model(folder, bow, **data):
     save_bundle(bow, folder, provenance={"recipe": {"data": data}})
 
 
-def test_models_that_were_fitted_to_the_reviews_are_said_to_be(undertone_command, tmp_path, toy_file, toy_bow):
+def test_models_that_were_fitted_to_the_reviews_are_said_to_be(plaudit_command, tmp_path, toy_file, toy_bow):
     assert toy_bow.settings.refit
     trained_model(tmp_path / "refitted", toy_bow, name=str(toy_file))
-    status, _, err = undertone_command("refitted", "toy", "--data", str(toy_file))
+    status, _, err = plaudit_command("refitted", "toy", "--data", str(toy_file))
     assert (status, err) == (0, "")
-    status, _, err = undertone_command("refitted", "--perturb", str(toy_file))
+    status, _, err = plaudit_command("refitted", "--perturb", str(toy_file))
     remark = "refitted: was fitted to these reviews, so that its accuracy on them starts too high\n"
     assert (status, err) == (0, remark)
-    assert undertone_command("refitted", "--perturb", str(toy_file), "--split", "test")[2] == ""
+    assert plaudit_command("refitted", "--perturb", str(toy_file), "--split", "test")[2] == ""
 
 
-def test_validation_reviews_are_those_that_training_held_out(undertone_command, tmp_path, toy_file, toy_bow):
+def test_validation_reviews_are_those_that_training_held_out(plaudit_command, tmp_path, toy_file, toy_bow):
     trained_model(tmp_path / "one", toy_bow, name=str(toy_file), seed=1)
     trained_model(tmp_path / "two", toy_bow, name=str(toy_file), seed=2)
     found = [
-        json.loads(undertone_command(name, "--perturb", str(toy_file), "--json")[1])["models"][0]["perturbed"]
+        json.loads(plaudit_command(name, "--perturb", str(toy_file), "--json")[1])["models"][0]["perturbed"]
         for name in ("one", "two")
     ]
     assert found[0]["data_digest"] != found[1]["data_digest"]
-    status, _, err = undertone_command("one", "two", "--perturb", str(toy_file))
+    status, _, err = plaudit_command("one", "two", "--perturb", str(toy_file))
     assert status == 2
     assert err.startswith("error: one and two were trained on other splits of ")
 
 
-def test_what_was_left_out_makes_no_other_split(undertone_command, tmp_path, toy_file, toy_bow):
+def test_what_was_left_out_makes_no_other_split(plaudit_command, tmp_path, toy_file, toy_bow):
     trained_model(tmp_path / "one", toy_bow, name=str(toy_file), leave_out="gone.tsv")
     trained_model(tmp_path / "two", toy_bow, name=str(toy_file), limit=20)
-    assert undertone_command("one", "two", "--perturb", str(toy_file))[0] == 0
+    assert plaudit_command("one", "two", "--perturb", str(toy_file))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -251,9 +251,9 @@ def test_what_was_left_out_makes_no_other_split(undertone_command, tmp_path, toy
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_input_is_one_line(undertone_command, tmp_path, arguments, message):
+def test_wrong_input_is_one_line(plaudit_command, tmp_path, arguments, message):
     (tmp_path / "other.json").write_text("{}")
-    status, out, err = undertone_command(*arguments)
+    status, out, err = plaudit_command(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err

@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from undertone.errors import DataError, OutputError
-from undertone.evaluate.robustness.results import (
+from plaudit.errors import DataError, OutputError
+from plaudit.evaluate.robustness.results import (
     Foreign,
     ModelRobustness,
     Proportion,
@@ -88,7 +88,7 @@ def test_a_model_that_occurs_twice_is_refused():
 
 
 def test_a_missing_file_names_the_verb_that_writes_one(tmp_path):
-    with pytest.raises(DataError, match="undertone robustness"):
+    with pytest.raises(DataError, match="plaudit robustness"):
         read_robustness(tmp_path / "robustness.json")
 
 

@@ -1,0 +1,240 @@
+"""A bundle is a trained model as a folder: bundle.json, one safetensors file, and what else the kind needs.
+
+    bundle.json           format, kind, labels, settings, provenance, and the size and sha256 of every other file
+    weights.safetensors   tensors
+    vocabulary.txt, …     files of the kind
+    calibration.json      how its probabilities are corrected, if at all
+    README.md             a model card for people, which loading does not read
+
+Loading executes nothing that the folder holds, and refuses one that is not exactly what was saved.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from plaudit.errors import BundleError, OutputError, SettingsError
+from plaudit.models import model_class, runtime_class
+from plaudit.models.base import Model, ModelState
+from plaudit.models.calibration import Calibration
+from plaudit.settings import Settings
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+CALIBRATION = "calibration.json"
+CARD = "README.md"
+
+
+class FileDigest(Settings):
+    """What a file of the bundle must be."""
+
+    size_bytes: int
+    """Its length."""
+    sha256: str
+    """Its digest, as hex."""
+
+
+class Manifest(Settings):
+    """The content of bundle.json, less its own digest."""
+
+    format: int
+    """Version of the format; a newer one is refused."""
+    kind: str
+    """Kind of the model, such as bow."""
+    labels: tuple[str, ...]
+    """Names of the classes, in the order of the model's numbers."""
+    settings: dict[str, Any]
+    """Settings of the kind, every default spelt out."""
+    provenance: dict[str, Any]
+    """How it was made: recipe, seed, seconds, validation figures."""
+    files: dict[str, FileDigest]
+    """Every other file of the folder by name, but for the model card."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all of the above, and so of every file."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def render(self) -> bytes:
+        """Return the file's bytes: the one way this manifest can be written, its own sha256 included."""
+        content = {**self.model_dump(mode="json"), "sha256": self.sha256}
+        return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model and what is known about it."""
+
+    model: Model
+    manifest: Manifest
+    size_bytes: int
+    num_parameters: int
+    calibration: Calibration | None = None
+
+    @property
+    def digest(self) -> str:
+        """The sha256 that bundle.json states of itself, and through it of every file."""
+        return self.manifest.sha256
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it has only learned which words follow one another, so that what it says of labels is noise."""
+        return "language_model" in self.manifest.provenance
+
+
+def save_bundle(
+    model: Model, folder: Path, *, provenance: Mapping[str, Any], calibration: Calibration | None = None
+) -> None:
+    """Write a model as a new folder, whole or not at all; OutputError if it exists or cannot be written."""
+    state = model.state()
+    files = {WEIGHTS: save_tensors(state.tensors), **state.files}
+    if calibration is not None:
+        files[CALIBRATION] = calibration.model_dump_json(exclude_none=True).encode() + b"\n"
+    manifest = Manifest(
+        format=FORMAT,
+        kind=model.settings.kind,
+        labels=model.labels,
+        settings=model.settings.model_dump(mode="json"),
+        provenance=dict(provenance),
+        files={
+            name: FileDigest(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for name, content in files.items()
+        },
+    )
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        temporary.chmod(0o755)
+        for name, content in {**files, MANIFEST: manifest.render()}.items():
+            (temporary / name).write_bytes(content)
+        temporary.rename(folder)
+    except OSError as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise OutputError(
+            f"{folder}: the model cannot be written ({error.strerror}); name a new folder where there is room"
+        ) from None
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a model to predict with.
+
+    BundleError if the folder is foreign, changed since it was saved, of a newer format, or holds a language model.
+    """
+    bundle = _load(folder, runtime_class)
+    if bundle.is_language_model:
+        raise BundleError(f"{folder}: a language model, which knows no labels; train one from it by pretrained = ...")
+    return bundle
+
+
+def load_trainable(folder: Path) -> Bundle:
+    """Read a model to train on or to compress, as `load_bundle` does; torch kinds need the extra `train`."""
+    return _load(folder, model_class)
+
+
+def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
+    manifest, files = read_files(folder)
+    if WEIGHTS not in files:
+        raise BundleError(f"{folder / MANIFEST}: lists no {WEIGHTS}; save the model again")
+    try:
+        tensors = load_tensors(files.pop(WEIGHTS))
+    except SafetensorError as error:
+        raise BundleError(f"{folder / WEIGHTS}: not a safetensors file ({error}); save the model again") from None
+    calibration = _read_calibration(folder / CALIBRATION, files.pop(CALIBRATION, None))
+    try:
+        cls = class_of_kind(manifest.kind)
+        settings = cls.stated_settings(manifest.settings, source=str(folder / MANIFEST), prefix="settings")
+    except SettingsError as error:
+        raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
+    try:
+        model = cls.from_state(settings, manifest.labels, ModelState(tensors, files))
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from None
+    return Bundle(
+        model=model,
+        manifest=manifest,
+        size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
+        num_parameters=_num_parameters(tensors),
+        calibration=calibration,
+    )
+
+
+def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
+    try:
+        return None if content is None else Calibration.model_validate_json(content)
+    except ValidationError:
+        raise BundleError(f"{path}: not a calibration this version of Plaudit knows; upgrade plaudit") from None
+
+
+def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Read what a model folder says of itself, and its other files; BundleError as `load_bundle`, whatever it holds."""
+    manifest = _read_manifest(folder)
+    listed = {MANIFEST, CARD, *manifest.files}
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and not path.name.startswith("."):
+            raise BundleError(f"{path}: not part of this bundle; take it out of the folder")
+    return manifest, {name: _read_file(folder / name, digest) for name, digest in manifest.files.items()}
+
+
+def _num_parameters(tensors: Mapping[str, npt.NDArray[np.generic]]) -> int:
+    """Count weights, packed ones too, but not the scales and bits by which they are packed, nor the keys of n-grams."""
+    return sum(
+        tensor.size
+        for name, tensor in tensors.items()
+        if name.endswith(".bf16")
+        or ((tensor.dtype.kind == "f" or tensor.dtype == np.int8) and not name.endswith("scale"))
+    )
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        raise BundleError(f"{folder}: not a model folder, it has no readable {MANIFEST}") from None
+    try:
+        content = json.loads(raw)
+        found_format = content.pop("format")
+        del content["sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BundleError(f"{path}: not written by Plaudit; save the model again") from None
+    if isinstance(found_format, int) and found_format > FORMAT:
+        raise BundleError(
+            f"{path}: format {found_format}, but this version of Plaudit reads up to {FORMAT}; upgrade plaudit"
+        )
+    try:
+        manifest = Manifest(format=found_format, **content)
+    except (ValidationError, TypeError):
+        raise BundleError(f"{path}: not written by Plaudit; save the model again") from None
+    if manifest.render() != raw:
+        raise BundleError(f"{path}: changed since it was saved; save or copy the model again")
+    for name in manifest.files:
+        if name == MANIFEST or not re.fullmatch(r"\w[\w.-]*", name):
+            raise BundleError(f"{path}: {name} is not a file name inside the folder")
+    return manifest
+
+
+def _read_file(path: Path, expected: FileDigest) -> bytes:
+    try:
+        if path.stat().st_size == expected.size_bytes:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == expected.sha256:
+                return content
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the model again") from None
+    raise BundleError(f"{path}: changed since it was saved; save or copy the model again")

@@ -1,0 +1,300 @@
+"""A scikit-learn classifier of texts: any container of texts and labels in, a bundle's predictor out.
+
+    Classifier("bow", max_order=2)
+    Classifier("lstm", hidden_size=32, train={"epochs": 3, "max_learning_rate": 0.01})
+
+Its settings are those of a recipe's table [models.NAME]; in grids and in `set_params`, `train__epochs` is `epochs` of
+the table `train`.
+"""
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from plaudit.bundle import Manifest, load_bundle, save_bundle
+from plaudit.data import DataSettings
+from plaudit.data.given import given_dataset, hold_out_validation, split_digest
+from plaudit.data.own import MAX_CLASSES
+from plaudit.data.table import Dataset
+from plaudit.errors import DataError, MissingExtraError, SettingsError
+from plaudit.models.base import Float32Array, Model
+from plaudit.models.bow import BowModel, BowSettings
+from plaudit.predictor import Predictor, model_folder
+from plaudit.settings import parse
+from plaudit.texts import Values, as_texts, as_values, is_missing
+
+if TYPE_CHECKING:
+    from plaudit.recipe import ModelRecipe
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d
+except ImportError:
+    raise MissingExtraError("plaudit.Classifier needs scikit-learn: pip install 'plaudit[train]'") from None
+
+DATA_NAME = "reviews given to Classifier.fit"
+LSTM_TRAIN = {"epochs": 6, "max_learning_rate": 0.01, "weight_decay": 0.1, "ema_decay": 0.999}
+"""How an LSTM is trained unless told otherwise: as in recipes/select.toml, for some thousands of reviews."""
+
+_NO_USE = "Classifier: reviews in unlabelled are of no use to these settings; leave them out, or give a table distill"
+
+Int64Array = npt.NDArray[np.int64]
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Classifies texts by a model of one kind, for example "bow" or "lstm"; training needs the extra `train`.
+
+    `settings` are those of a recipe's model table, nested tables as dicts or by names such as `train__epochs`.
+    `validation_fraction` of the reviews is held out to choose weights by, equal texts and groups together, unless the
+    kind chooses nothing: a bag of n-grams is fitted to all. `verbose` shows progress on stderr.
+
+    After `fit` or `load`: `classes_`, sorted; `predictor_`, the inference path of all bundles; `bundle_`;
+    `validation_accuracy_`, None where nothing was held out; and `history_`, a dict of figures for each epoch.
+    """
+
+    def __init__(
+        self,
+        kind: str = "bow",
+        *,
+        validation_fraction: float = 0.1,
+        seed: int = 0,
+        verbose: bool = False,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        self.kind = kind
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+        self.verbose = verbose
+        self._settings = settings
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, the given settings among them."""
+        return {**super().get_params(deep=deep), **self._settings}
+
+    def set_params(self, **params: Any) -> Self:  # noqa: ANN401
+        """Change arguments or settings; what is wrong with a setting, `fit` says."""
+        own = super().get_params(deep=False).keys()
+        for name, value in params.items():
+            if name in own:
+                setattr(self, name, value)
+            else:
+                self._settings = {**self._settings, name: value}
+        return self
+
+    def fit(self, X: Values, y: Values, *, groups: Values = None, unlabelled: Values = None) -> Self:  # noqa: N803
+        """Train on texts and a label for each; rows of one group are never split apart.
+
+        Texts without labels are read where the settings have a use for them: by a language model first (`pretrain`),
+        by a student (`distill`), or for a loss that needs no label.
+
+        DataError names the row of a missing value, SettingsError a setting that is unknown or has no effect.
+        """
+        texts = as_texts(X, name="X")
+        classes, label_ids = _classes(y, len(texts))
+        labels = tuple(str(value) for value in classes.tolist())
+        dataset = given_dataset(DATA_NAME, texts, label_ids, labels, groups=groups)
+        with tempfile.TemporaryDirectory(prefix="plaudit-") as folder:
+            read = () if unlabelled is None else as_texts(unlabelled, name="unlabelled")
+            self._train(dataset, read, classes.dtype, Path(folder))
+            self._open(Path(folder) / "model")
+        return self
+
+    def _train(self, dataset: Dataset, unlabelled: Sequence[str], dtype: np.dtype[Any], folder: Path) -> None:
+        """Write a bundle into `folder`/model."""
+        settings = self._model_table()
+        data = parse(
+            DataSettings,
+            {"name": DATA_NAME, "validation_fraction": self.validation_fraction, "seed": self.seed},
+            source="Classifier",
+        )
+        console = Console(stderr=True, quiet=not self.verbose)
+        whole = _chooses_nothing(self.kind, settings)
+        if unlabelled and whole is not None:
+            raise SettingsError(_NO_USE)
+        if whole is not None:
+            start = time.perf_counter()
+            texts, label_ids = dataset.table["text"].to_pylist(), np.asarray(dataset.table["label"], np.int64)
+            model: Model = BowModel.fit(whole, texts, label_ids, dataset.labels, console=console)
+            calibration, resolved = None, whole.model_dump(mode="json")
+            provenance: dict[str, Any] = {"train_seconds": round(time.perf_counter() - start, 2)}
+        else:
+            from plaudit.recipe import model_recipe
+            from plaudit.steps import make
+            from plaudit.train.run import Run
+
+            entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")
+            if entry.is_language_model or entry.model is None or entry.model.kind == "ensemble":
+                raise SettingsError(
+                    f"Classifier: kind {self.kind} with {', '.join(settings)} learns no labels by itself"
+                )
+            if unlabelled and not _reads_unlabelled(entry):
+                raise SettingsError(_NO_USE)
+            splits = hold_out_validation(dataset, data, unlabelled)
+            run: Run = {"seed": self.seed, "run_dir": folder / self.kind, "resume": False, "console": console}
+            made = make(entry, splits, run, find=model_folder)
+            model, calibration, provenance = made.model, made.calibration, dict(made.provenance)
+            resolved = entry.resolved()
+        recipe = {
+            "name": "Classifier",
+            "seed": self.seed,
+            "data": data.model_dump(mode="json"),
+            "models": {self.kind: resolved},
+        }
+        described = {
+            "recipe": recipe,
+            "seed": self.seed,
+            "data_digest": split_digest(dataset, data),
+            "classes": dtype.str,
+        }
+        save_bundle(model, folder / "model", provenance={**described, **provenance}, calibration=calibration)
+        self.history_ = _epochs(folder / self.kind)
+
+    def _model_table(self) -> dict[str, Any]:
+        """Return the settings as nested tables, with what an LSTM is trained by if nothing is said."""
+        table: dict[str, Any] = {name: value for name, value in self._settings.items() if "__" not in name}
+        if self.kind == "lstm":
+            table["train"] = {**LSTM_TRAIN, **_subtable(table.get("train"), "train")}
+        for path, value in self._settings.items():
+            *parents, last = path.split("__")
+            inner = table
+            for name in parents:
+                inner[name] = dict(_subtable(inner.get(name), path))
+                inner = inner[name]
+            if parents:
+                inner[last] = value
+        return table
+
+    def _open(self, folder: Path) -> None:
+        """Take up a bundle that the constructor's arguments describe."""
+        self.bundle_ = load_bundle(folder)
+        self.predictor_ = Predictor(self.bundle_)
+        provenance = self.bundle_.manifest.provenance
+        self.validation_accuracy_ = provenance.get("validation_accuracy")
+        named = _values_of(self.bundle_.manifest.labels, provenance.get("classes"))
+        # scikit-learn takes classes in sorted order, and a recipe's labels need not be.
+        self._order = np.argsort(named, kind="stable")
+        self.classes_ = named[self._order]
+
+    def predict_proba(self, X: Values) -> Float32Array:  # noqa: N803
+        """Return the probability of each class, float32 [N, C], columns as in `classes_`."""
+        check_is_fitted(self, "predictor_")
+        return self.predictor_.predict_proba(as_texts(X, name="X"))[:, self._order]
+
+    def predict(self, X: Values) -> npt.NDArray[Any]:  # noqa: N803
+        """Return the most probable class of each text, [N], as `y` had it."""
+        probabilities = self.predict_proba(X)
+        predicted: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return predicted
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model as a new bundle, for `plaudit predict --model` and `load`; OutputError if it cannot be."""
+        check_is_fitted(self, "predictor_")
+        manifest, folder = self.bundle_.manifest, Path(folder)
+        save_bundle(self.bundle_.model, folder, provenance=manifest.provenance, calibration=self.bundle_.calibration)
+        return folder
+
+    @classmethod
+    def load(cls, model: str | Path) -> Self:
+        """Return a fitted classifier of a shipped model, a bundle's folder or hf://OWNER/NAME; BundleError if none.
+
+        Its parameters are those that the bundle tells of, so that a clone can be fitted anew.
+        """
+        folder = model_folder(model)
+        loaded = cls()
+        loaded.history_ = []
+        loaded._open(folder)
+        loaded.set_params(**_params(loaded.bundle_.manifest))
+        return loaded
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _reads_unlabelled(entry: "ModelRecipe") -> bool:
+    needs_no_label = entry.objective is not None and entry.objective.needs_no_label
+    return entry.pretrain is not None or entry.method == "distill" or needs_no_label
+
+
+def _subtable(value: Any, path: str) -> dict[str, Any]:  # noqa: ANN401
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SettingsError(f"Classifier: {path} = {value!r}: this is the name of a table of settings, not a value")
+    return value
+
+
+def _chooses_nothing(kind: str, table: dict[str, Any]) -> BowSettings | None:
+    """Return the settings of a bag of n-grams that needs no reviews held out; None for all else."""
+    if kind != "bow" or not table.keys() <= BowSettings.model_fields.keys():
+        return None
+    settings = parse(BowSettings, table, source="Classifier", prefix="models.bow")
+    return settings if settings.refit else None
+
+
+class _LabelError(DataError, ValueError):
+    """What is wrong with `y`; scikit-learn's tools take a ValueError for it."""
+
+
+def _classes(y: Values, num_texts: int) -> tuple[npt.NDArray[Any], Int64Array]:
+    """Return the classes, sorted, and the number of each row's."""
+    if y is None:
+        raise _LabelError("training requires y to be passed, but the target y is None; give a label for each text")
+    values = as_values(y, name="y")
+    if len(values) != num_texts:
+        raise _LabelError(f"X has {num_texts:,} texts, but y has {len(values):,} labels; give one for each text")
+    for i, value in enumerate(values):
+        if is_missing(value) or value in (math.inf, -math.inf):
+            raise _LabelError(f"y[{i}] is {value}, which is no label; drop the row or label it")
+    if len({isinstance(value, str) for value in values}) > 1:
+        raise _LabelError("y mixes str with other types; give labels of one type")
+    has_known_type = isinstance(y, np.ndarray) and y.dtype.kind in "biufUO"
+    array = column_or_1d(y if has_known_type else np.asarray(values), warn=True)
+    check_classification_targets(array)
+    classes, label_ids = np.unique(array, return_inverse=True)
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        found = f"one class only, {classes[0]!s}" if len(classes) == 1 else f"{len(classes):,} classes"
+        raise _LabelError(f"y has {found}; a classifier takes 2 … {MAX_CLASSES}")
+    return classes, label_ids.astype(np.int64)
+
+
+def _values_of(labels: tuple[str, ...], dtype: str | None) -> npt.NDArray[Any]:
+    """Return what `str` made the labels from, given the dtype that they had."""
+    if dtype is None or np.dtype(dtype).kind not in "biuf":
+        return np.array(labels, dtype=dtype)
+    if np.dtype(dtype).kind == "b":
+        return np.array([label == "True" for label in labels])
+    return np.array(labels).astype(dtype)
+
+
+def _epochs(run_dir: Path) -> list[dict[str, Any]]:
+    """Return what a training wrote of each epoch, nothing of kinds without epochs."""
+    path = run_dir / "metrics.jsonl"
+    events = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
+    return [
+        {name: value for name, value in event.items() if name != "event"}
+        for event in events
+        if event["event"] == "epoch"
+    ]
+
+
+def _params(manifest: Manifest) -> dict[str, Any]:
+    """Return the parameters of a classifier that would train such a model, as far as its bundle tells."""
+    recipe = manifest.provenance.get("recipe") or {}
+    tables = list(recipe.get("models", {}).values())
+    made_at_once = len(tables) == 1 and "from" not in tables[0]
+    params = {"kind": manifest.kind, **(tables[0] if made_at_once else manifest.settings)}
+    if "validation_fraction" in recipe.get("data", {}):
+        params["validation_fraction"] = recipe["data"]["validation_fraction"]
+    return {**params, "seed": manifest.provenance.get("seed", 0)}

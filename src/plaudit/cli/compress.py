@@ -1,0 +1,117 @@
+"""Verbs that make a model smaller or another file: compress, label, export."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from plaudit.cli.base import (
+    JsonOption,
+    ResumeOption,
+    SetOption,
+    app,
+    progress_console,
+)
+from plaudit.errors import SettingsError
+
+
+@app.command(
+    epilog="Examples:\n\nplaudit compress runs/quick/models/lstm --method prune --ratio 0.5 --out small\n\n"
+    "plaudit compress student.toml --method distill --teacher runs/quick/models/lstm --out student\n\n"
+    "plaudit compress small --method quantize --out smaller"
+)
+def compress(
+    model: Annotated[str, typer.Argument(help="A shipped model, a model folder, or for distill also a recipe.")],
+    method: Annotated[str, typer.Option("--method", help="prune, distill or quantize.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the smaller model, or of a sweep.")],
+    teachers: Annotated[list[str] | None, typer.Option("--teacher", help="distill: a model to learn from.")] = None,
+    soft_labels: Annotated[Path | None, typer.Option(help="distill: a file in the place of teachers.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="prune: share that goes.")] = None,
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(help="prune: points of validation accuracy that may be lost.")
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="prune: try many ratios, seeds and schedules.")] = False,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="Reviews; by default those it learned from.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training; by default the recipe's, or 0.")] = None,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model smaller: prune it, distill it from teachers, or quantize it."""
+    from plaudit import compressing
+
+    options = {
+        "teachers": tuple(teachers) if teachers else None,
+        "soft_labels": soft_labels,
+        "ratio": ratio,
+        "max_accuracy_drop": max_accuracy_drop,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    task = compressing.plan(model, method, given, assignments or (), data=data, seed=seed)
+    console = progress_console()
+    if sweep:
+        if resume or seed is not None:
+            raise SettingsError("--sweep goes on by itself and has seeds of its own; leave out --resume and --seed")
+        rows = compressing.sweep(task, out, console=console)
+        typer.echo(json.dumps(rows, indent=1)) if as_json else compressing.render(rows, Console())
+        return
+    step = compressing.compress(task, out, resume=resume, console=console)
+    if as_json:
+        typer.echo(json.dumps(step, indent=1))
+
+
+@app.command(
+    epilog="Example:  plaudit label runs/teachers/models/bow runs/teachers/models/lstm --data imdb "
+    "--set variants.crop=1 --out soft-labels.parquet"
+)
+def label(
+    models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file of soft labels to write.")],
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train the teachers anew without each of so many parts, for labels of train reviews."),
+    ] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what teachers say of the reviews, with labels and without, for students to learn from.
+
+    --set sources=["train"], variants.mask=1 … say which texts.
+
+    Teachers are too sure of train reviews, whose labels they have seen. With
+    --folds, each is labelled by teachers trained anew without it, which are
+    kept in OUT.folds.
+    """
+    from plaudit import compressing
+
+    told = compressing.label(models, out, assignments or (), data=data, folds=folds, console=progress_console())
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+
+
+@app.command(epilog="Example:  plaudit export lstm --format onnx --out lstm.onnx")
+def export(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
+    format: Annotated[str, typer.Option(help="onnx (lstm, transformer) or flat (bow).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as one file for other programs, checked against the original."""
+    from plaudit.bundle import load_trainable
+    from plaudit.export import export_model
+    from plaudit.predictor import model_folder
+    from plaudit.recipe import missing_extra
+
+    try:
+        bundle = load_trainable(model_folder(model))
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if bundle.is_language_model:
+        raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
+    exported = export_model(bundle.model, format=format, out=out, console=progress_console())
+    if as_json:
+        content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}
+        typer.echo(json.dumps(content))

@@ -1,0 +1,111 @@
+"""Verbs that say why: explain a verdict, list what goes wrong."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from plaudit.cli.base import JsonOption, ModelOption, SetOption, app, lines_of_stdin, progress_console
+from plaudit.cli.reviews import reviews_for
+from plaudit.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from plaudit.evaluate.explain import Explanation
+
+
+@app.command(
+    epilog="Examples:\n\nplaudit explain 'A fine film that I will watch again.'\n\n"
+    "plaudit explain --model lstm --html why.html < lines.txt"
+)
+def explain(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    model: ModelOption = "bow",
+    method: Annotated[
+        str | None,
+        typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best that the kind has."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Explain this label in place of the verdict.")] = None,
+    top: Annotated[int | None, typer.Option(min=0, help="Words for and against to list; 5 by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page that shows all texts.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how much each word of a text speaks for its label, in log-odds."""
+    from plaudit.evaluate.explain import explanations
+    from plaudit.evaluate.explain_view import TOP, render, write_html
+    from plaudit.predictor import load
+
+    if top is not None and as_json and html is None:
+        raise SettingsError("--top has no effect on --json, which holds every word; leave it out")
+    listed = TOP if top is None else top
+    predictor = load(model)
+    console = Console()
+    num_texts, on_page = 0, list["Explanation"]()
+    for explanation in explanations(predictor, texts or lines_of_stdin(), method=method, label=label):
+        if as_json:
+            typer.echo(json.dumps(explanation.as_json(), ensure_ascii=False))
+        else:
+            if num_texts:
+                console.print()
+            render(explanation, console, top=listed)
+        num_texts += 1
+        if html is not None:
+            on_page.append(explanation)
+    if not num_texts:
+        raise DataError("no texts: give some as arguments or as lines on stdin")
+    if html is not None:
+        write_html(html, on_page, model=Path(model).name, top=listed)
+        progress_console().print(f"page: {html}", highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example:  plaudit errors bow --data imdb --out errors.json")
+def errors(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    split: Annotated[
+        str | None, typer.Option(help="validation or test; by default validation, or all rows of an own file.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Length of each list.")] = 20,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write errors.json, which holds no texts.")] = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List labels that are probably wrong, words that drive errors, and training reviews like the surest mistakes.
+
+    Who changes a model by what --split test shows has no test split any more.
+    """
+    from plaudit.data import DATASETS
+    from plaudit.evaluate.errors_view import render
+    from plaudit.evaluate.explain import model_of
+    from plaudit.evaluate.mistakes import find_errors, write_errors
+    from plaudit.predictor import load
+
+    console = progress_console()
+    predictor = load(model)
+    chosen = split or ("validation" if data in DATASETS else None)
+    dataset, where, table = reviews_for(predictor, data, chosen, assignments or (), console=console)
+    # Where all rows are judged, or those of train, the nearest training review would be the review itself.
+    train = table[:0]
+    if where in ("validation", "test"):
+        train = reviews_for(predictor, data, "train", assignments or (), console=console)[2]
+    if where == "train" or (where == "validation" and getattr(model_of(predictor).settings, "refit", False)):
+        remark = f"{model}: was fitted to these reviews, so that it mistakes few and doubts few labels"
+        console.print(remark, highlight=False, markup=False, soft_wrap=True)
+    found = find_errors(
+        predictor,
+        table,
+        train,
+        label_names=dataset.labels,
+        model_name=Path(model).name,
+        data_name=dataset.name,
+        split=where,
+        top=top,
+        console=console,
+    )
+    if out is not None:
+        write_errors(out, found)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        render(found, Console())

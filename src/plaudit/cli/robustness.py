@@ -1,0 +1,116 @@
+"""The verb that tests models where reviews are edited, foreign, made up or spoilt: robustness."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from plaudit.cli.base import JsonOption, app, progress_console
+from plaudit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from plaudit.evaluate.robustness.perturb import Reviews
+    from plaudit.predictor import Predictor
+
+SPLITS = ("validation", "test", "train")
+
+
+@app.command(epilog="Example:  plaudit robustness bow lstm --perturb imdb --out robustness.json")
+def robustness(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")],
+    sets: Annotated[
+        Path | None,
+        typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or robustness if it is there."),
+    ] = None,
+    data: Annotated[list[Path] | None, typer.Option("--data", "-d", help="An own file of other reviews.")] = None,
+    perturb: Annotated[str | None, typer.Option(help="Reviews to spoil: a data set's name or an own file.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of --perturb: validation (the default), test or train.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides which sentences are tested and what is spoilt.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to add to.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Test models on made-up sentences, and on edited, foreign and spoilt reviews.
+
+    The sentences are always tested and need no data.
+    """
+    from plaudit.evaluate.robustness import robustness as test
+    from plaudit.evaluate.robustness.edited import folder_of_sets
+    from plaudit.evaluate.robustness.results import add_robustness, read_robustness
+    from plaudit.evaluate.robustness.terminal import render
+
+    if split is not None and perturb is None:
+        raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to spoil")
+    if split is not None and split not in SPLITS:
+        raise SettingsError(f"--split {split}: give {', '.join(SPLITS)}")
+    if out is not None and out.exists():
+        read_robustness(out)  # what cannot be added to is refused now rather than after minutes of scoring
+    console = progress_console()
+    predictors = _loaded(models)
+    reviews = None if perturb is None else _reviews(perturb, split or SPLITS[0], predictors, console=console)
+    if perturb is not None:
+        _remark_on_learned(models, predictors, perturb, split or SPLITS[0], console=console)
+    result = test(predictors, sets=folder_of_sets(sets), own=data or (), perturbed=reviews, console=console, seed=seed)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+    else:
+        render(result, Console())
+    if out is not None:  # last: what contradicts the file, or finds no room, has been shown all the same
+        add_robustness(out, result)
+
+
+def _loaded(models: list[str]) -> "dict[str, Predictor]":
+    from plaudit.predictor import load
+
+    loaded: dict[str, Predictor] = {}
+    for model in models:
+        name = Path(model).name
+        if name in loaded:
+            raise SettingsError(f"{model}: a second model called {name}; rename its folder, for results go by names")
+        loaded[name] = load(model)
+    return loaded
+
+
+def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: Console) -> "Reviews":
+    """Load the reviews of a split as it was when the models were trained; SettingsError if each had its own."""
+    from plaudit.data import DataSettings, load_dataset
+    from plaudit.data.split import prepare
+    from plaudit.evaluate.robustness.perturb import Reviews
+    from plaudit.settings import parse
+
+    chosen: dict[str, DataSettings] = {}
+    for name, model in models.items():
+        trained_on = _trained_on(model)
+        # What was left out of a split for one model was not learned by another that was validated on it.
+        values = {k: v for k, v in trained_on.items() if k not in ("leave_out", "limit")}
+        same = values.get("name") == data
+        chosen[name] = parse(DataSettings, values if same else {"name": data}, source=f"{name}, as it was trained")
+    first, *others = chosen
+    for other in others:
+        if chosen[other] != chosen[first]:
+            raise SettingsError(
+                f"{first} and {other} were trained on other splits of {data}; test one at a time, --out adds them up"
+            )
+    dataset = load_dataset(chosen[first], console=console)
+    table = getattr(prepare(dataset, chosen[first]), split)
+    labels = [dataset.labels[i] for i in table["label"].to_pylist()]
+    return Reviews(table["text"].to_pylist(), labels, f"{dataset.name}, {split}")
+
+
+def _remark_on_learned(
+    models: list[str], loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console
+) -> None:
+    from plaudit.bundle import read_files
+    from plaudit.predictor import model_folder
+
+    for model, (name, predictor) in zip(models, loaded.items(), strict=True):
+        if _trained_on(predictor).get("name") != data or split == "test":
+            continue
+        if split == "train" or read_files(model_folder(model))[0].settings.get("refit", False):
+            remark = f"{name}: was fitted to these reviews, so that its accuracy on them starts too high"
+            console.print(remark, highlight=False, markup=False, soft_wrap=True)
+
+
+def _trained_on(model: "Predictor") -> dict[str, Any]:
+    recipe = model.provenance.get("recipe") or {}
+    return dict(recipe.get("data", {}))

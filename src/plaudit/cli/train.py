@@ -1,0 +1,76 @@
+"""Verbs that follow a recipe: run, pretrain, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from plaudit.cli.base import (
+    JsonOption,
+    RecipeArgument,
+    ResumeOption,
+    RunFolderOption,
+    SetOption,
+    among_ranks,
+    app,
+    progress_console,
+)
+
+
+@app.command(epilog="Example:  plaudit run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
+def run(
+    recipe: RecipeArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; by default runs/RECIPE.")] = None,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do everything a recipe says: data, training, evaluation on the test split, report."""
+    from plaudit import runs
+    from plaudit.evaluate.results import read_results
+    from plaudit.evaluate.terminal import render
+    from plaudit.recipe import read_recipe
+
+    settings = read_recipe(recipe, assignments or ())
+    folder = out or Path("runs") / settings.name
+    console = progress_console()
+    page = runs.run(settings, folder, resume=resume, console=console)
+    results = read_results(folder / "results.json")
+    if as_json:
+        typer.echo(results.model_dump_json(indent=1))
+    else:
+        render(results.results, Console())
+        console.print(f"report: {page}", highlight=False)
+
+
+@app.command(epilog="Example:  plaudit pretrain recipes/teachers.toml --out runs/teachers --resume")
+def pretrain(
+    recipe: RecipeArgument,
+    out: RunFolderOption,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train a recipe's language models, which read train and unlabelled reviews, and leave the rest to `train`."""
+    from plaudit import runs
+    from plaudit.recipe import read_recipe
+
+    whole = read_recipe(recipe, assignments or ())
+    with among_ranks(resume=resume):
+        runs.train(whole, out, resume=resume, console=progress_console(), wanted=whole.language_models())
+
+
+@app.command(epilog="Example:  plaudit train recipes/plan.toml --out runs/plan --resume")
+def train(
+    recipe: RecipeArgument,
+    out: RunFolderOption,
+    assignments: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train a recipe's models; nothing looks at the test split."""
+    from plaudit import runs
+    from plaudit.recipe import read_recipe
+
+    settings = read_recipe(recipe, assignments or ())
+    with among_ranks(resume=resume):
+        runs.train(settings, out, resume=resume, console=progress_console())

@@ -1,0 +1,251 @@
+"""Pruning: what matters least goes, in stages, and what is left learns to judge as the whole did.
+
+The share that is gone after each stage rises along a cubic (Zhu & Gupta 2017, "To prune, or not to prune"); a single
+stage prunes in one shot. After each stage the model learns from the labels and from what it said when it was whole.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from plaudit.compress.base import Compressed, Context, Subject, read
+from plaudit.compress.distill_bow import fit_bow_student
+from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
+from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
+from plaudit.errors import SettingsError
+from plaudit.models.base import Model
+from plaudit.models.bow import BowModel, pruned
+from plaudit.models.bow_fit import find_ngrams
+from plaudit.models.lstm import LSTMModel
+from plaudit.models.torch_model import TorchModel
+from plaudit.settings import Settings
+from plaudit.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model
+from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.settings import TrainSettings
+
+MAX_RATIO = 0.99
+_BISECTION_STEPS = 5
+
+
+class PruneSettings(Settings):
+    """Settings of `--method prune`."""
+
+    ratio: float | None = Field(default=None, gt=0, le=MAX_RATIO)
+    """Share of each part that goes; half of it if nothing else is said."""
+    max_accuracy_drop: float | None = Field(default=None, gt=0)
+    """Points of validation accuracy that may be lost: finds the highest ratio by bisection."""
+    structure: Literal["units", "weights"] = "units"
+    """Of an LSTM: whole units, which makes it small and fast, or single weights, which makes its file small."""
+    parts: tuple[Literal["hidden", "embedding", "words"], ...] = Field(default=("hidden", "embedding"), min_length=1)
+    """Units that go: hidden units, embedding dimensions, words of the vocabulary."""
+    slot_bits: int | None = Field(default=None, ge=16, le=24)
+    """Of a bow: its new table has 2 ** slot_bits slots; None keeps the size."""
+    inverse_regularization: float = Field(default=0.5, gt=0)
+    """Of a bow: C of the fit of what is left. As it follows a model that was regularized, it needs less of it."""
+    stages: int = Field(default=4, ge=0)
+    """1 prunes in one shot; 0 does so and trains nothing afterwards."""
+    epochs: int = Field(default=1, ge=1)
+    """Of a torch model, after each stage."""
+    learning_rate_factor: float = Field(default=0.3, gt=0)
+    """Times the peak learning rate that the model was trained with."""
+    group_lasso: float = Field(default=1e-4, ge=0)
+    """Strength of the penalty on units, in all stages but the last."""
+    objective: ObjectiveSettings = ObjectiveSettings(losses={"hard": 0.5, "kl": 0.5})
+    """What the pruned model learns; its teacher is the whole one."""
+    transfer: TransferSettings = TransferSettings(sources=("train",))
+
+
+def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compressed:
+    """Return a smaller model; SettingsError if its kind cannot be pruned so, or no ratio keeps its accuracy."""
+    if settings.ratio is not None and settings.max_accuracy_drop is not None:
+        raise SettingsError("give either ratio or max_accuracy_drop")
+    assert subject.model is not None
+    if not isinstance(subject.model, BowModel | TorchModel):
+        raise SettingsError(f"prune has no use for a model of kind {subject.settings.kind}")
+    _refuse_without_effect(subject.model, settings)
+    if settings.max_accuracy_drop is not None:
+        refuse_seen_validation(subject.model, "max_accuracy_drop")
+    if settings.stages:
+        check_train_table(subject.settings, subject.train)
+    texts = transfer_set(context.splits, settings.transfer, seed=0)
+    pruning = _Pruning(subject.model, _training(subject, settings), settings, context, texts)
+    if settings.max_accuracy_drop is None:
+        return pruning.to(0.5 if settings.ratio is None else settings.ratio)
+    return _highest_ratio(pruning, settings.max_accuracy_drop, context)
+
+
+_ONLY_FOR = {
+    "ngrams": {"slot_bits", "inverse_regularization"},
+    "units": {"structure", "parts", "epochs", "learning_rate_factor", "group_lasso"},
+    "weights": {"structure", "epochs", "learning_rate_factor"},
+}
+"""Settings that only some of what is pruned has a use for."""
+
+
+def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
+    what = "ngrams" if isinstance(model, BowModel) else settings.structure
+    # A run's recipe.json gives all settings, those that nobody asked for too.
+    asked = settings.model_dump(exclude_defaults=True).keys()
+    useless = asked & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
+    if useless:
+        raise SettingsError(f"{min(useless)} has no effect where {what} are pruned; leave it out")
+
+
+def refuse_seen_validation(model: Model, purpose: str) -> None:
+    """Raise SettingsError for a model whose accuracy on validation would be compared, but that was fitted on it."""
+    if saw_validation(model.settings):
+        raise SettingsError(
+            f"{purpose} compares accuracy on validation, on which the model was fitted; set refit = false"
+        )
+
+
+def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None:
+    if subject.train is None:
+        return None
+    if settings.structure == "weights" and subject.train.exchange.kind == "powersgd":
+        raise SettingsError("an exchange by powersgd brings pruned weights back; choose another train.exchange.kind")
+    rate = subject.train.max_learning_rate * settings.learning_rate_factor
+    return subject.train.model_copy(update={"epochs": settings.epochs, "max_learning_rate": rate, "patience": None})
+
+
+def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> Compressed:
+    whole = accuracy_on_validation(pruning.whole, context.splits)
+    console = context.run["console"]
+    low, high, best = 0.0, MAX_RATIO, None
+    for _ in range(_BISECTION_STEPS):
+        ratio = (low + high) / 2
+        found = pruning.to(ratio)
+        drop = 100 * (whole - found.validation_accuracy)
+        console.print(f"ratio {ratio:.1%}: {found.validation_accuracy:.2%} of validation, {drop:+.2f} points lost")
+        if drop <= max_drop:
+            low, best = ratio, found
+        else:
+            high = ratio
+    if best is None:
+        raise SettingsError(f"max_accuracy_drop = {max_drop:g}: even a ratio of {high:.0%} loses more; allow more")
+    return best
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """One model to be pruned, to whatever ratio."""
+
+    whole: Model
+    train: TrainSettings | None
+    settings: PruneSettings
+    context: Context
+    texts: TransferSet
+
+    @cached_property
+    def targets(self) -> Targets:
+        if not self.settings.objective.needs_teacher:
+            return Targets(self.texts.labels)
+        return Targets(self.texts.labels, read(self.whole, self.texts.texts))
+
+    def to(self, ratio: float) -> Compressed:
+        """Prune; each ratio trains in a folder of its own, lest a resumed one goes on with another's weights."""
+        stages = self.settings.stages
+        shares = [ratio * (1 - (1 - stage / stages) ** 3) for stage in range(1, stages + 1)] or [ratio]
+        folder = self.context.run["run_dir"] / f"ratio-{ratio:.6g}"
+        start = time.perf_counter()
+        if isinstance(self.whole, BowModel):
+            model: Model = self._ngrams(self.whole, shares)
+        elif isinstance(self.whole, TorchModel) and self.settings.structure == "weights":
+            model = self._weights(self.whole, shares, folder)
+        elif isinstance(self.whole, LSTMModel):
+            model = self._units(self.whole, shares, folder)
+        else:
+            raise SettingsError(f'a {self.whole.settings.kind} is pruned by its weights; set structure = "weights"')
+        seconds = time.perf_counter() - start
+        accuracy = accuracy_on_validation(model, self.context.splits)
+        return Compressed(model, seconds, accuracy, {"ratio": round(ratio, 4), "stages": stages})
+
+    def _ngrams(self, whole: BowModel, shares: Sequence[float]) -> BowModel:
+        settings, run = self.settings, self.context.run
+        slot_bits = settings.slot_bits or whole.settings.slot_bits
+        model = whole
+        presence = None
+        for share in shares:
+            model = pruned(model, round(len(whole.keys) * (1 - share)), slot_bits)
+            if settings.stages == 0:
+                break
+            if presence is None:
+                presence = find_ngrams(self.texts.texts, model.settings, model.keys)
+            presence = presence.only(np.searchsorted(presence.keys, model.keys))
+            fitted = model.settings.model_copy(update={"inverse_regularization": settings.inverse_regularization})
+            model = fit_bow_student(
+                fitted,
+                presence,
+                self.targets,
+                whole.labels,
+                objective=settings.objective,
+                console=run["console"],
+            )
+        return model
+
+    def _units(self, whole: LSTMModel, shares: Sequence[float], folder: Path) -> LSTMModel:
+        parts, full = self.settings.parts, sizes(whole)
+        model = whole
+        for stage, share in enumerate(shares, 1):
+
+            def left(part: str, size: int, share: float = share) -> int:
+                return max(1, round(size * (1 - share))) if part in parts else size
+
+            target = Sizes(
+                hidden_size=left("hidden", full.hidden_size),
+                embedding_size=left("embedding", full.embedding_size),
+                num_words=left("words", full.num_words),
+            )
+            counts = np.bincount(model.encode(self.texts.texts).ids, minlength=model.encoder.num_tokens)
+            model = cut(model, target, counts)
+            strength = self.settings.group_lasso
+            penalty = GroupLasso(model, strength) if strength and stage < len(shares) else None
+            self._train(model, folder / f"stage-{stage}", penalty)
+        return model
+
+    def _weights(self, whole: TorchModel, shares: Sequence[float], folder: Path) -> TorchModel:
+        model = type(whole).from_state(whole.settings, whole.labels, whole.state())
+        matrices = [p for p in model.network.parameters() if p.dim() > 1]
+        for stage, share in enumerate(shares, 1):
+            hooks = []
+            for matrix in matrices:
+                kept = _strongest(matrix, 1 - share)
+                matrix.data *= kept
+                # A weight without gradient stays at zero: its moments are zero, and decay leaves zero where it is.
+                hooks.append(matrix.register_hook(kept.mul))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._train(model, folder / f"stage-{stage}", None)
+            for hook in hooks:
+                hook.remove()
+        return model
+
+    def _train(self, model: TorchModel, folder: Path, penalty: GroupLasso | None) -> None:
+        if self.settings.stages == 0:
+            return
+        assert self.train is not None
+        run = self.context.run.copy()
+        run["run_dir"] = folder
+        train_model(
+            model,
+            self.train,
+            self.texts.texts,
+            self.targets,
+            self.context.splits.validation,
+            objective=self.settings.objective,
+            penalty=penalty,
+            **run,
+        )
+
+
+def _strongest(matrix: torch.Tensor, share: float) -> torch.Tensor:
+    """Return 1 for the `share` of the weights that are largest, 0 for the others."""
+    magnitude = matrix.detach().abs().flatten()
+    kept = torch.zeros_like(magnitude)
+    kept[magnitude.topk(max(1, round(share * len(magnitude)))).indices] = 1
+    return kept.view_as(matrix)

@@ -1,0 +1,205 @@
+"""`plaudit compress`: one compression step outside of a recipe, and the sweep over many of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from plaudit import sweep as sweeping
+from plaudit.bundle import load_bundle, load_trainable, read_files
+from plaudit.compress import compressor
+from plaudit.data import DataSettings, load_dataset
+from plaudit.data.split import Splits, prepare
+from plaudit.errors import MissingExtraError, SettingsError
+from plaudit.evaluate.swept import summary
+from plaudit.predictor import load, model_folder
+from plaudit.recipe import ModelRecipe, missing_extra, read_recipe
+from plaudit.runs import save_made
+from plaudit.settings import override, parse
+from plaudit.steps import make, teacher, trained_with
+
+if TYPE_CHECKING:
+    from plaudit.train.run import Run
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step: what to make of which model, from which reviews."""
+
+    name: str
+    entry: ModelRecipe
+    data: DataSettings
+    seed: int
+
+    def splits(self, console: Console) -> Splits:
+        """Return the reviews, split as for training."""
+        return prepare(load_dataset(self.data, console=console), self.data)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what the bundle says of how it was made."""
+        models = {self.name: self.entry.resolved()}
+        return {"name": self.name, "seed": self.seed, "data": self.data.model_dump(mode="json"), "models": models}
+
+
+def plan(
+    model: str,
+    method: str,
+    options: Mapping[str, Any],
+    assignments: Iterable[str],
+    *,
+    data: str | None,
+    seed: int | None,
+) -> Task:
+    """Check a step before anything is read or trained; SettingsError names the option that is wrong.
+
+    `options` are settings of the method with an option of their own, `assignments` are `a.b=value` for the others.
+    """
+    try:
+        cls = compressor(method).settings
+        settings = parse(cls, override(dict(options), assignments), source=f"--method {method}")
+        if method == "distill":
+            entry, reviews, own_seed = _student(model)
+            seed = own_seed if seed is None else seed
+            entry = replace(entry, method=method, compress=settings)
+        else:
+            bundle = load_trainable(model_folder(model))
+            entry = ModelRecipe(None, model, None, method, settings)
+            reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if data is None and not reviews:
+        raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
+    return Task(Path(model).stem, entry, _reviews(reviews, data), seed or 0)
+
+
+def _reviews(known: Mapping[str, Any] | None, data: str | None) -> DataSettings:
+    """Return the settings of the reviews `data`: those that a model learned by, if it learned from them."""
+    values = known if known and data in (None, known["name"]) else {"name": data}
+    return parse(DataSettings, values, source="--data")
+
+
+def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
+    """Return the student's settings, reviews and seed: those of a recipe's only model, or of a trained model."""
+    if model.endswith(".toml"):
+        recipe = read_recipe(Path(model))
+        new = [entry for entry in recipe.models.values() if entry.model is not None]
+        if len(recipe.models) != 1 or not new:
+            raise SettingsError(f"{model}: a student's recipe has one model with a kind; this has {len(recipe.models)}")
+        if new[0].method is not None:
+            raise SettingsError(
+                f"{model}: says itself how to distill; use plaudit train {model}, or take that table out"
+            )
+        if new[0].objective is not None:
+            raise SettingsError(f"{model}: objective has no effect on a student; give it by --set objective.losses=...")
+        return new[0], recipe.data.model_dump(mode="json"), recipe.seed
+    bundle = load_trainable(model_folder(model))
+    reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+    return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews, 0
+
+
+def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:
+    """Do the step, save the model as `out`, and return what its bundle says of the step.
+
+    What training leaves behind is in a folder beside `out`, whose name ends in `.training`.
+    """
+    if out.exists():
+        raise SettingsError(f"{out}: exists already; give a new folder as --out")
+    splits = task.splits(console)
+    run: Run = {
+        "seed": task.seed,
+        "run_dir": out.with_name(f"{out.name}.training"),
+        "resume": resume,
+        "console": console,
+    }
+    made = make(task.entry, splits, run, find=model_folder)
+    save_made(made, out, recipe=task.recipe(), splits=splits)
+    step: dict[str, Any] = made.provenance["compression"][-1]
+    accuracy = made.provenance["validation_accuracy"]
+    smaller = load(out)
+    from plaudit.train.fit import saw_validation  # make has imported torch
+
+    # A bow is fitted once more on train and validation, after which validation tells nothing.
+    refitted = " (which it was fitted on)" if saw_validation(made.model.settings) else ""
+    size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
+    message = f"{accuracy:.2%} of validation{refitted}, {size}"
+    if task.entry.source is not None:
+        before = load(task.entry.source)
+        message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"
+    console.print(f"{message}, {out}", highlight=False)
+    return {**step, "validation_accuracy": accuracy, "size_bytes": smaller.size_bytes}
+
+
+def label(
+    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, folds: int | None, console: Console
+) -> dict[str, Any]:
+    """Let models read a transfer set of `data` and write their blended soft labels; return what the file says of them.
+
+    `assignments` are settings of the transfer set. With `folds`, labels of train reviews are out-of-fold. Needs the
+    extra `train`.
+    """
+    try:
+        from plaudit.compress.distill import label as ask
+        from plaudit.compress.soft_labels import write_soft_labels
+        from plaudit.compress.transfer import TransferSettings, transfer_set
+        from plaudit.out_of_fold import label_out_of_fold, recipe_of_teachers
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    settings = parse(TransferSettings, override({}, assignments), source="--set")
+    folders = [model_folder(model) for model in models]  # a wrong name is said before reviews are fetched
+    reviews = _reviews(read_files(folders[0])[0].provenance.get("recipe", {}).get("data"), data)
+    recipe = None
+    if folds is not None:
+        recipe = recipe_of_teachers(folders)
+        if recipe.data.name != data:
+            raise SettingsError(
+                f"--data = {data}: the teachers learned from {recipe.data.name}; give that with --folds"
+            )
+        if "train" not in settings.sources:
+            raise SettingsError("--folds is for labels of train reviews; add train to sources, or leave it out")
+    splits = prepare(load_dataset(reviews, console=console), reviews)
+    teachers = [
+        teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
+    ]
+    transfer = transfer_set(splits, settings, seed=0)
+    if recipe is None or folds is None:
+        soft = ask(teachers, splits, transfer, weights=None, console=console)
+    else:
+        work = out.with_name(f"{out.name}.folds")
+        soft = label_out_of_fold(recipe, teachers, splits, transfer, folds=folds, work=work, console=console)
+    write_soft_labels(soft, out)
+    console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
+    return dict(soft.provenance)
+
+
+def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
+    """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
+    try:
+        from plaudit.report.figures import pruning_sweep
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'plaudit[report]'") from None
+    splits = task.splits(console)
+    run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
+    table = summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
+    (out / "sweep.svg").write_text(pruning_sweep(table), encoding="utf-8")
+    return table
+
+
+def render(table: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """Print a sweep."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("schedule", "ratio %", "accuracy %", "reviews/s", "MB", "parameters"):
+        shown.add_column(column, justify="left" if column == "schedule" else "right")
+    for row in table:
+        shown.add_row(
+            row["schedule"],
+            f"{100 * row['ratio']:.0f}",
+            f"{100 * row['accuracy']:.2f} ({100 * row['lowest']:.2f}–{100 * row['highest']:.2f})",
+            f"{row['reviews_per_second']:,.0f}",
+            f"{row['size_bytes'] / 1e6:.2f}",
+            f"{row['parameters']:,.0f}",
+        )
+    console.print(shown)

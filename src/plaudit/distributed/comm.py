@@ -1,0 +1,55 @@
+"""How ranks exchange what they learned: gradients at each step, whole or compressed, or weights now and then.
+
+To add a way, write a class and a line in EXCHANGES. Those that exchange gradients are communication hooks of torch's
+DistributedDataParallel, which calls them bucket by bucket while back-propagation still goes on. What they remember is
+kept by the weight's name, since a bucket is made anew in each process; it is part of a checkpoint.
+"""
+
+from typing import Annotated, Any, TypeAlias, cast
+
+import torch
+from pydantic import Field
+
+from plaudit.distributed.dense import BF16, BF16Settings, Plain, PlainSettings
+from plaudit.distributed.exchange import Exchange
+from plaudit.distributed.local import Local, LocalSettings
+from plaudit.distributed.powersgd import PowerSGD, PowerSGDSettings
+from plaudit.distributed.rows import Rows, RowsSettings
+from plaudit.distributed.stopwatch import Stopwatch
+from plaudit.distributed.topk import TopK, TopKSettings
+from plaudit.distributed.world import World
+
+ExchangeSettings: TypeAlias = Annotated[
+    PlainSettings | BF16Settings | RowsSettings | PowerSGDSettings | TopKSettings | LocalSettings,
+    Field(discriminator="kind"),
+]
+
+
+EXCHANGES: dict[str, Any] = {
+    "plain": Plain,
+    "bf16": BF16,
+    "rows": Rows,
+    "powersgd": PowerSGD,
+    "top-k": TopK,
+    "local": Local,
+}
+
+
+NO_EXCHANGE = Exchange()
+
+
+def make_exchange(settings: ExchangeSettings, world: World, stopwatch: Stopwatch) -> Exchange:
+    """Return the way of exchange that settings name; one that does nothing for a rank without others."""
+    if world.size == 1:
+        return NO_EXCHANGE
+    return cast(Exchange, EXCHANGES[settings.kind](settings, world, stopwatch))
+
+
+def mean_state(states: list[Any]) -> Any:  # noqa: ANN401
+    """Return what a rank of a new world remembers of the ranks of an old one: the mean of their tensors."""
+    first = states[0]
+    if isinstance(first, dict):
+        return {key: mean_state([state[key] for state in states]) for key in first}
+    if isinstance(first, torch.Tensor) and first.is_floating_point():
+        return torch.stack(states).mean(0)
+    return first

@@ -1,0 +1,42 @@
+"""Exchanges of whole gradients."""
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.futures import Future
+
+from plaudit.distributed.exchange import GradientExchange, reduced
+from plaudit.settings import Settings
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import GradBucket
+
+
+class PlainSettings(Settings):
+    """Every number of every gradient, in fp32: what DistributedDataParallel does by itself."""
+
+    kind: Literal["plain"] = "plain"
+
+
+class BF16Settings(Settings):
+    """Every number in 16 bits."""
+
+    kind: Literal["bf16"] = "bf16"
+
+
+class Plain(GradientExchange):
+    """All-reduce."""
+
+    dtype = torch.float32
+
+    def exchange(self, bucket: "GradBucket") -> Future[torch.Tensor]:
+        """Send all of it."""
+        buffer = bucket.buffer()
+        sent = buffer.to(self.dtype).div_(self.world.size)
+        return reduced(sent).then(lambda _: buffer.copy_(sent))
+
+
+class BF16(Plain):
+    """All-reduce of half as many bytes, as torch's bf16_compress_hook."""
+
+    dtype = torch.bfloat16

@@ -1,0 +1,56 @@
+"""A finished model and reviews that it has not learned from in; the model with its probabilities corrected out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from plaudit.bundle import load_bundle, save_bundle
+from plaudit.errors import SettingsError
+from plaudit.evaluate import labels_of_model
+from plaudit.evaluate.metrics import ece, log_loss
+from plaudit.models.calibration import Method, fit_calibration
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Log loss in nats and expected calibration error on the reviews it was fitted to, before and after."""
+
+    method: Method
+    reviews: int
+    log_loss: tuple[float, float]
+    ece: tuple[float, float]
+
+
+def calibrate(
+    model: Path, out: Path, table: pa.Table, *, method: Method, label_names: tuple[str, ...], data: str, split: str
+) -> Calibrated:
+    """Write `model` once more as `out`, corrected on the reviews of `table`. Needs the extra `train`.
+
+    An earlier correction is replaced. SettingsError if the model was fitted to these reviews or they are a test
+    split, DataError if they lack labels that it knows, OutputError if `out` exists.
+    """
+    bundle = load_bundle(model)
+    if split == "test":
+        raise SettingsError("--split test: nothing is chosen there; calibrate on validation or on reviews of your own")
+    recipe = bundle.manifest.provenance.get("recipe") or {}
+    is_its_own = Path(recipe.get("data", {}).get("name", "")).name == data
+    if is_its_own and (split in ("train", "all") or bundle.manifest.settings.get("refit", False)):
+        raise SettingsError(
+            f"{model}: was fitted to these reviews; calibrate on --split validation one trained with refit = false"
+        )
+    labels = labels_of_model(
+        table, label_names, bundle.manifest.labels, where=f"{data}, {split}", model_name=str(model)
+    )
+    before = bundle.model.predict_proba(table["text"].to_pylist())
+    calibration = fit_calibration(method, labels.tolist(), before)
+    after = calibration.apply(before)
+    provenance: dict[str, Any] = {**bundle.manifest.provenance, "calibrated_on": {"data": data, "split": split}}
+    save_bundle(bundle.model, out, provenance=provenance, calibration=calibration)
+    return Calibrated(
+        method=method,
+        reviews=len(labels),
+        log_loss=(log_loss(labels, before), log_loss(labels, after)),
+        ece=(ece(labels, before), ece(labels, after)),
+    )

@@ -1,0 +1,108 @@
+"""A model card beside a bundle: README.md with the metadata that the Hugging Face Hub reads (Mitchell et al. 2019)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plaudit.bundle import CARD, Manifest, read_files
+from plaudit.data.atomic import replacing
+from plaudit.evaluate.results import Result
+
+_METRICS = (("accuracy", "accuracy"), ("f1", "f1"), ("roc_auc", "auc"), ("brier_score", "brier"))
+
+
+def write_card(folder: Path, name: str, results: Sequence[Result], *, address: str | None = None) -> Path:
+    """Write the card of a bundle and return its path; `results` are this model's, `load` finds it at the address.
+
+    BundleError if the folder is no bundle, OutputError if the card cannot be written.
+    """
+    manifest, _ = read_files(folder)
+    with replacing(folder / CARD, hint="give a folder with room to write to") as temporary:
+        temporary.write_text(_card(name, manifest, results, address or name), encoding="utf-8")
+    return folder / CARD
+
+
+def _card(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> str:
+    head = {
+        "license": "apache-2.0",
+        "library_name": "plaudit",
+        "pipeline_tag": "text-classification",
+        "tags": ["sentiment-analysis", manifest.kind],
+        "datasets": sorted({result.data for result in results}),
+        "model-index": [{"name": name, "results": [_index(result) for result in results]}],
+    }
+    # A JSON value is a YAML value, so that no text can break the metadata.
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items() if value]
+    return "\n".join(["---", *lines, "---", "", *_text(name, manifest, results, address), ""])
+
+
+def _index(result: Result) -> dict[str, Any]:
+    measured = ((kind, getattr(result, field)) for kind, field in _METRICS)
+    return {
+        "task": {"type": "text-classification"},
+        "dataset": {"type": result.data, "name": result.data, "split": result.split},
+        "metrics": [{"type": kind, "value": round(value, 5)} for kind, value in measured if value is not None],
+    }
+
+
+def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> list[str]:
+    recipe = manifest.provenance.get("recipe") or {}
+    learned = recipe.get("data", {}).get("name", "reviews that it does not tell")
+    lines = [
+        f"# {name}",
+        "",
+        f"Tells {' from '.join(manifest.labels)} texts. Kind `{manifest.kind}`, trained with Plaudit on {learned}.",
+        "",
+        "```python",
+        "import plaudit",
+        "",
+        f'plaudit.load("{address}").predict(["A fine film that I will watch again."])  # or the path of this folder',
+        "```",
+        "",
+        "## Evaluation",
+        "",
+    ]
+    if results:
+        lines += [
+            "| data, split | reviews | accuracy % (95 %) | F1 % | log loss | ECE % | reviews/s | one review, ms |",
+            "|---|---|---|---|---|---|---|---|",
+            *(_row(result) for result in results),
+            "",
+            f"Measured on {results[0].hardware.cpu}, {results[0].hardware.cores} cores; scored once.",
+        ]
+    else:
+        lines.append("Not scored yet: `plaudit evaluate`.")
+    lines += ["", "## Training", "", *_training(manifest.provenance, recipe), "", "## Limits", ""]
+    lines += [
+        f"- It knows {learned} and texts like them; on other kinds of text it is less accurate.",
+        "- It judges the words, not the writer: irony, quotations and plot summaries mislead it.",
+        "- Its probabilities are of texts like those it was judged on; far from them they mean less.",
+    ]
+    return lines
+
+
+def _row(result: Result) -> str:
+    low, high = result.accuracy_ci95
+    return (
+        f"| {result.data}, {result.split} | {result.n:,} | {100 * result.accuracy:.2f} "
+        f"({100 * low:.2f}–{100 * high:.2f}) | {100 * result.f1:.2f} | {result.log_loss:.4f} | "
+        f"{100 * result.ece:.2f} | {result.reviews_per_second:,.0f} | {result.latency_ms.p50:.2f} |"
+    )
+
+
+def _training(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    lines = []
+    seconds = provenance.get("train_seconds")
+    if seconds is not None:
+        lines.append(f"- {seconds:,.0f} s of training, with what it starts from; seed {provenance.get('seed')}")
+    steps = [step["method"] for step in provenance.get("compression", [])]
+    if steps:
+        lines.append(f"- made smaller: {', then '.join(steps)}")
+    if recipe.get("data", {}).get("leave_out"):
+        lines.append("- without the reviews that its recipe lists to be left out")
+    if any(entry.get("kind") == "ensemble" for entry in recipe.get("models", {}).values()):
+        lines.append("- its members' settings stand in `members.json`; how they were trained, in their own bundles")
+    else:
+        lines.append("- every setting stands in `bundle.json` under `provenance`")
+    return lines

@@ -1,0 +1,55 @@
+"""What a figure was measured with: the machine and the state of this code."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def cpu_name() -> str:
+    """Return the processor's model name, or its architecture where the system does not tell."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def num_cores() -> int:
+    """Return the number of processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpu_name() -> str | None:
+    """Return the CUDA device's name, or None if there is none or nothing in this process has loaded torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())
+
+
+def code_version() -> str:
+    """Return this checkout's commit, "-dirty" added if the package differs from it, or else the version."""
+    # An installed package may lie inside somebody else's repository; only one that tracks this file is ours.
+    if _git("ls-files", "--error-unmatch", __file__) is not None:
+        commit = _git("rev-parse", "HEAD")
+        if commit:
+            return commit if _git("diff", "--quiet", "HEAD", "--", str(PACKAGE)) is not None else f"{commit}-dirty"
+    return version("plaudit")
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command, or None if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

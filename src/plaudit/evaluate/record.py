@@ -1,0 +1,69 @@
+"""Files of results: immutable, closed records of one format, read strictly and written whole."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plaudit.data.atomic import replacing
+from plaudit.errors import DataError
+
+
+class Record(BaseModel):
+    """Base of what stands in files of results: immutable, closed, finite. A whole file has a field `format`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
+    """Read a file of results; `name` says what it holds, `writer` which verb makes it.
+
+    DataError in one line if it is missing, damaged, foreign, of another format, or contradicts itself.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such {name} file; `{writer}` writes one") from None
+    except OSError as error:
+        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: holds no {name}: it is not JSON ({error}); `{writer}` writes one") from None
+    if not isinstance(content, dict) or "format" not in content:
+        raise DataError(f"{path}: holds no {name}: it states no format; `{writer}` writes one")
+    ours = cls.model_fields["format"].default
+    if content["format"] != ours:
+        raise DataError(
+            f"{path}: {name} of format {content['format']!r}, but this version of Plaudit reads {ours}; "
+            f"upgrade plaudit or write it again by `{writer}`"
+        )
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        raise DataError(f"{path}: damaged {name}: {problem(error)}") from None
+
+
+def problem(error: ValidationError) -> str:
+    """Say in one line where a record is wrong, and what is wrong there."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def write_record(path: Path, record: Record, *, digits: int | None = None) -> None:
+    """Write a file whole or not at all, numbers cut to so many digits after the point; OutputError if it cannot be."""
+    content = record.model_dump(mode="json")
+    with replacing(path, hint="name a folder with room to write to") as temporary:
+        temporary.write_text(json.dumps(_rounded(content, digits), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _rounded(value: object, digits: int | None) -> object:
+    if isinstance(value, float) and digits is not None:
+        return round(value, digits)
+    if isinstance(value, dict):
+        return {key: _rounded(part, digits) for key, part in value.items()}
+    return [_rounded(part, digits) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,73 @@
+"""Where a text's tokens stand in the text itself, so that what is said of a token can be shown there.
+
+`text/reference.py` says which tokens a text has; tests hold the two together.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from plaudit.text.characters import PUNCTUATION, SEPARATOR, classify
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.reference import MARKUP, stop_word_tokens
+
+_SENTENCE_END = re.compile(r"[.!?…。！？\n]")
+
+_LONGEST_SENTENCE = 40
+"""Words; what has no full stop for longer than that is cut all the same."""
+
+
+class Word(NamedTuple):
+    """A token as the model reads it, of the characters start … end - 1 of a text."""
+
+    start: int
+    end: int
+    token: str
+
+
+class Span(NamedTuple):
+    """The characters start … end - 1 of a text."""
+
+    start: int
+    end: int
+
+
+def words_of(text: str, cleaning: CleaningSettings) -> list[Word]:
+    """Return the tokens of a text in order, as `reference.tokenize` does; stop words must be resolved."""
+    data = text.encode("utf-8", "replace")
+    if cleaning.strip_html:
+        # A blank for each character, so that all that follow keep their places.
+        data = MARKUP.sub(lambda found: b" " * len(found[0].decode()), data)
+    readable = data.decode()
+    entries = {character: classify(character, cleaning) for character in set(readable)}
+    words: list[Word] = []
+    start, token = 0, ""
+    for place, character in enumerate(readable):
+        entry = entries[character]
+        if entry > PUNCTUATION:
+            start = start if token else place
+            token += chr(entry)
+            continue
+        if token:
+            words.append(Word(start, place, token))
+            token = ""
+        if entry != SEPARATOR:
+            words.append(Word(place, place + 1, character))
+    if token:
+        words.append(Word(start, len(readable), token))
+    stop_words = stop_word_tokens(cleaning)
+    return [word for word in words if word.token not in stop_words]
+
+
+def pieces_of(text: str, words: Sequence[Word], *, at_most: int) -> list[Span]:
+    """Return the words' spans, or those of sentences, or of runs of sentences: the finest of which there are so few."""
+    if len(words) <= at_most:
+        return [Span(word.start, word.end) for word in words]
+    starts = [0]
+    for place, (word, following) in enumerate(pairwise(words), 1):
+        ended = _SENTENCE_END.search(text, word.start, following.start) and text[following.start].isalnum()
+        if ended or place - starts[-1] == _LONGEST_SENTENCE:
+            starts.append(place)
+    starts = starts[:: -(-len(starts) // at_most)]
+    return [Span(words[first].start, words[last - 1].end) for first, last in pairwise([*starts, len(words)])]

@@ -1,0 +1,85 @@
+"""What every model kind is: texts in, logits out, and a state that a bundle can hold.
+
+Shapes: N texts, C classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from plaudit.settings import Settings, parse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class ModelSettings(Settings):
+    """Base of the settings of every model kind."""
+
+    kind: str
+
+    before: ClassVar[Mapping[str, Any]] = {}
+    """What bundles mean that do not state a setting, where it is not the default: they are older than it."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """All that a trained model needs besides its settings and label names.
+
+    `tensors` go into one safetensors file; `files` (name → bytes) hold what is not a tensor, such as a vocabulary.
+    """
+
+    tensors: dict[str, npt.NDArray[np.generic]]
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class Model(ABC):
+    """A text classifier of one kind; subclasses add how it is fitted."""
+
+    Settings: ClassVar[type[ModelSettings]]
+
+    def __init__(self, settings: ModelSettings, labels: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.labels = labels
+
+    @abstractmethod
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 [N, C]; their softmax is the model's probability of each label."""
+
+    def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return what `logits` does, of an Arrow column without nulls; a kind that needs no str makes none."""
+        return self.logits(texts.to_pylist())
+
+    @abstractmethod
+    def state(self) -> ModelState:
+        """Return the weights and files from which `from_state` rebuilds this model exactly."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
+        """Rebuild a model; BundleError if the state does not fit the settings."""
+
+    @classmethod
+    def stated_settings(cls, values: Mapping[str, Any], *, source: str, prefix: str) -> ModelSettings:
+        """Return the settings that a bundle states; SettingsError as `parse`."""
+        return parse(cls.Settings, {**cls.Settings.before, **values}, source=source, prefix=prefix)
+
+    def predict_proba(self, texts: Sequence[str]) -> Float32Array:
+        """Return the probability of each label, float32 [N, C]; rows sum to 1."""
+        return softmax(self.logits(texts))
+
+
+F = TypeVar("F", np.float32, np.float64)
+
+
+def softmax(logits: npt.NDArray[F]) -> npt.NDArray[F]:
+    """Return the probabilities that logits [N, C] mean; rows sum to 1."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: npt.NDArray[F] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities

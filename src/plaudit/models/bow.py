@@ -1,0 +1,259 @@
+"""Bag of n-grams: NB-weighted logistic regression, folded into one weight for each n-gram.
+
+Training follows Wang & Manning 2012 ("Baselines and Bigrams"): which n-grams of order 1 … 3 a text has, each scaled
+by its naive-Bayes log-count ratio, go into a logistic regression. Scale and coefficient are then one number, so
+predicting is a sum of weights over the distinct n-grams of a text, over the square root of how many it knows: a text's
+row has length 1, lest a long review count for more than it says. N-grams are known by 32 bits of their hash. There is
+one binary problem for two classes and one against the rest for each of more.
+
+Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from rich.console import Console
+
+from plaudit.errors import BundleError, MissingExtraError
+from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
+from plaudit.models.packed import int8_scale, int8_steps
+from plaudit.text import reference
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.threads import map_threads
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from plaudit.text import kernel
+
+StoredWeights = npt.NDArray[np.float16] | npt.NDArray[np.int8]
+
+_REFERENCE_CHARACTERS = 100_000
+"""Plain Python serves a model's first characters: it takes 0.1 s for them, importing the compiler 0.4 s and more."""
+
+_CLIPPINGS: tuple[float, ...] = tuple(np.linspace(1, 0.05, 96).tolist())
+"""Shares of the largest weight that int8 may cover."""
+
+
+class BowSettings(ModelSettings):
+    """Settings of the bag of n-grams; the defaults were chosen by cross-validation on IMDB train, by movie."""
+
+    kind: Literal["bow"] = "bow"
+    cleaning: CleaningSettings = CleaningSettings(punctuation="keep")
+    max_order: int = Field(3, ge=1, le=8)
+    """Longest n-gram, in tokens."""
+    min_count: int = Field(5, ge=1)
+    """An n-gram counts if it occurs this often in the training reviews."""
+    slot_bits: int = Field(19, ge=16, le=24)
+    """The table has 2 ** slot_bits slots; of the n-grams that want a slot, the most telling gets it."""
+    smoothing: float = Field(1.0, gt=0)
+    """Added to each count before the log-count ratio is taken."""
+    inverse_regularization: float = Field(0.2, gt=0)
+    """C of the logistic regression."""
+    storage: Literal["fp16", "int8"] = "fp16"
+    """How a weight is stored; int8 has one scale for each binary problem."""
+    norm: Literal["none", "l2"] = "l2"
+    """l2 gives all texts rows of one length, however many n-grams they have; none leaves 0 and 1."""
+    refit: bool = True
+    """Fit once more on train and validation together, after the first fit was judged on validation."""
+
+    before: ClassVar[Mapping[str, Any]] = {"norm": "none"}
+
+
+class BowModel(Model):
+    """keys uint32 [F], sorted; weights float16 or int8 [F, K], in units of scale float32 [K]; bias float32 [K]."""
+
+    Settings: ClassVar[type[ModelSettings]] = BowSettings
+    settings: BowSettings
+
+    def __init__(
+        self,
+        settings: BowSettings,
+        labels: tuple[str, ...],
+        *,
+        keys: npt.NDArray[np.uint32],
+        weights: StoredWeights,
+        bias: Float32Array,
+        scale: Float32Array | None = None,
+    ) -> None:
+        super().__init__(settings, labels)
+        self.keys = keys
+        self.weights = weights
+        self.bias = bias
+        self.scale = np.ones_like(bias) if scale is None else scale
+        self._characters_left = _REFERENCE_CHARACTERS
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 [N, C]; plain Python and the compiled kernel agree to the rounding of a float32 sum."""
+        if self._characters_left > 0:
+            self._characters_left -= sum(map(len, texts))
+        scores = self._reference_scores(texts) if self._characters_left > 0 else self._kernel_scores(texts)
+        return logits_of_problems(scores * self.scale + self.bias)
+
+    def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return float32 [N, C] by the compiled kernel, which reads the column's own buffers, on the calling thread."""
+        from plaudit.text import kernel
+
+        cleaning, table = self.tables
+        is_l2 = self.settings.norm == "l2"
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2)
+        return logits_of_problems(scores * self.scale + self.bias)
+
+    def _reference_scores(self, texts: Sequence[str]) -> Float32Array:
+        scores = np.zeros((len(texts), len(self.bias)), np.float32)
+        for i, text in enumerate(texts):
+            hashes = reference.ngram_hashes(text, self.settings.cleaning, self.settings.max_order)
+            keys = np.unique(np.array([value >> 32 for value in hashes], np.uint32))
+            places = np.searchsorted(self.keys, keys)
+            inside = places < len(self.keys)
+            places, keys = places[inside], keys[inside]
+            known = places[self.keys[places] == keys]
+            scores[i] = self.weights[known].astype(np.float32).sum(axis=0)
+            if self.settings.norm == "l2" and len(known):
+                scores[i] /= np.sqrt(np.float32(len(known)))
+        return scores
+
+    def _kernel_scores(self, texts: Sequence[str]) -> Float32Array:
+        return table_scores(texts, *self.tables, self.settings.max_order, is_l2=self.settings.norm == "l2")
+
+    @cached_property
+    def tables(self) -> "tuple[kernel.CleaningTables, npt.NDArray[np.uint32]]":
+        """What the kernel reads: the cleaning settings, and the weights before they are scaled, uint32 [K, S]."""
+        from plaudit.text import kernel
+
+        table = kernel.ngram_table(self.keys, self.weights.astype(np.float16), self.settings.slot_bits)
+        return kernel.cleaning_tables(self.settings.cleaning), table
+
+    def state(self) -> ModelState:
+        """Return keys, weights, bias and, of int8 weights, their scale."""
+        scale = {"scale": self.scale} if self.settings.storage == "int8" else {}
+        return ModelState({"keys": self.keys, "weights": self.weights, "bias": self.bias, **scale})
+
+    @classmethod
+    def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
+        """Rebuild a model; BundleError if a tensor is missing or shapes do not agree."""
+        assert isinstance(settings, BowSettings)
+        num_problems = len(positive_labels(labels))
+        tensors: dict[str, Any] = state.tensors
+        num_ngrams = tensors["keys"].size if "keys" in tensors else 0
+        expected = {
+            "keys": ("uint32", (num_ngrams,)),
+            "weights": ("int8" if settings.storage == "int8" else "float16", (num_ngrams, num_problems)),
+            "bias": ("float32", (num_problems,)),
+        }
+        if settings.storage == "int8":
+            expected["scale"] = ("float32", (num_problems,))
+        found = {name: (str(tensor.dtype), tensor.shape) for name, tensor in tensors.items()}
+        if found != expected:
+            raise BundleError(f"a bow model of {len(labels)} labels holds tensors {expected}, not {found}")
+        return cls(settings, labels, **tensors)
+
+    @classmethod
+    def fit(
+        cls,
+        settings: BowSettings,
+        texts: Sequence[str],
+        label_ids: npt.NDArray[np.int64],
+        labels: tuple[str, ...],
+        *,
+        console: Console,
+    ) -> Self:
+        """Train on texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: there is no seed to set."""
+        try:
+            import sklearn.linear_model  # noqa: F401
+        except ImportError:
+            raise MissingExtraError("training needs: pip install 'plaudit[train]'") from None
+        from plaudit.models.bow_fit import fit_problem, frequent_ngrams, one_ngram_a_slot, rows_of
+
+        settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+        with console.status("counting n-grams"):
+            shares = np.eye(len(labels))[label_ids]
+            presence = one_ngram_a_slot(frequent_ngrams(texts, settings), shares, settings.slot_bits)
+        rows, length = rows_of(presence.matrix, settings.norm)
+        weights, bias = [], []
+        for positive in positive_labels(labels):
+            with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
+                weight, intercept = fit_problem(presence.matrix, rows, label_ids == positive, settings)
+            weights.append(length * weight)
+            bias.append(intercept)
+        return cls.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
+
+    @classmethod
+    def assemble(
+        cls,
+        settings: BowSettings,
+        labels: tuple[str, ...],
+        keys: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.float64],
+        bias: npt.NDArray[np.float64],
+    ) -> Self:
+        """Return a model of fitted keys [F], sorted, weights [F, K] and bias [K]."""
+        stored: tuple[StoredWeights, Float32Array | None] = weights.astype(np.float16), None
+        if settings.storage == "int8":
+            stored = _nearest_int8(weights)
+        return cls(settings, labels, keys=keys, weights=stored[0], bias=bias.astype(np.float32), scale=stored[1])
+
+
+def table_scores(
+    texts: Sequence[str],
+    cleaning: "kernel.CleaningTables",
+    table: npt.NDArray[np.uint32],
+    max_order: int,
+    *,
+    is_l2: bool,
+) -> Float32Array:
+    """Return the scores of each text's known n-grams by the compiled kernel, float32 [N, K]."""
+    from plaudit.text import kernel
+
+    def scores(chunk: Sequence[str]) -> Float32Array:
+        found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table, is_l2)
+        return found
+
+    return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
+
+
+def positive_labels(labels: Sequence[str]) -> Sequence[int]:
+    """Return the label that each of the K binary problems tells from the rest: one problem serves two classes."""
+    return range(1, 2) if len(labels) == 2 else range(len(labels))
+
+
+def logits_of_problems(scores: Float32Array) -> Float32Array:
+    """Return the logits of the labels, float32 [N, C], given those of the binary problems, [N, K]."""
+    if scores.shape[1] == 1:
+        return np.concatenate([-scores / 2, scores / 2], axis=1)
+    # The softmax of log-sigmoids is the normalized probability of one-against-the-rest classifiers.
+    return -np.logaddexp(np.float32(0), -scores)
+
+
+def quantized(model: BowModel) -> BowModel:
+    """Return the same model with 8 bits a weight."""
+    weights, scale = _nearest_int8(model.weights * model.scale)
+    settings = model.settings.model_copy(update={"storage": "int8"})
+    return BowModel(settings, model.labels, keys=model.keys, weights=weights, bias=model.bias, scale=scale)
+
+
+def pruned(model: BowModel, num_ngrams: int, slot_bits: int) -> BowModel:
+    """Return the model with the n-grams of largest |weight| for any problem, one a slot of 2 ** slot_bits."""
+    strength = np.abs(model.weights * model.scale).max(axis=1)
+    by_strength = np.argsort(-strength, kind="stable")
+    _, first_of_slot = np.unique(model.keys[by_strength] >> np.uint32(32 - slot_bits), return_index=True)
+    kept = np.sort(by_strength[np.sort(first_of_slot)[:num_ngrams]])
+    settings = model.settings.model_copy(update={"slot_bits": slot_bits})
+    return BowModel(
+        settings,
+        model.labels,
+        keys=model.keys[kept],
+        weights=model.weights[kept],
+        bias=model.bias,
+        scale=model.scale,
+    )
+
+
+def _nearest_int8(weights: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.int8], Float32Array]:
+    """Return symmetric int8 [F, K] and its scale [K], with outliers clipped as leaves the least squared error."""
+    scale = int8_scale(weights.T.astype(np.float32), _CLIPPINGS)
+    return int8_steps(weights, scale), scale

@@ -1,0 +1,157 @@
+"""Document vectors: a vector for each n-gram, learned from all texts without labels, and a logistic regression.
+
+A text's vector is the one that tells its own n-grams from others (`docvec_kernel`); a text that was not there in
+training gets one while the n-grams stand still, so nothing has to be trained on the texts to be judged. Slow, and
+hundreds of megabytes: a teacher's component, which errs differently than a bag of n-grams.
+
+Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams, E embedding.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from plaudit.errors import BundleError
+from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
+from plaudit.models.bow import logits_of_problems, positive_labels
+from plaudit.models.packed import check_shapes
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.threads import map_threads
+
+_CHUNK = 256
+
+_FINAL_FRACTION = 0.1
+"""Learning rate at the very end, relative to its start."""
+
+
+class DocvecSettings(ModelSettings):
+    """Settings of `kind = "docvec"`; the defaults did best on IMDB's validation split (docs/accuracy.md)."""
+
+    kind: Literal["docvec"] = "docvec"
+    cleaning: CleaningSettings = CleaningSettings(punctuation="keep")
+    max_order: int = Field(3, ge=1, le=8)
+    """Longest n-gram, in tokens."""
+    min_count: int = Field(10, ge=1)
+    """An n-gram counts if it occurs this often in the train and unlabelled reviews."""
+    embedding_size: int = Field(256, ge=1)
+    """Dimensions of an n-gram's vector and of a text's."""
+    sharpness: float = Field(6.0, gt=0)
+    """What a cosine is multiplied with before it is a log odds, α of the paper."""
+    epochs: int = Field(30, ge=1)
+    """How often all texts are read."""
+    learning_rate: float = Field(0.005, gt=0)
+    """Of the first epoch; it falls evenly to a tenth of that."""
+    inference_epochs: int = Field(10, ge=1)
+    """How often a new text's vector is moved through its n-grams."""
+    inverse_regularization: float = Field(1.0, gt=0)
+    """C of the logistic regression."""
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate at `progress`, 0 … 1."""
+        return self.learning_rate * (1 - (1 - _FINAL_FRACTION) * progress)
+
+
+class DocvecModel(Model):
+    """keys uint32 [F], sorted; vectors float16 [F, E]; counts int32 [F], texts an n-gram is in; classifier float32
+    [K, E]; bias float32 [K]."""
+
+    Settings: ClassVar[type[ModelSettings]] = DocvecSettings
+    settings: DocvecSettings
+
+    def __init__(
+        self,
+        settings: DocvecSettings,
+        labels: tuple[str, ...],
+        *,
+        keys: npt.NDArray[np.uint32],
+        vectors: npt.NDArray[np.float16],
+        counts: npt.NDArray[np.int32],
+        classifier: Float32Array,
+        bias: Float32Array,
+    ) -> None:
+        super().__init__(settings, labels)
+        self.keys = keys
+        self.vectors = vectors
+        self.counts = counts
+        self.classifier = classifier
+        self.bias = bias
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 [N, C]."""
+        return logits_of_problems(self.features(texts) @ self.classifier.T + self.bias)
+
+    def features(self, texts: Sequence[str]) -> Float32Array:
+        """Return the unit vectors of texts, float32 [N, E]; zeros for one without a known n-gram."""
+        from plaudit.models import docvec_kernel
+        from plaudit.models.bow_fit import find_ngrams
+
+        settings = self.settings
+        rates = [settings.rate(epoch / settings.inference_epochs) for epoch in range(settings.inference_epochs)]
+
+        def infer(chunk: Sequence[str]) -> Float32Array:
+            matrix = find_ngrams(chunk, settings, self.keys).matrix
+            found: Float32Array = docvec_kernel.infer(
+                matrix.indptr.astype(np.int64),
+                matrix.indices.astype(np.int32),
+                self._drawn_from,
+                self._float32_vectors,
+                np.array(rates, np.float32),
+                np.float32(settings.sharpness),
+            )
+            return found
+
+        chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+        nothing = np.zeros((0, settings.embedding_size), np.float32)
+        return np.concatenate([nothing, *map_threads(infer, chunks)])
+
+    @cached_property
+    def _drawn_from(self) -> npt.NDArray[np.int32]:
+        return drawn_from(self.counts)
+
+    @cached_property
+    def _float32_vectors(self) -> Float32Array:
+        return self.vectors.astype(np.float32)
+
+    def state(self) -> ModelState:
+        """Return all arrays."""
+        return ModelState({name: getattr(self, name) for name in _DTYPES})
+
+    @classmethod
+    def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
+        """Rebuild a model; BundleError if a tensor is missing or shapes do not agree."""
+        assert isinstance(settings, DocvecSettings)
+        tensors: dict[str, Any] = state.tensors
+        num_ngrams = tensors["keys"].size if "keys" in tensors else 0
+        num_problems = len(positive_labels(labels))
+        size = settings.embedding_size
+        shapes: list[tuple[int, ...]] = [
+            (num_ngrams,),
+            (num_ngrams, size),
+            (num_ngrams,),
+            (num_problems, size),
+            (num_problems,),
+        ]
+        check_shapes(tensors, dict(zip(_DTYPES, shapes, strict=True)))
+        for name, dtype in _DTYPES.items():
+            if tensors[name].dtype != dtype:
+                raise BundleError(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}; save the model again")
+        return cls(settings, labels, **tensors)
+
+
+_DTYPES = {
+    "keys": np.uint32,
+    "vectors": np.float16,
+    "counts": np.int32,
+    "classifier": np.float32,
+    "bias": np.float32,
+}
+
+
+def drawn_from(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return each n-gram's number about as often, relative to the others, as texts have it: int32."""
+    times = np.maximum(1, counts // (int(counts.min()) if len(counts) else 1))
+    return np.repeat(np.arange(len(counts), dtype=np.int32), times)

@@ -1,0 +1,129 @@
+"""Several models as one: their logits, centred, weighted and added.
+
+The bundle holds all of them. Each tensor and file has its model's name before its own.
+
+Shapes: N texts, C classes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
+from plaudit.errors import BundleError, SettingsError
+from plaudit.models import runtime_class
+from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
+from plaudit.settings import Settings
+
+_MEMBERS_FILE = "members.json"
+
+
+class EnsembleSettings(ModelSettings):
+    """Settings of `kind = "ensemble"`."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[str, ...] = Field(min_length=2)
+    """Models whose logits are added: names of this recipe's models, of shipped ones, or model folders."""
+    weights: tuple[float, ...] | None = None
+    """Of the members' centred logits, in their order; None fits them on validation."""
+
+    @field_validator("members")
+    @classmethod
+    def _no_member_twice(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(members)) < len(members):
+            raise ValueError("names the same model twice; name each once")
+        return members
+
+    @model_validator(mode="after")
+    def _a_weight_for_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.members):
+            raise ValueError(f"weights has {len(self.weights)} numbers for {len(self.members)} members")
+        return self
+
+
+class _Member(Settings):
+    """What members.json says of one."""
+
+    kind: str
+    settings: dict[str, Any]
+
+
+class EnsembleModel(Model):
+    """The weighted sum of what its members say."""
+
+    Settings: ClassVar[type[ModelSettings]] = EnsembleSettings
+    settings: EnsembleSettings
+
+    def __init__(self, settings: EnsembleSettings, labels: tuple[str, ...], members: Sequence[Model]) -> None:
+        super().__init__(settings, labels)
+        self.models = tuple(members)
+
+    @classmethod
+    def of(cls, members: Mapping[str, Model], weights: Sequence[float]) -> Self:
+        """Join models by name, in order; all have the same labels."""
+        settings = EnsembleSettings(members=tuple(members), weights=tuple(weights))
+        models = list(members.values())
+        return cls(settings, models[0].labels, models)
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 [N, C]."""
+        assert self.settings.weights is not None
+        return blend([model.logits(texts) for model in self.models], self.settings.weights)
+
+    def state(self) -> ModelState:
+        """Return all members' states."""
+        tensors: dict[str, npt.NDArray[np.generic]] = {}
+        files: dict[str, bytes] = {}
+        described = []
+        for place, model in enumerate(self.models):
+            state = model.state()
+            tensors |= {f"{place}/{name}": tensor for name, tensor in state.tensors.items()}
+            files |= {f"{place}.{name}": content for name, content in state.files.items()}
+            described.append({"kind": model.settings.kind, "settings": model.settings.model_dump(mode="json")})
+        return ModelState(tensors, {**files, _MEMBERS_FILE: json.dumps(described, indent=1).encode() + b"\n"})
+
+    @classmethod
+    def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
+        """Rebuild the members as models that predict; BundleError if one is missing or does not fit its settings."""
+        assert isinstance(settings, EnsembleSettings)
+        try:
+            described = TypeAdapter(tuple[_Member, ...]).validate_json(state.files[_MEMBERS_FILE])
+        except (KeyError, ValueError):  # the latter is pydantic's base too
+            raise BundleError(f"an ensemble has its members' settings in {_MEMBERS_FILE}; save it again") from None
+        num_members, num_weights = len(settings.members), len(settings.weights or ())
+        if not len(described) == num_members == num_weights:
+            raise BundleError(
+                f"{num_members} members, {num_weights} weights, but {len(described)} in {_MEMBERS_FILE}; save it again"
+            )
+        members = []
+        for place, (name, entry) in enumerate(zip(settings.members, described, strict=True)):
+            try:
+                member_class = runtime_class(entry.kind)
+                own = member_class.stated_settings(entry.settings, source=_MEMBERS_FILE, prefix=name)
+            except SettingsError as error:
+                raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
+            members.append(member_class.from_state(own, labels, _part(state, place)))
+        return cls(settings, labels, members)
+
+
+def _part(state: ModelState, place: int) -> ModelState:
+    """Return the state of one member."""
+    tensor_prefix, file_prefix = f"{place}/", f"{place}."
+    return ModelState(
+        {n.removeprefix(tensor_prefix): t for n, t in state.tensors.items() if n.startswith(tensor_prefix)},
+        {n.removeprefix(file_prefix): f for n, f in state.files.items() if n.startswith(file_prefix)},
+    )
+
+
+def centred(logits: Float32Array) -> Float32Array:
+    """Return logits whose mean over the classes is 0, which means the same probabilities."""
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True), np.float32)
+
+
+def blend(logits: Sequence[Float32Array], weights: Sequence[float]) -> Float32Array:
+    """Return the weighted sum of several models' centred logits, float32 [N, C]."""
+    total = sum(weight * centred(each) for weight, each in zip(weights, logits, strict=True))
+    return np.asarray(total, np.float32)

@@ -1,0 +1,63 @@
+"""Settings of the LSTM classifier, apart from its network so that predicting does not import torch."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from plaudit.models.packed import StoredSettings
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.encoded import Truncation
+
+Pooling = Literal["mean", "max", "last", "attention"]
+
+
+class LSTMSettings(StoredSettings):
+    """Settings of `kind = "lstm"`; the defaults are what did best on IMDB's validation split (docs/training.md)."""
+
+    kind: Literal["lstm"] = "lstm"
+    cleaning: CleaningSettings = CleaningSettings()
+    vocabulary_size: int = Field(10_000, ge=1)
+    """Most frequent words that have a vector of their own; the rest share one."""
+    min_count: int = Field(2, ge=1)
+    """Words seen less often than this in training have no vector of their own."""
+    max_tokens: int = Field(400, ge=1)
+    """Tokens of a text that are read."""
+    truncation: Truncation = "head+tail"
+    """What to keep of a text longer than max_tokens."""
+    embedding_size: int = Field(128, ge=1)
+    """Dimensions of a word's vector."""
+    hidden_size: int = Field(128, ge=1)
+    """Units of each layer and direction."""
+    num_layers: int = Field(1, ge=1)
+    """LSTMs one upon another."""
+    bidirectional: bool = True
+    """Read from the end too, by a second LSTM."""
+    backward: bool = False
+    """Read from the end alone; not with bidirectional."""
+    pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
+    """How a direction's states become one vector; several are concatenated."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability that a word is read as an unknown one."""
+    embedding_dropout: float = Field(0.5, ge=0, lt=1)
+    """On word vectors; the same units at every token of a text."""
+    hidden_dropout: float = Field(0.0, ge=0, lt=1)
+    """Between layers; the same units at every token of a text."""
+    output_dropout: float = Field(0.5, ge=0, lt=1)
+    """On the pooled vector."""
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.hidden_dropout and self.num_layers == 1:
+            raise ValueError("hidden_dropout acts between layers; give num_layers ≥ 2 or leave it out")
+        if len(set(self.pooling)) < len(self.pooling):
+            raise ValueError("pooling names the same way twice; name each once")
+        if self.backward and self.bidirectional:
+            raise ValueError(
+                "backward is one direction, and bidirectional reads that way too; set bidirectional = false"
+            )
+        return self
+
+    @property
+    def from_end(self) -> tuple[bool, ...]:
+        """Whether each direction reads from the end of a text."""
+        return (False, True) if self.bidirectional else (self.backward,)

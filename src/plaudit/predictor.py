@@ -1,0 +1,95 @@
+"""The one inference path: a bundle's name or folder in, labels and probabilities of texts out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plaudit.bundle import Bundle, load_bundle
+from plaudit.errors import BundleError, SettingsError
+from plaudit.models.base import Float32Array, softmax
+from plaudit.settings import unknown_name
+from plaudit.texts import Values, as_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHIPPED = Path(__file__).parent / "shipped"
+DEFAULT_MODEL = "bow"
+DECIMALS = 7
+"""Of a number that is written out: what a float32 holds of a probability."""
+
+
+class Predictor:
+    """A trained model, ready to judge texts.
+
+    It gives no verdict on a text whose most probable label is less probable than `abstain_below`.
+    """
+
+    def __init__(self, bundle: Bundle, *, abstain_below: float = 0.0) -> None:
+        self.model = bundle.model
+        self.labels: tuple[str, ...] = bundle.manifest.labels
+        self.kind: str = bundle.manifest.kind
+        self.provenance: dict[str, Any] = bundle.manifest.provenance
+        self.size_bytes = bundle.size_bytes
+        self.num_parameters = bundle.num_parameters
+        self.digest = bundle.digest
+        self.abstain_below = abstain_below
+        self._calibration = bundle.calibration
+
+    @property
+    def calibration(self) -> str | None:
+        """Which way its probabilities are corrected, None if they are the model's own."""
+        return None if self._calibration is None else self._calibration.method
+
+    def predict_proba(self, texts: Values) -> Float32Array:
+        """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.
+
+        Texts come as a list or as any container that `as_texts` knows: pandas, polars, Arrow, numpy, datasets.
+        """
+        return self._calibrated(self.model.predict_proba(as_texts(texts)))
+
+    def predict_proba_of_column(self, texts: "pa.StringArray") -> Float32Array:
+        """Return the same of an Arrow column without nulls, with no str made of it where the model needs none."""
+        return self._calibrated(softmax(self.model.logits_of_column(texts)))
+
+    def _calibrated(self, probabilities: Float32Array) -> Float32Array:
+        return probabilities if self._calibration is None else self._calibration.apply(probabilities)
+
+    def predict(self, texts: Values) -> list[str | None]:
+        """Return the name of the most probable label of each text, None where it abstains."""
+        return self.verdicts(self.predict_proba(texts))
+
+    def verdicts(self, probabilities: Float32Array) -> list[str | None]:
+        """Return what `predict` does for texts whose probabilities [N, C] are known."""
+        best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+        return [self.labels[i] if sure >= self.abstain_below else None for i, sure in zip(best, surest, strict=True)]
+
+
+def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Predictor:
+    """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none.
+
+    hf://OWNER/NAME and hf://OWNER/NAME@REVISION name a model on the Hugging Face Hub (extra `hub`).
+    With `abstain_below`, a probability, it abstains from verdicts that it is less sure of; SettingsError if it is
+    not within 0 … 1.
+    """
+    if not 0 <= abstain_below <= 1:
+        raise SettingsError(f"abstain_below is {abstain_below:g}; give a probability, 0 … 1")
+    return Predictor(load_bundle(model_folder(model)), abstain_below=abstain_below)
+
+
+def model_folder(model: str | Path) -> Path:
+    """Return the folder of a shipped model, of a bundle or of hf://OWNER/NAME; BundleError if there is none."""
+    if model in shipped_models():
+        return SHIPPED / str(model)
+    if str(model).startswith("hf://"):  # the extra `hub` is for those alone who name a model there
+        from plaudit.hub import fetch
+
+        return fetch(str(model))
+    if not Path(model).is_dir():
+        raise BundleError(f"model {model} {unknown_name(str(model), shipped_models())}; or give a model folder")
+    return Path(model)
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models that ship with the package, the default one first."""
+    names = (path.name for path in SHIPPED.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))

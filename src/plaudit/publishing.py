@@ -1,0 +1,83 @@
+"""A trained model in; a repository of the Hugging Face Hub that `plaudit.load("hf://OWNER/NAME")` reads out.
+
+The repository holds the bundle's files at its root, and the model card with its metadata as README.md (extra `hub`).
+"""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from plaudit.bundle import CARD, MANIFEST, read_files
+from plaudit.errors import MissingExtraError, OutputError
+from plaudit.evaluate.card import write_card
+from plaudit.evaluate.results import Result
+from plaudit.hub import PREFIX
+from plaudit.predictor import model_folder
+
+if TYPE_CHECKING:
+    from plaudit.classifier import Classifier
+
+Trained: TypeAlias = Union["Classifier", str, Path]
+"""A fitted classifier, the name of a model that ships with the package, or a model folder."""
+
+
+def push_to_hub(
+    model: Trained,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    message: str = "Add a model",
+    results: Sequence[Result] = (),
+) -> str:
+    """Make or update the repository OWNER/NAME and return the address of the commit.
+
+    `results` are this model's, for its card; a folder that has a card keeps it unless there are some. `revision` is a
+    branch that exists. OutputError if the hub refuses, BundleError if there is no such model.
+    """
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+    except ImportError:
+        raise MissingExtraError("push_to_hub needs huggingface_hub: pip install 'plaudit[hub]'") from None
+    hub = HfApi(token=token, library_name="plaudit")
+    with tempfile.TemporaryDirectory(prefix="plaudit-") as temporary:
+        folder = Path(temporary) / "model"
+        write_repository(model, folder, repo_id=repo_id, results=results)
+        try:
+            hub.create_repo(repo_id, private=private, exist_ok=True)
+            commit = hub.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
+        except HFValidationError as error:
+            raise OutputError(f"{repo_id}: no name of a repository: {error}; write OWNER/NAME") from None
+        except HfHubHTTPError as error:
+            reason = error.server_message or "no reason given"
+            raise OutputError(
+                f"{repo_id}: the hub answered {error.response.status_code} ({reason}); "
+                "log in by `hf auth login`, or give a token that may write there"
+            ) from None
+        except (HTTPError, OSError) as error:
+            raise OutputError(f"{repo_id}: the hub cannot be reached ({error}); try again with a network") from None
+    return str(commit.commit_url)
+
+
+def write_repository(model: Trained, folder: Path, *, repo_id: str, results: Sequence[Result] = ()) -> None:
+    """Write what a repository holds into a new folder: the bundle's files and the card."""
+    copy_bundle(model, folder)
+    if results or not (folder / CARD).exists():
+        write_card(folder, repo_id, results, address=PREFIX + repo_id)
+
+
+def copy_bundle(model: Trained, folder: Path) -> None:
+    """Write a trained model as a new model folder, its card too if it has one; BundleError if it is damaged."""
+    if not isinstance(model, str | Path):
+        model.save(folder)
+        return
+    source = model_folder(model)
+    manifest, _ = read_files(source)
+    folder.mkdir(parents=True)
+    for name in (MANIFEST, CARD, *manifest.files):
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)

@@ -1,0 +1,227 @@
+"""A run does what a recipe says: data → train → compress → evaluate → report, each step kept as a file.
+
+    DIR/recipe.json               every setting, defaults included
+    DIR/data.json                 what `plaudit data inspect` finds
+    DIR/models/NAME/              the bundles, each with its model card
+    DIR/training/NAME/            metrics.jsonl, checkpoint, soft labels
+    DIR/results.json              one entry a model
+    DIR/predictions/NAME.parquet  what each model says of each test review
+    DIR/analysis.json             where each model errs, and which differences between models are real
+    DIR/robustness.json           of the models that the recipe's report table names
+    DIR/errors.json               of the model that it names
+    DIR/report.html, report.pdf
+
+A step whose file is there is not done again, so a run that was cut short goes on where it was.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from plaudit.bundle import CARD, read_files, save_bundle
+from plaudit.data import load_dataset
+from plaudit.data.atomic import replacing
+from plaudit.data.quality import inspect
+from plaudit.data.split import Splits, prepare
+from plaudit.distributed.world import current, has_others
+from plaudit.errors import SettingsError
+from plaudit.evaluate import evaluate, write_predictions
+from plaudit.evaluate.analysis import analyze, write_analysis
+from plaudit.evaluate.card import write_card
+from plaudit.evaluate.mistakes import find_errors, write_errors
+from plaudit.evaluate.predictions import read_predictions
+from plaudit.evaluate.results import add_results, read_results
+from plaudit.evaluate.robustness import robustness
+from plaudit.evaluate.robustness.edited import folder_of_sets
+from plaudit.evaluate.robustness.perturb import Reviews
+from plaudit.evaluate.robustness.results import add_robustness, read_robustness
+from plaudit.predictor import load, model_folder
+from plaudit.recipe import ModelRecipe, Recipe, missing_extra
+from plaudit.report import write_report
+from plaudit.steps import Made, make
+
+if TYPE_CHECKING:
+    from plaudit.train.run import Run
+
+NUM_ERRORS = 50
+"""Length of each list of errors.json."""
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: Sequence[str] | None = None) -> Splits:
+    """Train models of a recipe into `out`, all unless `wanted` names some.
+
+    SettingsError if `out` holds another run, or one to resume.
+    """
+    is_begun = has_begun(recipe, out, resume=resume)
+    for entry in recipe.models.values():
+        for other in entry.made_of:
+            if other not in recipe.models:
+                model_folder(other)  # a name that leads nowhere is said now, not after hours of training
+    console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
+    world = current()
+    with world.first_before_others("reading"):  # it may have to fetch and encode the reviews
+        dataset = load_dataset(recipe.data, console=console)
+    splits = prepare(dataset, recipe.data)
+    if not is_begun and world.is_first:
+        write_recipe(recipe, out)
+        _write(out / "data.json", inspect(dataset).to_json())
+    sizes = ", ".join(
+        f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
+    )
+    console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
+    for name in recipe.models if wanted is None else wanted:
+        make_model(recipe, name, splits, out, resume=resume, console=console)
+    return splits
+
+
+def write_recipe(recipe: Recipe, out: Path) -> None:
+    """Write recipe.json, by which `has_begun` knows a run's recipe; OutputError if it cannot be written."""
+    _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+
+
+def _shares_work(entry: ModelRecipe) -> bool:
+    """Say whether many ranks can make such a model together; other kinds the first one makes for all."""
+    return entry.train is not None or entry.pretrain is not None or entry.source is not None
+
+
+def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
+    """Make one model of a recipe into `out`, unless it is there; SettingsError if it learned from other reviews."""
+    folder = out / "models" / name
+    if folder.exists():
+        manifest, _ = read_files(folder)
+        if manifest.provenance.get("data_digest") != splits.digest:
+            raise SettingsError(
+                f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
+            )
+        console.print(f"{name}: trained already, {folder}")
+        return
+
+    def find(other: str) -> Path:
+        return out / "models" / other if other in recipe.models else model_folder(other)
+
+    world = current()
+    if not world.is_first and not _shares_work(recipe.models[name]):
+        world.wait_for_first(f"model {name}")
+        return
+    resolved = recipe.resolved()
+    run: Run = {"seed": recipe.seed, "run_dir": out / "training" / name, "resume": resume, "console": console}
+    try:
+        made = make(recipe.models[name], splits, run, find=find)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    if world.is_first:
+        save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
+    world.wait_for_first(f"model {name}")
+    if recipe.models[name].is_language_model:
+        reached = f"perplexity {made.provenance['language_model']['perplexity']:,.1f} on validation"
+    else:
+        reached = f"{made.provenance['validation_accuracy']:.2%} of validation"
+    console.print(f"{name}: {reached} after {made.provenance['train_seconds']:,.1f} s, {folder}")
+
+
+def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Splits) -> None:
+    """Write a bundle that says which recipe and reviews it comes from."""
+    provenance = {"recipe": recipe, "seed": recipe["seed"], "data_digest": splits.digest, **made.provenance}
+    save_bundle(made.model, folder, provenance=provenance, calibration=made.calibration)
+
+
+def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
+    """Train, score each finished model once on the test split, and write the report; returns its path."""
+    if has_others():
+        raise SettingsError("ranks only train: use plaudit launch, and then plaudit run --resume in one process")
+    finished = [name for name, entry in recipe.models.items() if not entry.is_language_model]
+    if not finished:
+        raise SettingsError(f"{recipe.name}: language models alone, which cannot be scored; use plaudit train")
+    splits = train(recipe, out, resume=resume, console=console)
+    results_file = out / "results.json"
+    scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
+    for name in finished:
+        if name in scored:
+            continue
+        evaluation = evaluate(
+            load(out / "models" / name),
+            splits.test,
+            label_names=splits.labels,
+            model_name=name,
+            data_name=splits.name,
+            split="test",
+            console=console,
+        )
+        write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
+        add_results(results_file, [evaluation.result])
+    if not (scored.issuperset(finished) and (out / "analysis.json").exists()):
+        judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in finished]
+        with console.status("comparing models"):
+            write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
+    for result in read_results(results_file).results:
+        if result.model in finished and not (out / "models" / result.model / CARD).exists():
+            write_card(out / "models" / result.model, result.model, [result])
+    _probe(recipe, splits, out, console)
+    return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
+
+
+def _probe(recipe: Recipe, splits: Splits, out: Path, console: Console) -> None:
+    """Test the models that the recipe's report table names, and look into one's mistakes, unless that is done."""
+    path = out / "robustness.json"
+    tested = {entry.model for entry in read_robustness(path).models} if path.exists() else set()
+    wanted = {name: load(out / "models" / name) for name in recipe.report.robustness if name not in tested}
+    if wanted:
+        names = [splits.labels[i] for i in splits.test["label"].to_pylist()]
+        reviews = Reviews(splits.test["text"].to_pylist(), names, f"{splits.name}, test")
+        found = robustness(wanted, sets=folder_of_sets(None), own=(), perturbed=reviews, console=console)
+        add_robustness(path, found)
+    if recipe.report.errors is not None and not (out / "errors.json").exists():
+        errors = find_errors(
+            load(out / "models" / recipe.report.errors),
+            splits.test,
+            splits.train,
+            label_names=splits.labels,
+            model_name=recipe.report.errors,
+            data_name=splits.name,
+            split="test",
+            top=NUM_ERRORS,
+            console=console,
+        )
+        write_errors(out / "errors.json", errors)
+
+
+def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
+    """Say whether `out` holds models of this very recipe; SettingsError if of another, or if it holds something else.
+
+    Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
+    """
+    path = out / "recipe.json"
+    found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
+    if found <= {"recipe.json", "data.json", "ranks"}:
+        return False
+    if not path.exists():
+        raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")
+    if not resume:
+        raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError:
+        raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
+    # What a report shows may change: it is made anew each time.
+    changed = _first_difference({**before, "report": None}, {**recipe.resolved(), "report": None})
+    if changed is not None:
+        raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
+    return True
+
+
+def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in [*before, *(name for name in now if name not in before)]:
+            difference = _first_difference(before.get(name), now.get(name), f"{path}.{name}" if path else name)
+            if difference is not None:
+                return difference
+        return None
+    return None if before == now else f"{path} ({before!r}, now {now!r})"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path, hint="give a folder with room as --out") as temporary:
+        temporary.write_text(text, encoding="utf-8")

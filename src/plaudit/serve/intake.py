@@ -1,0 +1,98 @@
+"""Bodies of requests in, requests that may be judged out: so many at once and no more, however slow clients are."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plaudit.serve.metrics import Metrics
+from plaudit.serve.problem import Problem, overloaded
+from plaudit.serve.settings import ServeSettings
+
+BODY = "plaudit.body"
+"""Where a request's body is in the scope that the application gets."""
+
+_TOO_MANY = "too many requests at once; try again in a second"
+_CLOSE = {"Connection": "close"}
+
+
+class Intake:
+    """Passes requests to the application with their body; those beyond the limits end in a Problem."""
+
+    def __init__(self, app: ASGIApp, *, settings: ServeSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._open = self._in_work = self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """Read the body, have the request answered, and see that neither takes for ever."""
+        settings = self._settings
+        if self._open >= settings.max_open_requests or self._in_work >= settings.max_requests:
+            raise overloaded(_TOO_MANY)
+        _check_headers(headers, settings)
+        body = bytearray()
+        admitted = began = False
+
+        async def send_out_of_work(message: Message) -> None:
+            # The work is done when the answer begins; who reads it slowly keeps no one waiting.
+            nonlocal began
+            if not began:
+                began = True
+                self._count(-1)
+            await send(message)
+
+        self._open += 1
+        try:
+            async with asyncio.timeout(settings.body_seconds) as limit:
+                await self._read(body, receive)
+                if self._in_work >= settings.max_requests:
+                    raise overloaded(_TOO_MANY)
+                limit.reschedule(asyncio.get_running_loop().time() + settings.answer_seconds)
+                admitted = True
+                self._count(1)
+                scope[BODY] = bytes(body)
+                await self._app(scope, receive, send_out_of_work)
+        except TimeoutError:
+            if not admitted:
+                message = f"the body did not arrive within {settings.body_seconds:g} s"
+                raise Problem(408, "too_slow", message, _CLOSE) from None
+            if not began:
+                raise overloaded(f"no answer within {settings.answer_seconds:g} s; ask for less at once") from None
+            # The client does not take its answer; returning cuts it off.
+        finally:
+            self._open -= 1
+            self._held_bytes -= len(body)
+            if admitted and not began:
+                self._count(-1)
+
+    async def _read(self, body: bytearray, receive: Receive) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "cut_off", "the connection was closed before the whole body had arrived")
+            piece = message.get("body", b"")
+            body += piece
+            self._held_bytes += len(piece)
+            if len(body) > self._settings.max_body_bytes:
+                raise _too_large(self._settings)
+            if self._held_bytes > self._settings.max_held_bytes:
+                raise overloaded(_TOO_MANY)
+            more = message.get("more_body", False)
+
+    def _count(self, change: int) -> None:
+        self._in_work += change
+        self._metrics.requests_in_work.set(self._in_work)
+
+
+def _check_headers(headers: dict[bytes, bytes], settings: ServeSettings) -> None:
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    # A page of another origin can send other types without asking first.
+    if media_type != b"application/json":
+        raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+    length = headers.get(b"content-length", b"0")
+    if len(length) > 18 or (length.isdigit() and int(length) > settings.max_body_bytes):
+        raise _too_large(settings)
+
+
+def _too_large(settings: ServeSettings) -> Problem:
+    message = f"the body is over {settings.max_body_bytes:,} bytes; send fewer texts at once"
+    return Problem(413, "body_too_large", message, _CLOSE)

@@ -1,0 +1,61 @@
+"""The tokenizer in plain Python: the specification that the compiled kernel is tested against.
+
+It also serves the first few texts of a process, because importing the compiler takes longer than they do.
+"""
+
+import re
+from collections.abc import Iterator
+
+from plaudit.text.characters import PUNCTUATION, SEPARATOR, classify
+from plaudit.text.cleaning import CleaningSettings
+from plaudit.text.hashing import extend_ngram, hash_token
+
+MARKUP = re.compile(rb"<[A-Za-z/!][^<>]{0,255}>|&#?[A-Za-z0-9]{1,8};")
+
+
+def tokenize(text: str, cleaning: CleaningSettings) -> list[str]:
+    """Return the tokens of a text; lone surrogates count as `?`. Stop words must be resolved."""
+    stop_words = stop_word_tokens(cleaning)
+    return [token for token in _tokens(text, cleaning) if token not in stop_words]
+
+
+def stop_word_tokens(cleaning: CleaningSettings) -> frozenset[str]:
+    """Return the tokens that the stop words consist of: `don't` is `don` and `t` to this tokenizer."""
+    assert isinstance(cleaning.stop_words, tuple), "resolve the cleaning settings first"
+    # A punctuation mark is not a stop word, even where a list spells one with an apostrophe.
+    return frozenset(token for word in cleaning.stop_words for token in _tokens(word, cleaning) if token[0].isalnum())
+
+
+def _tokens(text: str, cleaning: CleaningSettings) -> Iterator[str]:
+    data = text.encode("utf-8", "replace")
+    if cleaning.strip_html:
+        data = MARKUP.sub(b" ", data)
+    token = ""
+    for character in data.decode("utf-8"):
+        entry = classify(character, cleaning)
+        if entry > PUNCTUATION:
+            token += chr(entry)
+            continue
+        if token:
+            yield token
+            token = ""
+        if entry != SEPARATOR:
+            yield character
+    if token:
+        yield token
+
+
+def token_hash(token: str) -> int:
+    """Return the 64-bit hash of a token as `tokenize` returns it."""
+    return hash_token([ord(character) for character in token])
+
+
+def ngram_hashes(text: str, cleaning: CleaningSettings, max_order: int) -> list[int]:
+    """Return the 64-bit hashes of the text's n-grams of order 1 … max_order, repeats included."""
+    hashes = []
+    ngrams: list[int] = []  # those that end at the token before, by order
+    for token in tokenize(text, cleaning):
+        value = token_hash(token)
+        ngrams = [extend_ngram(shorter, value) for shorter in [0, *ngrams[: max_order - 1]]]
+        hashes += ngrams
+    return hashes

@@ -1,0 +1,291 @@
+"""The training loop of every torch model: a corpus and an objective in, the model's best weights out.
+
+A step's randomness depends on seed and step number, the batches on seed and epoch, the learning rate on
+progress. So a checkpoint is weights, optimizer and counters, and a run that was killed and resumed ends
+with the same bits. Where many ranks train one model (`distributed/`), each goes through all of this with its share of
+every batch, the first writes files, and a checkpoint also holds what each rank remembers for itself. (From three ranks
+on, torch adds up in another order until it has rebuilt its buckets, so that bits may differ after a resumption.)
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from plaudit.distributed.comm import make_exchange
+from plaudit.distributed.plan import deal
+from plaudit.distributed.stopwatch import RankSeconds, Stopwatch
+from plaudit.distributed.wire import bytes_sent
+from plaudit.distributed.world import current
+from plaudit.errors import TrainingError, TrainingInterruptedError
+from plaudit.models.torch_model import TorchModel
+from plaudit.train.batches import Batches, TrainBatch
+from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.train.interrupt import Interruption
+from plaudit.train.log import SilentLog, TrainingLog
+from plaudit.train.objectives import Objective
+from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_average
+from plaudit.train.peak import measure_peak_flops, peak_memory_bytes
+from plaudit.train.run import EpochEnd
+from plaudit.train.settings import TrainSettings, choose_precision
+from plaudit.train.state import Position, State, Sums
+from plaudit.train.step import Minimized, train_step
+from plaudit.train.validation import Validation
+
+
+def train_network(
+    model: TorchModel,
+    train: Batches,
+    validation: Validation,
+    settings: TrainSettings,
+    *,
+    objective: Objective,
+    seed: int,
+    run_dir: Path,
+    identity: dict[str, Any],
+    resume: bool,
+    console: Console,
+    title: str,
+    after_epoch: Callable[[EpochEnd], None] | None = None,
+) -> Position:
+    """Train the model's network in place and leave it with the weights of its best epoch; return where it
+    ended.
+
+    `objective` says what is minimized on `train`; its own weights, if it has any, are trained too.
+    `identity` holds whatever must not change between start and resumption (SettingsError if it does).
+    TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved. What `after_epoch` raises
+    ends the training, too.
+    """
+    run = _Run(model, train, validation, settings, objective, seed=seed, run_dir=run_dir, identity=identity)
+    if not resume:
+        remove_checkpoint(run_dir)
+    content = load_checkpoint(run_dir)
+    keep_bytes = run.restore(content) if content is not None else 0
+    log = SilentLog()
+    if current().is_first:
+        log = TrainingLog(
+            run_dir,
+            console,
+            title=title,
+            epochs=settings.epochs,
+            tensorboard=settings.tensorboard,
+            keep_bytes=keep_bytes,
+            step=run.state.position.step,
+        )
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
+        run.train(log, interruption, after_epoch)
+    model.network.load_state_dict(run.state.best_weights)
+    model.network.eval()
+    return run.state.position
+
+
+def _compiled(network: nn.Module, settings: TrainSettings) -> nn.Module:
+    if settings.compile == "cuda-graphs":
+        return cast(nn.Module, torch.compile(network, mode="reduce-overhead", dynamic=False))
+    return cast(nn.Module, torch.compile(network, dynamic=True)) if settings.compile else network
+
+
+class _Run:
+    def __init__(
+        self,
+        model: TorchModel,
+        train: Batches,
+        validation: Validation,
+        settings: TrainSettings,
+        objective: Objective,
+        *,
+        seed: int,
+        run_dir: Path,
+        identity: dict[str, Any],
+    ) -> None:
+        self.batches, self.validation = train, validation
+        self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
+        self.device = train.device
+        self.dtype = choose_precision(settings, self.device)
+        self.world = current()
+        self.stopwatch = Stopwatch(self.device)
+        forward = _compiled(model.network, settings)
+        self.state = State(
+            model.network,
+            objective,
+            average=copy.deepcopy(model.network) if settings.ema_decay else None,
+            optimizer=make_optimizer(settings, model.network, objective),
+            exchange=make_exchange(settings.exchange, self.world, self.stopwatch),
+        )
+        self.minimized = self.state.exchange.wrap(Minimized(forward, objective))
+        # What the device knows of the recent steps: loss, correct ones and gradient norms; and how many ranks were
+        # asked to stop.
+        self.device_sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self.must_stop = False
+        self.interruption = Interruption()
+        self.rank_seconds = RankSeconds.none(self.world)  # of this epoch
+        self.epoch_bytes = self.bytes_before = bytes_sent()
+        self.flops_per_token = 6 * model.num_matmul_parameters
+        self.peak_flops = measure_peak_flops(self.device, self.dtype)
+        self.lap_start = time.perf_counter()
+
+    def train(self, log: SilentLog, interruption: Interruption, after_epoch: Callable[[EpochEnd], None] | None) -> None:
+        settings, position = self.settings, self.state.position
+        self.interruption = interruption
+        self.lap_start = time.perf_counter()
+        while position.epoch < settings.epochs and not self._ran_out_of_patience():
+            plan = self.batches.plan(seed=self.seed, epoch=position.epoch)
+            log.start_epoch(position.epoch, len(plan))
+            self.state.network.train()
+            self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
+            self.stopwatch.start()
+            while position.batch < len(plan):
+                self._step(
+                    plan[position.batch],
+                    usual_size=len(self.batches) / len(plan),
+                    progress=(position.epoch + position.batch / len(plan)) / settings.epochs,
+                )
+                position.batch += 1
+                position.step += 1
+                if position.step % settings.log_every_steps == 0 or position.batch == len(plan):
+                    self._log_step(log)
+                if self.must_stop or (interruption.requested and self.world.size == 1):
+                    self._stop(log)
+                if position.step % settings.checkpoint_every_steps == 0:
+                    self._save(log)
+            validated = self._end_epoch(log)
+            self._save(log)
+            if after_epoch is not None:
+                after_epoch(validated)
+
+    def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
+        state = self.state
+        set_learning_rate(state.optimizer, self.settings, progress)
+        # That of the first rank is that of a process alone.
+        randomness = np.random.SeedSequence((self.seed, state.position.step, self.world.rank))
+        torch.manual_seed(int(randomness.generate_state(1)[0]))
+        rows = deal(batch.rows, self.world)
+        is_idle = len(rows) == 0
+        if is_idle:  # fewer reviews than ranks: one that another reads too, and that counts for nothing
+            rows = batch.rows[:1]
+        ids, mask = self.batches.batch(rows, batch.width)
+        sums = train_step(
+            self.minimized,
+            state.optimizer,
+            (ids, mask, rows),
+            self.settings,
+            self.dtype,
+            # Ranks average their gradients, of which the whole batch's is the sum.
+            usual_size=math.inf if is_idle else usual_size / self.world.size,
+            penalty=state.objective.penalty,
+            exchange=state.exchange,
+        )
+        sums[:2] *= not is_idle
+        self.device_sums[:3] += sums
+        if state.average is not None:
+            update_average(state.average, state.network, decay=self.settings.ema_decay, step=state.position.step)
+        state.recent.reviews += len(batch.rows)
+        state.recent.tokens += batch.num_tokens
+
+    def _read_sums(self) -> None:
+        """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for
+        the device, and ranks for one another besides their exchange."""
+        if self.interruption.requested:
+            self.device_sums[3] = 1
+        self.world.sum_(self.device_sums)
+        loss, correct, gradient_norm, num_asked_to_stop = self.device_sums.tolist()
+        self.must_stop = num_asked_to_stop > 0  # known to all ranks at the same step
+        self.device_sums.zero_()
+        now = time.perf_counter()
+        seconds = now - self.lap_start
+        self.lap_start = now
+        self.state.position.seconds += seconds
+        self.state.recent.add(Sums(loss, correct, gradient_norm / self.world.size, seconds=seconds))
+        if not math.isfinite(loss) or not math.isfinite(gradient_norm):
+            raise TrainingError(
+                f"{self.run_dir}: the loss stopped being a number near step {self.state.position.step}; lower "
+                f'max_learning_rate (now {self.settings.max_learning_rate:g}) or set precision = "fp32"'
+            )
+
+    def _log_step(self, log: SilentLog) -> None:
+        self._read_sums()
+        state = self.state
+        figures = self._figures(state.recent, epoch=state.position.epoch + 1)
+        if self.world.size > 1:
+            seconds = self.stopwatch.read(self.world)
+            self.rank_seconds = self.rank_seconds.plus(seconds)
+            bytes_before, self.bytes_before = self.bytes_before, bytes_sent()
+            figures |= {**seconds.shares(), "bytes_sent": self.bytes_before - bytes_before}
+        log.step(state.position.batch, figures)
+        state.epoch_sums.add(state.recent)
+        state.recent = Sums()
+
+    def _figures(self, sums: Sums, *, epoch: int) -> dict[str, Any]:
+        tokens_per_second = sums.tokens / max(sums.seconds, 1e-9)
+        return {
+            "step": self.state.position.step,
+            "epoch": epoch,
+            "train_loss": sums.loss / sums.reviews,
+            "train_accuracy": sums.correct / sums.reviews,
+            "tokens_per_second": tokens_per_second,
+            "share_of_peak": tokens_per_second * self.flops_per_token / (self.peak_flops * self.world.size),
+            "seconds": self.state.position.seconds,
+            "learning_rate": self.state.optimizer.param_groups[0]["lr"],
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+        }
+
+    def _end_epoch(self, log: SilentLog) -> EpochEnd:
+        state, position = self.state, self.state.position
+        network = state.network if state.average is None else state.average
+        figures = self._figures(state.epoch_sums, epoch=position.epoch + 1)
+        if self.world.size > 1:
+            figures |= {**self.rank_seconds.figures(), "bytes_sent": self.bytes_before - self.epoch_bytes}
+            self.rank_seconds, self.epoch_bytes = RankSeconds.none(self.world), self.bytes_before
+        state.exchange.settle()
+        if state.average is not None and state.exchange.ranks_differ:
+            self.world.mean_(state.average.parameters())
+        # Ranks that were asked to stop say so when all do.
+        interruption = self.interruption if self.world.size == 1 else Interruption()
+        sums = self.validation.validate(network, self.dtype, interruption)
+        if sums is None:
+            self._stop(log)
+        self.world.sum_(sums)
+        loss, accuracy = (sums[:2] / sums[2].clamp(min=1)).tolist()
+        self._read_sums()
+        position.epochs_without_better += 1
+        if accuracy > position.best_accuracy:
+            position.best_accuracy = accuracy
+            position.best_loss = loss
+            position.epochs_without_better = 0
+            state.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        log.epoch({**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds})
+        position.epoch += 1
+        position.batch = 0
+        state.epoch_sums, state.recent = Sums(), Sums()
+        return EpochEnd(position.epoch, position.step, accuracy, loss)
+
+    def _ran_out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.state.position.epochs_without_better >= patience
+
+    def _stop(self, log: SilentLog) -> NoReturn:
+        self._save(log)
+        raise TrainingInterruptedError(
+            f"interrupted in epoch {self.state.position.epoch + 1} after step {self.state.position.step}; "
+            f"{self.run_dir} holds all of it: go on with --resume"
+        )
+
+    def _save(self, log: SilentLog) -> None:
+        self._read_sums()
+        content = self.state.content(self.world)
+        if content is not None:
+            save_checkpoint(self.run_dir, {"identity": self.identity, "metrics_bytes": log.size_bytes, **content})
+
+    def restore(self, content: dict[str, Any]) -> int:
+        """Take up where a checkpoint left; return the bytes of metrics.jsonl that belong to it."""
+        refuse_changes(self.run_dir, content["identity"], self.identity)
+        self.state.restore(content, self.world, self.device)
+        metrics_bytes: int = content["metrics_bytes"]
+        return metrics_bytes

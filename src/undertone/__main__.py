@@ -1,5 +1,0 @@
-"""`python -m undertone` is the command `undertone`."""
-
-from undertone.cli import main
-
-main()
