@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from plaudit.data import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
-from plaudit.text.threads import num_threads
+from plaudit.threads import num_threads
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_bulk.json"
 IN_MEMORY_SECONDS = 5.0

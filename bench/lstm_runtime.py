@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 
 from plaudit.data import DataSettings, load_dataset
-from plaudit.distributed.hardware import has_bf16
+from plaudit.device import has_bf16
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.export import export_model
 from plaudit.models.corpus import Corpus, sorted_batches
@@ -29,7 +29,7 @@ from plaudit.models.lstm import LSTMModel
 from plaudit.models.lstm_runtime import LSTMRuntime
 from plaudit.models.lstm_settings import LSTMSettings
 from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS
-from plaudit.text.threads import VARIABLE
+from plaudit.threads import VARIABLE
 
 LABELS = ("negative", "positive")
 SIZES = ((16, 32), (24, 48), (32, 32), (32, 64), (48, 64), (64, 64), (128, 128))

@@ -35,13 +35,13 @@ from peers import PEERS
 from peers.base import Peer, Plaudit
 from peers.chart import draw
 from plaudit.data import DataSettings, load_dataset
-from plaudit.data.atomic import replacing
 from plaudit.data.split import prepare
 from plaudit.evaluate import SPEED_SECONDS
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.evaluate.metrics import wilson_interval
 from plaudit.evaluate.speed import measure
 from plaudit.predictor import shipped_models
+from plaudit.storage import replacing
 
 LIBRARIES = ("scikit-learn", "fasttext-wheel", "vaderSentiment", "torch", "onnxruntime", "transformers", "numpy")
 WARM_UP = 128  # reviews: ours compile after the first 100,000 characters, which is not to be timed

@@ -21,8 +21,8 @@ from plaudit.models.bow import BowModel, pruned
 from plaudit.predictor import model_folder
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import tokenize
-from plaudit.text.threads import VARIABLE, num_threads
 from plaudit.text.vocabulary import Vocabulary
+from plaudit.threads import VARIABLE, num_threads
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bench_text_kernel.json"
 NUM_KEPT, SLOT_BITS = 80_000, 17

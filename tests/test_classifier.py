@@ -23,9 +23,9 @@ import plaudit
 from plaudit import Classifier
 from plaudit.bundle import load_bundle
 from plaudit.cli import app
+from plaudit.data.containers import as_texts
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
 from plaudit.predictor import model_folder
-from plaudit.texts import as_texts
 from tests.conftest import toy_reviews
 
 TEXTS, LABELS = map(list, zip(*toy_reviews(60), strict=True))

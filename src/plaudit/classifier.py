@@ -21,6 +21,7 @@ from rich.console import Console
 
 from plaudit.bundle import Manifest, load_bundle, save_bundle
 from plaudit.data import DataSettings
+from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.given import given_dataset, hold_out_validation, split_digest
 from plaudit.data.own import MAX_CLASSES
 from plaudit.data.table import Dataset
@@ -29,7 +30,6 @@ from plaudit.models.base import Float32Array, Model
 from plaudit.models.bow import BowModel, BowSettings
 from plaudit.predictor import Predictor, model_folder
 from plaudit.settings import parse
-from plaudit.texts import Values, as_texts, as_values, is_missing
 
 if TYPE_CHECKING:
     from plaudit.recipe import ModelRecipe

@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from rich.console import Console
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import MissingExtraError, OutputError, SettingsError
 from plaudit.models.base import Model
 from plaudit.settings import unknown_name
+from plaudit.storage import replacing
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.bundle import Bundle, load_bundle
+from plaudit.data.containers import Values, as_texts
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import Float32Array, softmax
 from plaudit.settings import unknown_name
-from plaudit.texts import Values, as_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

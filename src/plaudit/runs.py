@@ -23,7 +23,6 @@ from rich.console import Console
 
 from plaudit.bundle import CARD, read_files, save_bundle
 from plaudit.data import load_dataset
-from plaudit.data.atomic import replacing
 from plaudit.data.quality import inspect
 from plaudit.data.split import Splits, prepare
 from plaudit.distributed.world import current, has_others
@@ -42,6 +41,7 @@ from plaudit.predictor import load, model_folder
 from plaudit.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.report import write_report
 from plaudit.steps import Made, make
+from plaudit.storage import replacing
 
 if TYPE_CHECKING:
     from plaudit.train.run import Run

@@ -6,8 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.data.atomic import replacing
 from plaudit.selecting import Candidate, Constraints, Selection
+from plaudit.storage import replacing
 
 
 def render(selection: Selection, console: Console) -> None:

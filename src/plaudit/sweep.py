@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plaudit.bundle import load_bundle, save_bundle
-from plaudit.data.journal import append_row, begin_journal, read_journal
 from plaudit.data.split import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
@@ -21,6 +20,7 @@ from plaudit.evaluate.swept import Row
 from plaudit.predictor import load
 from plaudit.recipe import ModelRecipe
 from plaudit.steps import make
+from plaudit.storage import append_row, begin_journal, read_journal
 
 if TYPE_CHECKING:
     from plaudit.compress.prune import PruneSettings

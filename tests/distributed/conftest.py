@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
+from plaudit import device as peak
 from plaudit.distributed.group import joined
 from plaudit.errors import PlauditError
-from plaudit.train import peak
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -8,7 +8,7 @@ from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
 from plaudit.models.bow import BowModel, BowSettings, pruned, quantized
 from plaudit.text import reference
-from plaudit.text.threads import VARIABLE
+from plaudit.threads import VARIABLE
 
 CONSOLE = Console(quiet=True)
 SMALL = BowSettings(min_count=1, slot_bits=16)

@@ -7,7 +7,7 @@ import torch
 
 from plaudit.data.split import Splits
 from plaudit.data.table import SCHEMA
-from plaudit.distributed.hardware import has_bf16
+from plaudit.device import has_bf16
 from plaudit.train import loop
 
 WORDS = {

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import DataError
 from plaudit.models.base import Float32Array
+from plaudit.storage import replacing
 
 FORMAT = 1
 _KEY = b"plaudit soft labels"

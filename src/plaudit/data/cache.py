@@ -15,8 +15,8 @@ from pathlib import Path
 import platformdirs
 import pyarrow as pa
 
-from plaudit.data.atomic import replacing
 from plaudit.data.table import SCHEMA, Dataset
+from plaudit.storage import replacing
 
 FORMAT = "plaudit-reviews-1"
 CHECKSUM_BYTES = 4

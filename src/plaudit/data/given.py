@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from plaudit.data import DataSettings
+from plaudit.data.containers import Values, as_values, is_missing
 from plaudit.data.split import Holder, Int64Array, Splits, text_keys
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
-from plaudit.texts import Values, as_values, is_missing
 
 
 def given_dataset(

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.data.atomic import replacing
 from plaudit.data.quality import QualityReport, SplitQuality
 from plaudit.errors import MissingExtraError
+from plaudit.storage import replacing
 
 HINT = "give --out another folder"
 

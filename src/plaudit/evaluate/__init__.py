@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.bootstrap import NUM_DRAWS, intervals
 from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
 from plaudit.evaluate.metrics import METRICS, confusion, wilson_interval
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.speed import measure
+from plaudit.storage import replacing
 
 CHUNK = 1_024
 SPEED_SECONDS = 2.5  # at once and one by one, so about 5 s for a model

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.bundle import CARD, Manifest, read_files
-from plaudit.data.atomic import replacing
 from plaudit.evaluate.results import Result
+from plaudit.storage import replacing
 
 _METRICS = (("accuracy", "accuracy"), ("f1", "f1"), ("roc_auc", "auc"), ("brier_score", "brier"))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from plaudit.data.atomic import replacing
 from plaudit.evaluate.explain import Explanation, Token
+from plaudit.storage import replacing
 
 TOP = 5
 """Words for and against that are listed below a text."""

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import DataError
+from plaudit.storage import replacing
 
 
 class Record(BaseModel):

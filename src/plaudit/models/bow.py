@@ -23,7 +23,7 @@ from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
 from plaudit.models.packed import int8_scale, int8_steps
 from plaudit.text import reference
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.text.threads import map_threads
+from plaudit.threads import map_threads
 
 if TYPE_CHECKING:
     import pyarrow as pa

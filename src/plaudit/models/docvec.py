@@ -20,7 +20,7 @@ from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
 from plaudit.models.bow import logits_of_problems, positive_labels
 from plaudit.models.packed import check_shapes
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.text.threads import map_threads
+from plaudit.threads import map_threads
 
 _CHUNK = 256
 

@@ -18,8 +18,8 @@ from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
 from plaudit.models.lstm_settings import LSTMSettings, Pooling
 from plaudit.models.packed import check_shapes, pack, unpack
 from plaudit.text.encoded import EncodedTexts, without_empty
-from plaudit.text.threads import map_threads, num_threads
 from plaudit.text.vocabulary import Vocabulary
+from plaudit.threads import map_threads, num_threads
 
 if TYPE_CHECKING:
     from plaudit.models.lstm_kernel import Layer

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from plaudit.distributed.hardware import has_bf16
+from plaudit.device import has_bf16
 from plaudit.errors import BundleError, MissingExtraError, SettingsError
 from plaudit.models.base import ModelSettings, ModelState
 from plaudit.models.packed import StoredSettings

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import MissingExtraError
 from plaudit.report.evidence import read_evidence
+from plaudit.storage import replacing
 
 EXTRA = {"altair", "jinja2", "markupsafe", "typst", "vl_convert"}
 _HINT = "name a file in a folder with room to write to"

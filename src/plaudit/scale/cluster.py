@@ -24,7 +24,7 @@ from plaudit.predictor import Predictor, load
 from plaudit.scale.job import Job, JobFolder, Part
 from plaudit.scale.part import Progress, score_part
 from plaudit.scale.scorer import Scorer
-from plaudit.text.threads import VARIABLE
+from plaudit.threads import VARIABLE
 
 if TYPE_CHECKING:
     from plaudit.scale.folder import Engine

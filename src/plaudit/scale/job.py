@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from plaudit.data.atomic import replacing
 from plaudit.data.files import column_names, file_suffix, unknown_column
 from plaudit.data.location import Found, Location
 from plaudit.data.own import unnamed_column, usual_column
@@ -26,6 +25,7 @@ from plaudit.data.unpacked import naming
 from plaudit.errors import DataError, OutputError
 from plaudit.scale.part import Columns, Counts
 from plaudit.settings import Settings
+from plaudit.storage import replacing
 
 PART_BYTES = 128 << 20
 """Of unpacked Parquet in a part: half a second of work for the quickest model."""

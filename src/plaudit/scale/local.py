@@ -19,7 +19,7 @@ from plaudit.scale.part import Columns, Counts, Progress, score_part
 from plaudit.scale.progress import shown_progress
 from plaudit.scale.scorer import Scorer
 from plaudit.scale.writers import WRITERS
-from plaudit.text.threads import num_threads
+from plaudit.threads import num_threads
 
 
 def score_file(

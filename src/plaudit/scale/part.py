@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from plaudit.data.atomic import replacing
 from plaudit.data.files import JSON_SUFFIXES, batch_schema, column_names, file_suffix, open_batches, unknown_column
 from plaudit.data.location import Location
 from plaudit.data.reading import Reading, RejectedRow
@@ -22,6 +21,7 @@ from plaudit.errors import DataError
 from plaudit.scale.scorer import Scorer
 from plaudit.scale.writers import WRITERS
 from plaudit.settings import Settings
+from plaudit.storage import replacing
 
 _HINT = "name a folder with room to write to"
 _READ_AHEAD = 2

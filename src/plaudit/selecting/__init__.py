@@ -23,9 +23,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from plaudit.data import load_dataset
-from plaudit.data.atomic import replacing
 from plaudit.data.folds import Pool, deal, fold_splits
-from plaudit.data.journal import append_row, begin_journal, read_journal
 from plaudit.data.split import prepare
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.bootstrap import NUM_DRAWS
@@ -38,6 +36,7 @@ from plaudit.recipe import Recipe, missing_extra
 from plaudit.runs import save_made
 from plaudit.selecting.choice import FORMAT, Candidate, Constraints, Row, Selection, choose
 from plaudit.steps import make
+from plaudit.storage import append_row, begin_journal, read_journal, replacing
 
 if TYPE_CHECKING:
     from plaudit.train.run import Run

@@ -20,7 +20,7 @@ from plaudit.serve.log import Log
 from plaudit.serve.metrics import Metrics
 from plaudit.serve.served import ServedModels
 from plaudit.serve.settings import ServeSettings
-from plaudit.text.threads import stay_on_this_thread
+from plaudit.threads import stay_on_this_thread
 
 KEY_VARIABLE = "PLAUDIT_API_KEY"
 MIN_KEY_CHARACTERS = 16

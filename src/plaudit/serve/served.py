@@ -16,7 +16,7 @@ from plaudit.serve.batching import Batcher
 from plaudit.serve.metrics import Metrics
 from plaudit.serve.problem import overloaded
 from plaudit.serve.settings import ServeSettings
-from plaudit.text.threads import stay_on_this_thread
+from plaudit.threads import stay_on_this_thread
 
 _WORDS = "a film of no great moment, "
 _WARM_UP = [_WORDS * 6_000]

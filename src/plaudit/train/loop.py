@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from plaudit.device import measure_peak_flops, peak_memory_bytes
 from plaudit.distributed.comm import make_exchange
 from plaudit.distributed.plan import deal
 from plaudit.distributed.stopwatch import RankSeconds, Stopwatch
@@ -32,7 +33,6 @@ from plaudit.train.interrupt import Interruption
 from plaudit.train.log import SilentLog, TrainingLog
 from plaudit.train.objectives import Objective
 from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_average
-from plaudit.train.peak import measure_peak_flops, peak_memory_bytes
 from plaudit.train.run import EpochEnd
 from plaudit.train.settings import TrainSettings, choose_precision
 from plaudit.train.state import Position, State, Sums

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from plaudit import runs
-from plaudit.data.atomic import replacing
 from plaudit.data.split import Splits
 from plaudit.errors import (
     DataError,
@@ -33,6 +32,7 @@ from plaudit.errors import (
     TrainingError,
     TrainingInterruptedError,
 )
+from plaudit.storage import replacing
 from plaudit.tuning.space import start_of
 from plaudit.tuning.study import (
     HINT,

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.data.atomic import replacing
+from plaudit.storage import replacing
 from plaudit.tuning import Tuning
 
 _SHOWN = 5

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from plaudit.data.split import Splits
 from plaudit.errors import PlauditError, TrainingError, TrainingInterruptedError
-from plaudit.text.threads import VARIABLE, num_threads
+from plaudit.threads import VARIABLE, num_threads
 from plaudit.train.interrupt import Interruption
 from plaudit.tuning.study import Plan, TrialResult, open_study, read_splits, results, run_trial
 

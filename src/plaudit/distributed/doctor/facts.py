@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from plaudit.distributed.hardware import has_bf16
+from plaudit.device import has_bf16
 
 _DRIVER_PATIENCE_S = 30
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from plaudit.errors import SettingsError
-from plaudit.text.threads import VARIABLE, map_threads, num_threads
+from plaudit.threads import VARIABLE, map_threads, num_threads
 
 
 @pytest.fixture(autouse=True)
@@ -80,5 +80,5 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
 
 
 def test_importing_it_imports_neither_numba_nor_torch():
-    code = "import sys, plaudit.text.threads; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, plaudit.threads; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from plaudit.distributed.hardware import has_bf16
+from plaudit.device import has_bf16
 from plaudit.errors import SettingsError
 from plaudit.train.settings import TrainSettings, choose_precision
 

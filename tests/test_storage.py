@@ -3,8 +3,8 @@ import stat
 
 import pytest
 
-from plaudit.data.atomic import replacing
 from plaudit.errors import OutputError
+from plaudit.storage import replacing
 
 
 def test_file_appears_whole_with_ordinary_rights(tmp_path):

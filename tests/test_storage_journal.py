@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from plaudit.data.journal import append_row, begin_journal, read_journal
 from plaudit.errors import DataError, OutputError
+from plaudit.storage import append_row, begin_journal, read_journal
 
 HEAD = {"model": "größe\N{LINE SEPARATOR}2", "sizes": (1, 2)}
 
