@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version
 from plaudit.evaluate.metrics import wilson_interval
 from plaudit.models.bow import BowModel, BowSettings

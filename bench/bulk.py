@@ -26,7 +26,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.threads import num_threads
 

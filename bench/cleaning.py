@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import Splits, prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import Splits, prepare
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow import BowSettings
 from plaudit.models.lstm_settings import LSTMSettings

@@ -23,8 +23,8 @@ from plaudit.compress.base import Teacher
 from plaudit.compress.distill import features_of, label
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
 from plaudit.compress.transfer import TransferSettings, transfer_set
-from plaudit.data import load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow import BowSettings
 from plaudit.recipe import read_recipe

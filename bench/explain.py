@@ -14,8 +14,8 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 import plaudit
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import prepare
 from plaudit.evaluate.explain import MAX_PIECES, Explanation, explain, methods_of, model_of
 from plaudit.evaluate.gradients import integrated_gradients, trainable
 from plaudit.evaluate.machine import code_version, cpu_name

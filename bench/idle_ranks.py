@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
 
-from plaudit.data import load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.distributed.plan import deal, idle_share
 from plaudit.distributed.world import World
 from plaudit.evaluate.machine import cpu_name

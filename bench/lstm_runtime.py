@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.device import has_bf16
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.export import export_model

@@ -34,8 +34,8 @@ from rich.table import Table
 from peers import PEERS
 from peers.base import Peer, Plaudit
 from peers.chart import draw
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import prepare
 from plaudit.evaluate import SPEED_SECONDS
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.evaluate.metrics import wilson_interval

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.bundle import load_bundle
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow import BowModel, pruned
 from plaudit.predictor import model_folder

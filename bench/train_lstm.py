@@ -27,8 +27,8 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm import LSTMModel, LSTMSettings

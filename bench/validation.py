@@ -21,8 +21,8 @@ from plaudit.bundle import load_bundle
 from plaudit.compress.base import Teacher
 from plaudit.compress.blend import fit_weights
 from plaudit.compress.reading import read_kept
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import prepare
 from plaudit.evaluate.bootstrap import draws, percentile_interval
 from plaudit.evaluate.machine import code_version
 from plaudit.models.ensemble import blend

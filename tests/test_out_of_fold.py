@@ -16,8 +16,8 @@ from plaudit.bundle import load_bundle, read_files
 from plaudit.compress.base import Teacher
 from plaudit.compress.soft_labels import read_soft_labels
 from plaudit.compress.transfer import TransferSettings, transfer_set
-from plaudit.data import load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.errors import PlauditError, SettingsError
 from plaudit.models.ensemble import centred
 from plaudit.out_of_fold import recipe_of_teachers

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from plaudit import runs
-from plaudit.data.quality import inspect
+from plaudit.data.quality.report import inspect
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
 from plaudit.evaluate.analysis import read_analysis
 from plaudit.evaluate.mistakes import read_errors

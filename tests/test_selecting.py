@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from plaudit import selecting
-from plaudit.data import load_dataset
 from plaudit.data.folds import deal, fold_splits
-from plaudit.data.split import prepare, text_keys
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare, text_keys
 from plaudit.errors import DataError, SettingsError
 from plaudit.recipe import read_recipe
 from plaudit.selecting import Candidate, Constraints, choice, select

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import plaudit
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 
 BEFORE = json.loads((Path(__file__).parent / "shipped_scores.json").read_text())
 

@@ -14,8 +14,8 @@ from plaudit import runs
 from plaudit.bundle import load_bundle, load_trainable
 from plaudit.compress import distill
 from plaudit.compress.blend import fit_weights
-from plaudit.data import load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.results import read_results
 from plaudit.models.ensemble import blend

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from plaudit import runs, tuning
 from plaudit.bundle import load_bundle
-from plaudit.data import load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.recipe import read_recipe
 from plaudit.settings import read_toml

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
 
 HERE = Path(__file__).parent

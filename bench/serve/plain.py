@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from plaudit.data import DataSettings, load_dataset
+from plaudit.data.load import DataSettings, load_dataset
 
 
 class Asked(BaseModel):

@@ -19,7 +19,7 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     """Return the tables of a recipe, in the order of the page, and the class that checks each."""
     from plaudit.compress import COMPRESSORS, compressor
     from plaudit.compress.transfer import TransferSettings
-    from plaudit.data import DataSettings
+    from plaudit.data.load import DataSettings
     from plaudit.distributed.comm import ExchangeSettings
     from plaudit.models import MODELS, model_class
     from plaudit.recipe import ReportSettings

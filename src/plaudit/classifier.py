@@ -20,10 +20,10 @@ import numpy.typing as npt
 from rich.console import Console
 
 from plaudit.bundle import Manifest, load_bundle, save_bundle
-from plaudit.data import DataSettings
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
-from plaudit.data.given import given_dataset, hold_out_validation, split_digest
-from plaudit.data.own import MAX_CLASSES
+from plaudit.data.in_memory import given_dataset, hold_out_validation, split_digest
+from plaudit.data.labelled_file import MAX_CLASSES
+from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.models.base import Float32Array, Model

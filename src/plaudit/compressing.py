@@ -12,8 +12,8 @@ from rich.table import Table
 from plaudit import sweep as sweeping
 from plaudit.bundle import load_bundle, load_trainable, read_files
 from plaudit.compress import compressor
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.split import Splits, prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.splits import Splits, prepare
 from plaudit.errors import MissingExtraError, SettingsError
 from plaudit.evaluate.swept import summary
 from plaudit.predictor import load, model_folder

@@ -23,7 +23,7 @@ from plaudit.compress.distill import label
 from plaudit.compress.soft_labels import SoftLabels
 from plaudit.compress.transfer import TransferSet
 from plaudit.data.folds import deal
-from plaudit.data.split import Splits, text_keys
+from plaudit.data.splits import Splits, text_keys
 from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
 from plaudit.predictor import model_folder

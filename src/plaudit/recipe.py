@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from plaudit.compress import COMPRESSORS, compressor
-from plaudit.data import DataSettings
+from plaudit.data.load import DataSettings
 from plaudit.errors import MissingExtraError, SettingsError
 from plaudit.models import model_class
 from plaudit.models.base import ModelSettings

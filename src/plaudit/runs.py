@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from plaudit.bundle import CARD, read_files, save_bundle
-from plaudit.data import load_dataset
-from plaudit.data.quality import inspect
-from plaudit.data.split import Splits, prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.quality.report import inspect
+from plaudit.data.splits import Splits, prepare
 from plaudit.distributed.world import current, has_others
 from plaudit.errors import SettingsError
 from plaudit.evaluate import evaluate, write_predictions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit.bundle import Bundle, load_bundle, load_trainable
 from plaudit.compress import compressor
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model
 from plaudit.models.calibration import Calibration, fit_calibration

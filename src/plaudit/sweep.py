@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plaudit.bundle import load_bundle, save_bundle
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
 from plaudit.evaluate.swept import Row

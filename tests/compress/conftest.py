@@ -4,7 +4,7 @@ import torch
 from rich.console import Console
 
 from plaudit.compress.base import Context, Subject
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.data.table import SCHEMA
 from plaudit.models.bow import BowModel, BowSettings
 from plaudit.models.lstm_settings import LSTMSettings

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from plaudit.data.own import Columns, read_own
-from plaudit.data.quality import inspect
-from plaudit.data.quality_view import render, write
+from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.quality.report import inspect
+from plaudit.data.quality.view import render, write
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import MissingExtraError, OutputError
 
@@ -108,7 +108,7 @@ def test_own_file_without_ratings_or_groups_is_reported(tmp_path):
 
 def test_plots_without_their_extra_name_it(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    monkeypatch.delitem(sys.modules, "plaudit.data.quality_plots", raising=False)
+    monkeypatch.delitem(sys.modules, "plaudit.data.quality.plots", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'plaudit\[report\]'"):
         write(inspect(dataset), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 import pytest
 
 from plaudit.bundle import load_bundle, save_bundle
-from plaudit.data.own import Columns, read_own
+from plaudit.data.labelled_file import Columns, read_own
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.calibrate import calibrate
 

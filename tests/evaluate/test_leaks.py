@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError
 from plaudit.evaluate import leaks

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from plaudit.data.quality import inspect
+from plaudit.data.quality.report import inspect
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.evaluate import Evaluation, write_predictions
 from plaudit.evaluate.analysis import analyze, write_analysis

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_reviews
 
-from plaudit.data.files import ENDINGS
-from plaudit.data.location import find_files
+from plaudit.data.formats.location import find_files
+from plaudit.data.formats.open import ENDINGS
 from plaudit.errors import MissingExtraError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import cluster, local

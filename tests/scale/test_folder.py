@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_csv, toy_reviews
 
-from plaudit.data.files import ENDINGS
-from plaudit.data.location import find_files
+from plaudit.data.formats.location import find_files
+from plaudit.data.formats.open import ENDINGS
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import job, local
@@ -67,7 +67,7 @@ def test_each_file_becomes_a_part_and_the_parts_one_table_in_order(predictor, in
 def test_parts_come_in_each_format(predictor, inputs, tmp_path, suffix):
     score(predictor, inputs, tmp_path / "out", suffix=suffix, drop=["sentiment"])
     (first,) = find_files([str(tmp_path / "out" / f"part-00000{suffix}")], endings=())
-    from plaudit.data.files import column_names
+    from plaudit.data.formats.open import column_names
 
     assert column_names(first.location) == ["review", "predicted", "probability_negative", "probability_positive"]
 

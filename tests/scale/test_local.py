@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from plaudit.data.location import find_files
+from plaudit.data.formats.location import find_files
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import local
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_nothing(toy_bow_folder, toy_file, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path; from rich.console import Console\n"
         "from plaudit.errors import OutputError; from plaudit.predictor import load\n"
-        "from plaudit.data.location import find_files; from plaudit.scale.local import score_file\n"
+        "from plaudit.data.formats.location import find_files; from plaudit.scale.local import score_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "model, source, *outs = sys.argv[1:]\n"
         "options = dict(column=None, drop=(), rejects=True, console=Console(quiet=True))\n"

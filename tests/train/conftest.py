@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.data.table import SCHEMA
 from plaudit.device import has_bf16
 from plaudit.train import loop

@@ -16,7 +16,7 @@ from plaudit.settings import unknown_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from plaudit.data.location import Found
+    from plaudit.data.formats.location import Found
     from plaudit.predictor import Predictor
     from plaudit.scale.folder import Engine, Summary
     from plaudit.scale.part import Counts
@@ -79,8 +79,8 @@ class Bulk:
 
 def score_inputs(options: Bulk, *, model: str, abstain_below: float, as_json: bool) -> None:
     """Score what `options.inputs` name to where `options.output` says."""
-    from plaudit.data.files import ENDINGS
-    from plaudit.data.location import find_files
+    from plaudit.data.formats.location import find_files
+    from plaudit.data.formats.open import ENDINGS
     from plaudit.predictor import load
 
     files: Sequence[Found] = find_files(options.inputs, endings=ENDINGS)

@@ -21,7 +21,7 @@ def data_list(as_json: JsonOption = False) -> None:
     """List the data sets and where each would come from now."""
     from rich.table import Table
 
-    from plaudit.data import DATASETS, available
+    from plaudit.data.load import DATASETS, available
 
     places = available()
     if as_json:
@@ -40,7 +40,7 @@ def data_list(as_json: JsonOption = False) -> None:
 @data_app.command("fetch", epilog="Example:  plaudit data fetch imdb")
 def data_fetch(name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")]) -> None:
     """Get a data set onto this machine; an interrupted download goes on where it broke off."""
-    from plaudit.data import DATASETS, DataSettings, load_dataset
+    from plaudit.data.load import DATASETS, DataSettings, load_dataset
     from plaudit.settings import unknown_name
 
     if name not in DATASETS:
@@ -58,9 +58,9 @@ def data_inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Report what is odd about a data set: gaps, duplicates, leaks, balance, lengths, HTML, broken encoding."""
-    from plaudit.data import DataSettings, load_dataset
-    from plaudit.data.quality import inspect
-    from plaudit.data.quality_view import render, write
+    from plaudit.data.load import DataSettings, load_dataset
+    from plaudit.data.quality.report import inspect
+    from plaudit.data.quality.view import render, write
     from plaudit.settings import override, parse
 
     settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
@@ -89,8 +89,8 @@ def data_leaks(
     """Find texts of test and validation that train or unlabelled texts repeat, or nearly repeat, after the split."""
     from dataclasses import asdict
 
-    from plaudit.data import DataSettings, load_dataset
-    from plaudit.data.split import prepare
+    from plaudit.data.load import DataSettings, load_dataset
+    from plaudit.data.splits import prepare
     from plaudit.evaluate import leaks
     from plaudit.settings import override, parse
 

@@ -74,7 +74,7 @@ def calibrate(
     """Correct a model's probabilities, so that of the verdicts it is 90 % sure of, 90 % are right."""
     from dataclasses import asdict
 
-    from plaudit.data import DATASETS
+    from plaudit.data.load import DATASETS
     from plaudit.evaluate.calibrate import calibrate as fit
     from plaudit.models.calibration import known_method
     from plaudit.predictor import load, model_folder

@@ -75,7 +75,7 @@ def errors(
 
     Who changes a model by what --split test shows has no test split any more.
     """
-    from plaudit.data import DATASETS
+    from plaudit.data.load import DATASETS
     from plaudit.evaluate.errors_view import render
     from plaudit.evaluate.explain import model_of
     from plaudit.evaluate.mistakes import find_errors, write_errors

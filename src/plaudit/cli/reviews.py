@@ -18,7 +18,7 @@ def reviews_for(
     predictor: "Predictor", data: str, split: str | None, assignments: Sequence[str], *, console: Console
 ) -> "tuple[Dataset, str, pa.Table]":
     """Load reviews, labelled with the model's names and split as when it was trained; the split's name and rows too."""
-    from plaudit.data import DATASETS, DataSettings, load_dataset
+    from plaudit.data.load import DATASETS, DataSettings, load_dataset
     from plaudit.settings import override, parse
 
     values: dict[str, Any] = {"name": data}
@@ -33,8 +33,8 @@ def reviews_for(
 
 
 def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tuple[str, pa.Table]":  # noqa: ANN401
-    from plaudit.data import DATASETS
-    from plaudit.data.split import prepare
+    from plaudit.data.load import DATASETS
+    from plaudit.data.splits import prepare
 
     if split is None and dataset.name not in DATASETS and not len(dataset.split("test")):
         return "all", dataset.table

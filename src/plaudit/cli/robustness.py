@@ -73,8 +73,8 @@ def _loaded(models: list[str]) -> "dict[str, Predictor]":
 
 def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: Console) -> "Reviews":
     """Load the reviews of a split as it was when the models were trained; SettingsError if each had its own."""
-    from plaudit.data import DataSettings, load_dataset
-    from plaudit.data.split import prepare
+    from plaudit.data.load import DataSettings, load_dataset
+    from plaudit.data.splits import prepare
     from plaudit.evaluate.robustness.perturb import Reviews
     from plaudit.settings import parse
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.models.base import Float32Array, Model, ModelSettings
 from plaudit.train.fit import Start
 from plaudit.train.run import Run

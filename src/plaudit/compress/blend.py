@@ -14,7 +14,7 @@ from rich.console import Console
 
 from plaudit.compress.base import Teacher
 from plaudit.compress.reading import read_kept
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array, Model
 from plaudit.models.ensemble import centred

@@ -23,7 +23,7 @@ from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
 from plaudit.compress.reading import read_kept
 from plaudit.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
 from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array
 from plaudit.models.bow import BowModel, BowSettings

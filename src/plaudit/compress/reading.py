@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.compress.base import CHUNK, Teacher
-from plaudit.data.cache import cache_dir
+from plaudit.data.sources.cache import cache_dir
 from plaudit.models.base import Float32Array
 from plaudit.storage import replacing
 from plaudit.train.run import state_digest

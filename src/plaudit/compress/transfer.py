@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeInt
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import DataError
 from plaudit.settings import Settings
 from plaudit.train.fit import labels_of

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from plaudit.data import DataSettings
-from plaudit.data.split import Splits, connected, prepare, text_keys
+from plaudit.data.load import DataSettings
+from plaudit.data.splits import Splits, connected, prepare, text_keys
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 

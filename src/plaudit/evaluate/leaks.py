@@ -19,7 +19,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.data.split import Splits, text_keys
+from plaudit.data.splits import Splits, text_keys
 from plaudit.errors import DataError
 from plaudit.evaluate.predictions import read_predictions
 from plaudit.text.cleaning import CleaningSettings

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from plaudit.data.quality import QualityReport
+from plaudit.data.quality.report import QualityReport
 from plaudit.errors import DataError
 from plaudit.evaluate.analysis import Analysis, read_analysis
 from plaudit.evaluate.mistakes import Errors, read_errors

@@ -6,8 +6,8 @@ from typing import Any
 
 import altair as alt
 
-from plaudit.data.quality import QualityReport
-from plaudit.data.quality_plots import charts
+from plaudit.data.quality.plots import charts
+from plaudit.data.quality.report import QualityReport
 from plaudit.evaluate.analysis import ModelAnalysis
 from plaudit.report.numbers import percent, rate
 from plaudit.report.style import HEIGHT, INK, PALETTE, WIDTH, as_svg, colour, percent_axis

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from plaudit import errors
 from plaudit.bundle import MANIFEST, read_files
-from plaudit.data.location import Location
+from plaudit.data.formats.location import Location
 from plaudit.errors import MissingExtraError, OutputError, SettingsError
 from plaudit.predictor import Predictor, load
 from plaudit.scale.job import Job, JobFolder, Part

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from plaudit.data.files import file_suffix
-from plaudit.data.location import Found
+from plaudit.data.formats.location import Found
+from plaudit.data.formats.open import file_suffix
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
 from plaudit.scale.job import Job, JobFolder, Part, choose_columns, cut, names_of_columns

@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from plaudit.data.files import column_names, file_suffix, unknown_column
-from plaudit.data.location import Found, Location
-from plaudit.data.own import unnamed_column, usual_column
-from plaudit.data.parquet import packed_group_bytes, parquet_file
-from plaudit.data.reading import Reading
-from plaudit.data.unpacked import naming
+from plaudit.data.formats.location import Found, Location
+from plaudit.data.formats.open import column_names, file_suffix, unknown_column
+from plaudit.data.formats.parquet import packed_group_bytes, parquet_file
+from plaudit.data.formats.rows import Reading
+from plaudit.data.formats.unpack import naming
+from plaudit.data.labelled_file import unnamed_column, usual_column
 from plaudit.errors import DataError, OutputError
 from plaudit.scale.part import Columns, Counts
 from plaudit.settings import Settings

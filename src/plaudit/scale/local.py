@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from plaudit.data.files import open_batches
-from plaudit.data.location import Found, Location
-from plaudit.data.reading import Reading
+from plaudit.data.formats.location import Found, Location
+from plaudit.data.formats.open import open_batches
+from plaudit.data.formats.rows import Reading
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
 from plaudit.scale.job import JobFolder, Part, choose_columns, names_of_columns

@@ -14,9 +14,16 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from plaudit.data.files import JSON_SUFFIXES, batch_schema, column_names, file_suffix, open_batches, unknown_column
-from plaudit.data.location import Location
-from plaudit.data.reading import Reading, RejectedRow
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.open import (
+    JSON_SUFFIXES,
+    batch_schema,
+    column_names,
+    file_suffix,
+    open_batches,
+    unknown_column,
+)
+from plaudit.data.formats.rows import Reading, RejectedRow
 from plaudit.errors import DataError
 from plaudit.scale.scorer import Scorer
 from plaudit.scale.writers import WRITERS

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from plaudit.data import load_dataset
 from plaudit.data.folds import Pool, deal, fold_splits
-from plaudit.data.split import prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import prepare
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.bootstrap import NUM_DRAWS
 from plaudit.evaluate.machine import code_version, cpu_name

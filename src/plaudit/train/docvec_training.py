@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import TrainingInterruptedError
 from plaudit.models.base import Float32Array
 from plaudit.models.bow import positive_labels

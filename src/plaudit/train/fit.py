@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 from rich.console import Console
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
 from plaudit.models import model_class

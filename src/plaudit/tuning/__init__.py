@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from plaudit import runs
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import (
     DataError,
     MissingExtraError,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 from rich.console import Console
 
-from plaudit.data import load_dataset
-from plaudit.data.split import Splits, prepare
+from plaudit.data.load import load_dataset
+from plaudit.data.splits import Splits, prepare
 from plaudit.data.table import SCHEMA
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.evaluate.metrics import accuracy, log_loss

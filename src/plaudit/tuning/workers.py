@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from plaudit.data.split import Splits
+from plaudit.data.splits import Splits
 from plaudit.errors import PlauditError, TrainingError, TrainingInterruptedError
 from plaudit.threads import VARIABLE, num_threads
 from plaudit.train.interrupt import Interruption

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.data.own import Columns, read_own
+from plaudit.data.labelled_file import Columns, read_own
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate import CHUNK, Scorer, data_digest, labels_of_model
 from plaudit.evaluate.machine import code_version

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.quality import QualityReport
+from plaudit.data.quality.report import QualityReport
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Missing, Paragraph, Row, Section, Table, columns
 from plaudit.report.evidence import Evidence

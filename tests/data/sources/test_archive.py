@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.data import archive
-from plaudit.data.archive import read_archive
+from plaudit.data.sources import archive
+from plaudit.data.sources.archive import read_archive
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from plaudit.data import archive
-from plaudit.data.cache import cache_dir, cached, stat_key
-from plaudit.data.download import download
-from plaudit.data.source import Availability, Source
+from plaudit.data.sources import archive
+from plaudit.data.sources.base import Availability, Source
+from plaudit.data.sources.cache import cache_dir, cached, stat_key
+from plaudit.data.sources.download import download
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError
 

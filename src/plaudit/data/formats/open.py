@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from plaudit.data.delimited import delimited_batches, header
-from plaudit.data.json_lines import json_batches, json_rows
-from plaudit.data.location import Location
-from plaudit.data.parquet import parquet_batches, parquet_file
-from plaudit.data.reading import Reading
-from plaudit.data.unpacked import UNPACKERS, naming, open_text
+from plaudit.data.formats.delimited import delimited_batches, header
+from plaudit.data.formats.json_lines import json_batches, json_rows
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.parquet import parquet_batches, parquet_file
+from plaudit.data.formats.rows import Reading
+from plaudit.data.formats.unpack import UNPACKERS, naming, open_text
 from plaudit.errors import DataError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -3,8 +3,9 @@ import os
 import pyarrow.compute as pc
 import pytest
 
-from plaudit.data import DataSettings, imdb, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.sources import imdb
+from plaudit.data.splits import prepare
 from plaudit.errors import DataError
 
 IMDB = os.environ.get("PLAUDIT_IMDB")  # before the fixture hides it

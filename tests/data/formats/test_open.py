@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from plaudit.data import reading
-from plaudit.data.files import column_names, open_batches
+from plaudit.data.formats import rows as reading
+from plaudit.data.formats.open import column_names, open_batches
 from plaudit.errors import DataError
 
 ROWS = [("1", 'Fine, "really".'), ("0", "Two\nlines ☃"), ("1", "Third")]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from plaudit.data.location import Location
+from plaudit.data.formats.location import Location
 from plaudit.errors import DataError
 
 MAX_ROW_BYTES = 64 << 20

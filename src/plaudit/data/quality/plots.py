@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from plaudit.data.quality import QualityReport
+from plaudit.data.quality.report import QualityReport
 
 # Okabe and Ito's colours, told apart by the colour-blind as well.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")

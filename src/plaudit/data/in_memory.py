@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from plaudit.data import DataSettings
 from plaudit.data.containers import Values, as_values, is_missing
-from plaudit.data.split import Holder, Int64Array, Splits, text_keys
+from plaudit.data.load import DataSettings
+from plaudit.data.splits import Holder, Int64Array, Splits, text_keys
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 

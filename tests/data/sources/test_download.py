@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from plaudit.data.download import download
+from plaudit.data.sources.download import download
 from plaudit.errors import DataError, OutputError
 
 CONTENT = bytes(range(256)) * 4000

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from plaudit.data import DataSettings, imdb_train, load_dataset
-from plaudit.data.split import prepare
+from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.sources import imdb_train
+from plaudit.data.splits import prepare
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError
 

@@ -12,8 +12,8 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from plaudit.data.location import Location
-from plaudit.data.reading import UTF8_HINT, Reading
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.rows import UTF8_HINT, Reading
 from plaudit.errors import DataError, PlauditError
 
 UNPACKERS: dict[str, Callable[[Any], Any]] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plaudit.data.files import column_names, open_batches, unknown_column
+from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 

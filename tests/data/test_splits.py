@@ -3,8 +3,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from plaudit.data import DataSettings
-from plaudit.data.split import connected, prepare, text_keys
+from plaudit.data.load import DataSettings
+from plaudit.data.splits import connected, prepare, text_keys
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 

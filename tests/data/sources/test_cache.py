@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from plaudit.data.cache import cache_dir, cached, stat_key
+from plaudit.data.sources.cache import cache_dir, cached, stat_key
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import OutputError
 

@@ -6,10 +6,10 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from plaudit.data import reading as limits
-from plaudit.data.location import Location
-from plaudit.data.reading import BATCH_BYTES, CONTENT_CHARACTERS, UTF8_HINT, Reading, RejectedRow, readable
-from plaudit.data.unpacked import open_text
+from plaudit.data.formats import rows as limits
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.rows import BATCH_BYTES, CONTENT_CHARACTERS, UTF8_HINT, Reading, RejectedRow, readable
+from plaudit.data.formats.unpack import open_text
 
 
 def json_rows(location: Location, file: IO[bytes], reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from plaudit.data.files import ENDINGS, open_batches
-from plaudit.data.location import Location, find_files
+from plaudit.data.formats.location import Location, find_files
+from plaudit.data.formats.open import ENDINGS, open_batches
 from plaudit.errors import DataError, MissingExtraError
 
 

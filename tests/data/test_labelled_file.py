@@ -2,8 +2,8 @@ import csv
 
 import pytest
 
-from plaudit.data import DataSettings, load_dataset
-from plaudit.data.own import Columns, read_own
+from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError
 

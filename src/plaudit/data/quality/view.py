@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.data.quality import QualityReport, SplitQuality
+from plaudit.data.quality.report import QualityReport, SplitQuality
 from plaudit.errors import MissingExtraError
 from plaudit.storage import replacing
 
@@ -48,7 +48,7 @@ def write(report: QualityReport, out_dir: Path) -> list[Path]:
     be written.
     """
     try:
-        from plaudit.data.quality_plots import plots
+        from plaudit.data.quality.plots import plots
     except ImportError:
         raise MissingExtraError("plots need altair and vl-convert; pip install 'plaudit[report]'") from None
     paths = [out_dir / "quality.json"]

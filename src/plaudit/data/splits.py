@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plaudit.data import DataSettings
-from plaudit.data.files import column_names, open_batches, unknown_column
+from plaudit.data.formats.open import column_names, open_batches, unknown_column
+from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError
 

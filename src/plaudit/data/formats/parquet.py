@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from plaudit.data.location import Location
-from plaudit.data.reading import BATCH_BYTES, Reading, as_text
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.rows import BATCH_BYTES, Reading, as_text
 from plaudit.errors import DataError
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from plaudit.data.archive import LABELS
-from plaudit.data.cache import cached, stat_key
-from plaudit.data.files import open_batches
-from plaudit.data.source import Availability, Source
+from plaudit.data.formats.open import open_batches
+from plaudit.data.sources.archive import LABELS
+from plaudit.data.sources.base import Availability, Source
+from plaudit.data.sources.cache import cached, stat_key
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError, MissingExtraError
 

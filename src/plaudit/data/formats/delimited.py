@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from plaudit.data import reading as limits
-from plaudit.data.location import Location
-from plaudit.data.reading import UTF8_HINT, Reading, RejectedRow, as_text
-from plaudit.data.unpacked import open_text
+from plaudit.data.formats import rows as limits
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.rows import UTF8_HINT, Reading, RejectedRow, as_text
+from plaudit.data.formats.unpack import open_text
 from plaudit.errors import DataError
 
 

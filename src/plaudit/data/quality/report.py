@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plaudit.data.split import text_keys
+from plaudit.data.splits import text_keys
 from plaudit.data.table import Dataset
 
 SPLIT_ORDER = ("train", "validation", "test", "unsup")

@@ -3,9 +3,9 @@
 import pyarrow.compute as pc
 import pytest
 
-from plaudit.data import DATASETS, DataSettings, available, load_dataset
-from plaudit.data.quality import inspect
-from plaudit.data.split import prepare
+from plaudit.data.load import DATASETS, DataSettings, available, load_dataset
+from plaudit.data.quality.report import inspect
+from plaudit.data.splits import prepare
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 
