@@ -22,8 +22,8 @@ from rich.console import Console
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.evaluate.machine import code_version, cpu_name
-from plaudit.models.bow import BowSettings
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.bow.model import BowSettings
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.train.fit import fit
 from plaudit.train.settings import TrainSettings

@@ -23,7 +23,7 @@ import numpy as np
 
 from plaudit.distributed import local
 from plaudit.distributed.quantized import BLOCK
-from plaudit.models.lstm import LSTMNetwork
+from plaudit.models.lstm.network import LSTMNetwork
 from plaudit.recipe import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"

@@ -25,9 +25,9 @@ from plaudit.device import has_bf16
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.export import export_model
 from plaudit.models.corpus import Corpus, sorted_batches
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_runtime import LSTMRuntime
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.runtime import LSTMRuntime
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS
 from plaudit.threads import VARIABLE
 

@@ -17,7 +17,7 @@ import numpy as np
 from plaudit.bundle import load_bundle
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
-from plaudit.models.bow import BowModel, pruned
+from plaudit.models.bow.model import BowModel, pruned
 from plaudit.predictor import model_folder
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import tokenize

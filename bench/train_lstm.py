@@ -31,7 +31,7 @@ from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.corpus import Corpus
-from plaudit.models.lstm import LSTMModel, LSTMSettings
+from plaudit.models.lstm.network import LSTMModel, LSTMSettings
 from plaudit.text.encoded import PAD_ID
 from plaudit.train.batches import ShuffledBatches
 from plaudit.train.loop import train_network

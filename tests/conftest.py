@@ -13,7 +13,7 @@ from rich.console import Console
 from plaudit.bundle import save_bundle
 from plaudit.evaluate import evaluate
 from plaudit.evaluate.results import Hardware, Latency, Result
-from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel, BowSettings
 
 # The first call of a compiled function takes seconds, and timed tests fail on a busy machine.
 hypothesis.settings.register_profile("plaudit", deadline=None)

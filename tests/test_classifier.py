@@ -355,7 +355,7 @@ def test_a_shipped_model_loads_and_saves_as_it_is(name, tmp_path):
 
 def test_labels_in_another_order_than_sorted_keep_their_columns(toy_bow, tmp_path):
     from plaudit.bundle import save_bundle
-    from plaudit.models.bow import BowModel
+    from plaudit.models.bow.model import BowModel
 
     other = BowModel(
         toy_bow.settings, ("worse", "better"), keys=toy_bow.keys, weights=toy_bow.weights, bias=toy_bow.bias

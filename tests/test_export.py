@@ -12,10 +12,11 @@ from plaudit import export  # noqa: E402
 from plaudit.bundle import load_trainable, save_bundle  # noqa: E402
 from plaudit.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
 from plaudit.export import export_model  # noqa: E402
-from plaudit.models import MODELS, lstm_onnx  # noqa: E402
-from plaudit.models.bow_flat import read_flat  # noqa: E402
+from plaudit.models.bow.flat import read_flat  # noqa: E402
 from plaudit.models.ensemble import EnsembleModel  # noqa: E402
-from plaudit.models.lstm import LSTMModel, LSTMSettings  # noqa: E402
+from plaudit.models.kinds import MODELS  # noqa: E402
+from plaudit.models.lstm import onnx as lstm_onnx  # noqa: E402
+from plaudit.models.lstm.network import LSTMModel, LSTMSettings  # noqa: E402
 from plaudit.text.cleaning import CleaningSettings  # noqa: E402
 from plaudit.text.reference import tokenize  # noqa: E402
 from tests.conftest import save_tiny_bert  # noqa: E402

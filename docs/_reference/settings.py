@@ -21,7 +21,7 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     from plaudit.compress.transfer import TransferSettings
     from plaudit.data.load import DataSettings
     from plaudit.distributed.comm import ExchangeSettings
-    from plaudit.models import MODELS, model_class
+    from plaudit.models.kinds import MODELS, model_class
     from plaudit.recipe import ReportSettings
     from plaudit.text.cleaning import CleaningSettings
     from plaudit.train.objectives import ObjectiveSettings

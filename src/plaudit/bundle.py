@@ -27,9 +27,9 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from plaudit.errors import BundleError, OutputError, SettingsError
-from plaudit.models import model_class, runtime_class
 from plaudit.models.base import Model, ModelState
 from plaudit.models.calibration import Calibration
+from plaudit.models.kinds import model_class, runtime_class
 from plaudit.settings import Settings
 
 FORMAT = 1

@@ -27,7 +27,7 @@ from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.predictor import Predictor, model_folder
 from plaudit.settings import parse
 

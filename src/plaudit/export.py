@@ -14,7 +14,7 @@ that they mean, and metadata_props hold the rest, so that the file is all one ne
     tokenizer             transformer: tokenizer.json, less its own truncation and padding
     ids_before, ids_after transformer: JSON lists, the ids around a text; they count as tokens
 
-`flat` is for bags of n-grams: a file that a C program can map into memory, specified in `models/bow_flat.py`.
+`flat` is for bags of n-grams: a file that a C program can map into memory, specified in `models/bow/flat.py`.
 
 Shapes: B batch, T tokens, E embedding, H hidden, C classes.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-    from plaudit.models.lstm_settings import LSTMSettings
+    from plaudit.models.lstm.settings import LSTMSettings
     from plaudit.models.torch_model import TorchModel
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -176,7 +176,7 @@ def _transformer_metadata(model: "TorchModel") -> dict[str, str]:
 
 
 def _lstm_proto(model: "TorchModel", network: "nn.Module") -> "onnx.ModelProto":
-    from plaudit.models.lstm_onnx import lstm_proto
+    from plaudit.models.lstm.onnx import lstm_proto
 
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     return lstm_proto(cast("LSTMSettings", model.settings), weights, opset=OPSET)
@@ -235,8 +235,8 @@ _ONNX_KINDS = {
 
 
 def _write_flat(model: Model, path: Path) -> None:
-    from plaudit.models.bow import BowModel
-    from plaudit.models.bow_flat import write_flat
+    from plaudit.models.bow.flat import write_flat
+    from plaudit.models.bow.model import BowModel
 
     assert isinstance(model, BowModel)
     write_flat(model, path)

@@ -24,9 +24,9 @@ from pydantic import Field
 from plaudit.compress import COMPRESSORS, compressor
 from plaudit.data.load import DataSettings
 from plaudit.errors import MissingExtraError, SettingsError
-from plaudit.models import model_class
 from plaudit.models.base import ModelSettings
 from plaudit.models.calibration import Method, known_method
+from plaudit.models.kinds import model_class
 from plaudit.settings import Settings, override, parse, read_toml
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from plaudit.settings import parse
 
 if TYPE_CHECKING:
     from plaudit.compress.base import Teacher
-    from plaudit.models.lstm import LSTMModel
+    from plaudit.models.lstm.network import LSTMModel
     from plaudit.train.fit import Start
     from plaudit.train.run import Run
     from plaudit.train.settings import TrainSettings
@@ -87,7 +87,7 @@ def _start(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[Start, flo
 def _pretrained(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[LSTMModel | None, float]":
     if entry.pretrained is None:
         return None, 0.0
-    from plaudit.models.lstm import LSTMModel
+    from plaudit.models.lstm.network import LSTMModel
 
     bundle = load_trainable(find(entry.pretrained))
     if not isinstance(bundle.model, LSTMModel):

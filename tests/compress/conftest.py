@@ -6,8 +6,8 @@ from rich.console import Console
 from plaudit.compress.base import Context, Subject
 from plaudit.data.splits import Splits
 from plaudit.data.table import SCHEMA
-from plaudit.models.bow import BowModel, BowSettings
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.train.fit import fit
 from plaudit.train.settings import TrainSettings
 from tests.train.conftest import one_thread, table  # noqa: F401  # the fixture serves here too

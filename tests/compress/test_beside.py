@@ -10,7 +10,7 @@ from plaudit.compress.beside import cross_fitted
 from plaudit.compress.distill import distill
 from plaudit.compress.transfer import TransferSettings, transfer_set
 from plaudit.errors import SettingsError
-from plaudit.models.bow import BowModel
+from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import blend, centred
 from plaudit.train.fit import labels_of
 from plaudit.train.objectives import ObjectiveSettings, Targets

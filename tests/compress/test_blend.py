@@ -4,7 +4,7 @@ import pytest
 from plaudit.compress.base import Teacher
 from plaudit.compress.blend import fit_weights, weigh
 from plaudit.errors import SettingsError
-from plaudit.models.bow import BowModel
+from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import blend
 from plaudit.train.fit import labels_of
 from tests.compress.conftest import QUIET

@@ -11,7 +11,7 @@ from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
 from plaudit.compress.transfer import TransferSettings, transfer_set
 from plaudit.errors import DataError, SettingsError
 from plaudit.models.base import Model, ModelState
-from plaudit.models.bow import BowModel
+from plaudit.models.bow.model import BowModel
 from plaudit.train.fit import accuracy_on_validation, labels_of
 from plaudit.train.objectives import ObjectiveSettings
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in

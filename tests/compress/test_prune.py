@@ -8,9 +8,9 @@ from plaudit.compress.base import Context, Subject
 from plaudit.compress.prune import PruneSettings, prune
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
 from plaudit.errors import SettingsError
-from plaudit.models.bow import BowModel
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.packed import unpack
 from plaudit.text.encoded import UNKNOWN_ID
 from tests.compress.conftest import BOW, LSTM, TRAIN, run_in

@@ -16,8 +16,8 @@ from plaudit.distributed import group
 from plaudit.distributed.comm import EXCHANGES
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.models.corpus import Corpus
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.predictor import load
 from plaudit.recipe import read_recipe
 from plaudit.train import loop

@@ -5,8 +5,8 @@ import torch._dynamo  # noqa: F401  # which DistributedDataParallel and optimize
 
 import plaudit.runs
 import plaudit.train.fit  # noqa: F401
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.settings import LSTMSettings
 
 # Loads the compiled text functions.
 LSTMModel.create(LSTMSettings(min_count=1), ("negative", "positive"), ["a text"], seed=0).encode(["a text"])

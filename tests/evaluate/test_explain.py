@@ -17,12 +17,12 @@ from plaudit.evaluate import explain as module
 from plaudit.evaluate.explain import explain, methods_of
 from plaudit.evaluate.gradients import integrated_gradients, trainable
 from plaudit.evaluate.spans import pieces_of, words_of
-from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.models.calibration import Calibration
 from plaudit.models.ensemble import EnsembleModel
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_runtime import LSTMRuntime
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.runtime import LSTMRuntime
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import tokenize
 

@@ -11,10 +11,10 @@ import torch
 from plaudit.bundle import load_bundle, load_trainable, save_bundle
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import ModelState
-from plaudit.models.bow import BowModel, quantized
+from plaudit.models.bow.model import BowModel, quantized
 from plaudit.models.ensemble import EnsembleModel, EnsembleSettings, blend, centred
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.settings import parse
 
 TEXTS = ["a lovely, superb film", "dull and tedious", "", "the dog was awful in town, number 3"]

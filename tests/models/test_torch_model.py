@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from plaudit.models import torch_model
-from plaudit.models.lstm import LSTMModel, LSTMSettings
+from plaudit.models.lstm.network import LSTMModel, LSTMSettings
 from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts, without_empty
 
 TEXTS = ["a good film and a good story", "bad", "not a good film", "", "a bad story about a bad dog", "?!"]

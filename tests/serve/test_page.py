@@ -17,7 +17,7 @@ from rich.console import Console
 
 import plaudit
 from plaudit.bundle import save_bundle
-from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.predictor import shipped_models
 
 pytestmark = pytest.mark.slow

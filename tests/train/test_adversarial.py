@@ -12,7 +12,7 @@ from torch.nn import functional
 from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus
-from plaudit.models.lstm import LSTMNetwork, LSTMSettings
+from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
 from plaudit.train.adversarial import divergence, most_diverging_change, random_change, worst_change

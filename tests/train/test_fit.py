@@ -12,9 +12,9 @@ from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from plaudit.errors import SettingsError, TrainingError
-from plaudit.models.bow import BowSettings
+from plaudit.models.bow.model import BowSettings
 from plaudit.models.corpus import Corpus
-from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
+from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings
 from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
 from plaudit.train.fit import fit, new_model

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from plaudit.errors import SettingsError
-from plaudit.models.lstm import LSTMNetwork, LSTMSettings
+from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.settings import parse
 from plaudit.train.fit import fit, train_model
 from plaudit.train.objectives import (

@@ -5,7 +5,7 @@ from rich.console import Console
 from torch import nn
 
 from plaudit.errors import SettingsError
-from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings
+from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings
 from plaudit.train.fit import fit
 from plaudit.train.optimizer import learning_rate, make_optimizer, set_learning_rate, update_average
 from plaudit.train.settings import TrainSettings

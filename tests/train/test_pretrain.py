@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus
-from plaudit.models.lstm import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
+from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
 from plaudit.models.transformer import TransformerModel
 from plaudit.recipe import model_recipe
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts

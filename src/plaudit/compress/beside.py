@@ -20,7 +20,7 @@ from plaudit.compress.distill_bow import LOSSES, fit_bow_student, student_ngrams
 from plaudit.compress.transfer import TransferSet
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow import BowModel
+from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import centred
 from plaudit.train.fit import saw_validation
 from plaudit.train.objectives import ObjectiveSettings, Targets

@@ -21,9 +21,9 @@ from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model
-from plaudit.models.bow import BowModel, pruned
-from plaudit.models.bow_fit import find_ngrams
-from plaudit.models.lstm import LSTMModel
+from plaudit.models.bow.fit import find_ngrams
+from plaudit.models.bow.model import BowModel, pruned
+from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.torch_model import TorchModel
 from plaudit.settings import Settings
 from plaudit.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from plaudit.models.base import Float32Array, ModelState
-from plaudit.models.lstm import Direction, LSTMModel, LSTMNetwork
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.packed import unpack
 from plaudit.text.encoded import FIRST_WORD_ID, UNKNOWN_ID
 from plaudit.text.vocabulary import Vocabulary

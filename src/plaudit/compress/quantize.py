@@ -12,7 +12,7 @@ import numpy as np
 from plaudit.compress.base import Compressed, Context, Subject, read
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model, ModelState
-from plaudit.models.bow import BowModel, quantized
+from plaudit.models.bow.model import BowModel, quantized
 from plaudit.models.packed import CLIPPING, NO_CLIPPING, rounded, unpack
 from plaudit.models.torch_model import TorchModel
 from plaudit.settings import Settings

@@ -22,7 +22,7 @@ from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.gradients import integrated_gradients, trainable
 from plaudit.evaluate.spans import Span, Word, pieces_of, words_of
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow import BowModel
+from plaudit.models.bow.model import BowModel
 from plaudit.predictor import DECIMALS, Predictor
 from plaudit.settings import unknown_name
 from plaudit.text import reference

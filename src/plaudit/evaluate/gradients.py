@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from plaudit.errors import MissingExtraError
 from plaudit.models.base import Model, ModelState
-from plaudit.models.lstm_runtime import LSTMRuntime
+from plaudit.models.lstm.runtime import LSTMRuntime
 from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts
 
 if TYPE_CHECKING:
     import torch
 
-    from plaudit.models.lstm import LSTMModel
-    from plaudit.models.lstm_settings import LSTMSettings
+    from plaudit.models.lstm.network import LSTMModel
+    from plaudit.models.lstm.settings import LSTMSettings
 
 STEPS = 64
 """Points of the Gauss-Legendre sum that stands for the integral."""
@@ -35,7 +35,7 @@ def trainable(model: Model) -> "LSTMModel":
         import captum.attr  # noqa: F401
     except ImportError:
         raise MissingExtraError("method gradients needs: pip install 'plaudit[explain]'") from None
-    from plaudit.models.lstm import LSTMModel
+    from plaudit.models.lstm.network import LSTMModel
 
     if isinstance(model, LSTMRuntime):
         state = ModelState(dict(model.weights), model.vocabulary.files())

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from plaudit.errors import BundleError, SettingsError
-from plaudit.models import runtime_class
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
+from plaudit.models.kinds import runtime_class
 from plaudit.settings import Settings
 
 _MEMBERS_FILE = "members.json"

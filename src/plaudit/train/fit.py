@@ -15,15 +15,15 @@ from rich.console import Console
 from plaudit.data.splits import Splits
 from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
-from plaudit.models import model_class
 from plaudit.models.base import Float32Array, Model, ModelSettings
 from plaudit.models.corpus import Corpus
-from plaudit.models.docvec import DocvecSettings
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.docvec.model import DocvecSettings
+from plaudit.models.kinds import model_class
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.torch_model import TorchModel
 from plaudit.train.batches import ShuffledBatches
-from plaudit.train.docvec_training import fit_docvec
+from plaudit.train.docvec import fit_docvec
 from plaudit.train.loop import train_network
 from plaudit.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
 from plaudit.train.pretrain import PretrainSettings, pretrain

@@ -22,7 +22,7 @@ from torch import nn
 from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus, sorted_batches
-from plaudit.models.lstm import Direction, LSTMModel, LSTMNetwork, drop_units
+from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, drop_units
 from plaudit.models.torch_model import TorchModel
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
 from plaudit.train.batches import TrainBatch

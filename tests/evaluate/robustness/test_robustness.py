@@ -15,7 +15,7 @@ from plaudit.evaluate.robustness import leaves_out, robustness
 from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
 from plaudit.evaluate.robustness.results import read_robustness
 from plaudit.evaluate.robustness.terminal import render
-from plaudit.models.bow import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.predictor import load
 
 QUIET = Console(quiet=True)

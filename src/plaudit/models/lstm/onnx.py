@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plaudit.models.base import Float32Array
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.settings import LSTMSettings
 
 if TYPE_CHECKING:
     import onnx

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import numpy as np
 
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
-from plaudit.models.lstm_settings import LSTMSettings, Pooling
+from plaudit.models.lstm.settings import LSTMSettings, Pooling
 from plaudit.models.packed import check_shapes, pack, unpack
 from plaudit.text.encoded import EncodedTexts, without_empty
 from plaudit.text.vocabulary import Vocabulary
 from plaudit.threads import map_threads, num_threads
 
 if TYPE_CHECKING:
-    from plaudit.models.lstm_kernel import Layer
+    from plaudit.models.lstm.kernel import Layer
 
 _REFERENCE_CHARACTERS = 100_000
 """Numpy serves a model's first characters: it takes 0.3 s for them, importing the compiler 0.4 s and more."""
@@ -117,7 +117,7 @@ class LSTMRuntime(Model):
         return np.concatenate([self._empty_features(0), *parts])
 
     def _chunk_features(self, texts: Sequence[str], compiled: list[list[_Compiled]]) -> Float32Array:
-        from plaudit.models.lstm_kernel import POOLS, run_layer
+        from plaudit.models.lstm.kernel import POOLS, run_layer
 
         encoded = self._cut(self.vocabulary.encode(texts))
         ids, offsets, lengths = encoded.ids, encoded.offsets, encoded.lengths
@@ -162,7 +162,7 @@ class LSTMRuntime(Model):
 
 
 def _compile(direction: _Direction, embedding: Float32Array) -> list[_Compiled]:
-    from plaudit.models.lstm_kernel import Layer, padded, tiled
+    from plaudit.models.lstm.kernel import Layer, padded, tiled
 
     compiled = []
     for depth, (from_inputs, from_hidden, bias) in enumerate(direction.layers):

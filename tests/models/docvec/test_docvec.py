@@ -3,9 +3,9 @@ import pytest
 
 from plaudit.bundle import load_bundle, save_bundle
 from plaudit.errors import BundleError
-from plaudit.models import docvec_kernel
 from plaudit.models.base import ModelState
-from plaudit.models.docvec import DocvecModel, DocvecSettings, drawn_from
+from plaudit.models.docvec import kernel as docvec_kernel
+from plaudit.models.docvec.model import DocvecModel, DocvecSettings, drawn_from
 
 SIZE = 6
 SETTINGS = DocvecSettings(embedding_size=SIZE, min_count=1, max_order=1, inference_epochs=3)
@@ -17,7 +17,7 @@ def unit(vectors):
 
 def model_of(texts, labels=("negative", "positive"), *, settings=SETTINGS, seed=0):
     """A model of random vectors and weights that knows the words of some texts."""
-    from plaudit.models.bow_fit import frequent_ngrams
+    from plaudit.models.bow.fit import frequent_ngrams
 
     presence = frequent_ngrams(texts, settings)
     generator = np.random.default_rng(seed)
@@ -100,7 +100,7 @@ def test_judging_leaves_the_vectors_as_they_were():
 def test_a_text_moves_towards_its_own_ngrams():
     model = model_of(TEXTS)
     features = model.features(["six seven one"])[0]
-    from plaudit.models.bow_fit import find_ngrams
+    from plaudit.models.bow.fit import find_ngrams
 
     own = find_ngrams(["six seven one"], SETTINGS, model.keys).matrix.indices
     cosines = unit(model.vectors.astype(np.float64)) @ features

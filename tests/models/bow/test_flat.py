@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from plaudit.errors import BundleError
-from plaudit.models.bow import BowModel, BowSettings
-from plaudit.models.bow_flat import read_flat, write_flat
+from plaudit.models.bow.flat import read_flat, write_flat
+from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.text.cleaning import CleaningSettings
 
 SETTINGS = BowSettings(min_count=1, slot_bits=16)

@@ -17,7 +17,7 @@ from torch import nn
 
 from plaudit.errors import SettingsError
 from plaudit.models.base import ModelSettings, ModelState
-from plaudit.models.lstm_settings import LSTMSettings, Pooling
+from plaudit.models.lstm.settings import LSTMSettings, Pooling
 from plaudit.models.torch_model import TorchModel, load_weights
 from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder, without_empty
 from plaudit.text.vocabulary import Vocabulary

@@ -167,7 +167,7 @@ class BowModel(Model):
             import sklearn.linear_model  # noqa: F401
         except ImportError:
             raise MissingExtraError("training needs: pip install 'plaudit[train]'") from None
-        from plaudit.models.bow_fit import fit_problem, frequent_ngrams, one_ngram_a_slot, rows_of
+        from plaudit.models.bow.fit import fit_problem, frequent_ngrams, one_ngram_a_slot, rows_of
 
         settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
         with console.status("counting n-grams"):

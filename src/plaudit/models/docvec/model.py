@@ -17,7 +17,7 @@ from pydantic import Field
 
 from plaudit.errors import BundleError
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
-from plaudit.models.bow import logits_of_problems, positive_labels
+from plaudit.models.bow.model import logits_of_problems, positive_labels
 from plaudit.models.packed import check_shapes
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.threads import map_threads
@@ -86,8 +86,8 @@ class DocvecModel(Model):
 
     def features(self, texts: Sequence[str]) -> Float32Array:
         """Return the unit vectors of texts, float32 [N, E]; zeros for one without a known n-gram."""
-        from plaudit.models import docvec_kernel
-        from plaudit.models.bow_fit import find_ngrams
+        from plaudit.models.bow.fit import find_ngrams
+        from plaudit.models.docvec import kernel as docvec_kernel
 
         settings = self.settings
         rates = [settings.rate(epoch / settings.inference_epochs) for epoch in range(settings.inference_epochs)]

@@ -3,8 +3,8 @@ import pytest
 from rich.console import Console
 
 from plaudit.errors import SettingsError, TrainingInterruptedError
-from plaudit.models.docvec import DocvecSettings
-from plaudit.train import docvec_training as docvec
+from plaudit.models.docvec.model import DocvecSettings
+from plaudit.train import docvec
 from plaudit.train.fit import fit
 
 SETTINGS = DocvecSettings(embedding_size=8, min_count=1, max_order=2, epochs=6, learning_rate=0.05, inference_epochs=5)

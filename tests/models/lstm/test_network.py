@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
-from plaudit.models.lstm import LSTMModel, LSTMNetwork, LSTMSettings, reverse
+from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings, reverse
 
 TEXTS = ["a good film and a good story", "bad", "not a good film", "", "a bad story about a bad dog"]
 LABELS = ("negative", "positive")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
-from plaudit.models.lstm import LSTMModel
-from plaudit.models.lstm_runtime import LSTMRuntime
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.network import LSTMModel
+from plaudit.models.lstm.runtime import LSTMRuntime
+from plaudit.models.lstm.settings import LSTMSettings
 
 LABELS = ("negative", "positive")
 WORDS = ["dull", "lovely", "superb", "awful", "film", "story", "the", "was", "unheard", "of"]
@@ -130,8 +130,8 @@ FEW_TEXTS = """
 import sys
 import numpy as np
 from plaudit.models.base import ModelState
-from plaudit.models.lstm_runtime import LSTMRuntime, _shapes
-from plaudit.models.lstm_settings import LSTMSettings
+from plaudit.models.lstm.runtime import LSTMRuntime, _shapes
+from plaudit.models.lstm.settings import LSTMSettings
 
 settings = LSTMSettings(hidden_size=4, embedding_size=4)
 weights = {name: np.zeros(shape, np.float32) for name, shape in _shapes(settings, num_tokens=3, num_classes=2)}

@@ -54,7 +54,7 @@ import numpy.typing as npt
 
 from plaudit.errors import BundleError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow import BowModel, logits_of_problems, table_scores
+from plaudit.models.bow.model import BowModel, logits_of_problems, table_scores
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable
 
 if TYPE_CHECKING:

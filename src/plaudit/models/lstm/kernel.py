@@ -27,7 +27,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from plaudit.models.base import Float32Array
-from plaudit.models.vector_ir import INT32, INT64, Emitter, Vector
+from plaudit.models.lstm.vector_ir import INT32, INT64, Emitter, Vector
 
 # AVX-512 has 32 registers of 16 lanes. Elsewhere gates take 12 of the 16 registers of AVX2, or 24 of NEON's 32.
 LANES, TEXTS = (16, 6) if binding.get_host_cpu_features().get("avx512f") else (8, 3)

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from plaudit.data.splits import Splits
 from plaudit.errors import TrainingInterruptedError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow import positive_labels
-from plaudit.models.bow_fit import Presence, frequent_ngrams
-from plaudit.models.docvec import DocvecModel, DocvecSettings, drawn_from
+from plaudit.models.bow.fit import Presence, frequent_ngrams
+from plaudit.models.bow.model import positive_labels
+from plaudit.models.docvec.model import DocvecModel, DocvecSettings, drawn_from
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from plaudit.train.interrupt import Interruption
 from plaudit.train.run import Run, identity_of
@@ -72,7 +72,7 @@ def _learn(
     run: Run,
 ) -> tuple[Float32Array, float]:
     """Return the vectors of all n-grams, float32 [F, E], and the seconds that earlier parts of the run took."""
-    from plaudit.models import docvec_kernel
+    from plaudit.models.docvec import kernel as docvec_kernel
 
     offsets, ngrams = presence.matrix.indptr.astype(np.int64), presence.matrix.indices.astype(np.int32)
     num_texts, size = len(offsets) - 1, settings.embedding_size

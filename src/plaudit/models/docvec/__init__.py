@@ -1,0 +1,1 @@
+"""Document vectors: an embedding of n-grams that is learned without labels."""
