@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from plaudit.bundle import load_bundle, load_trainable
+from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress.base import Teacher
 from plaudit.compress.distill import features_of, label
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from plaudit.bundle.export import export_model
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.device import has_bf16
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
-from plaudit.export import export_model
 from plaudit.models.corpus import Corpus, sorted_batches
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.runtime import LSTMRuntime

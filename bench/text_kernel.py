@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow.model import BowModel, pruned

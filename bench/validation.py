@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.compress.base import Teacher
 from plaudit.compress.blend import fit_weights
 from plaudit.compress.reading import read_kept

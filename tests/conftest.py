@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from plaudit.bundle import save_bundle
+from plaudit.bundle.folder import save_bundle
 from plaudit.evaluate import evaluate
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.models.bow.model import BowModel, BowSettings

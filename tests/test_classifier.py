@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import plaudit
 from plaudit import Classifier
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.cli import app
 from plaudit.data.containers import as_texts
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
@@ -354,7 +354,7 @@ def test_a_shipped_model_loads_and_saves_as_it_is(name, tmp_path):
 
 
 def test_labels_in_another_order_than_sorted_keep_their_columns(toy_bow, tmp_path):
-    from plaudit.bundle import save_bundle
+    from plaudit.bundle.folder import save_bundle
     from plaudit.models.bow.model import BowModel
 
     other = BowModel(

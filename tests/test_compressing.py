@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from plaudit import compressing, runs, sweep
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.errors import DataError, SettingsError
 from plaudit.predictor import load
 from plaudit.recipe import read_recipe

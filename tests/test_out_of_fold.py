@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from plaudit import compressing, out_of_fold, runs
-from plaudit.bundle import load_bundle, read_files
+from plaudit.bundle.folder import load_bundle, read_files
 from plaudit.compress.base import Teacher
 from plaudit.compress.soft_labels import read_soft_labels
 from plaudit.compress.transfer import TransferSettings, transfer_set

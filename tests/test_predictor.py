@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import plaudit
-from plaudit.bundle import save_bundle
+from plaudit.bundle.folder import save_bundle
 from plaudit.errors import BundleError, DataError, SettingsError
 from plaudit.models.calibration import Calibration
 from plaudit.predictor import DEFAULT_MODEL, Predictor, load, shipped_models

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from plaudit import runs
-from plaudit.bundle import load_bundle, load_trainable
+from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress import distill
 from plaudit.compress.blend import fit_weights
 from plaudit.data.load import load_dataset

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from plaudit import runs, tuning
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 def formats() -> str:
     """Return a section for each file and each table in it."""
-    from plaudit.bundle import FORMAT as BUNDLE_FORMAT
-    from plaudit.bundle import FileDigest, Manifest
+    from plaudit.bundle.folder import FORMAT as BUNDLE_FORMAT
+    from plaudit.bundle.folder import FileDigest, Manifest
     from plaudit.evaluate.results import FORMAT, Hardware, Latency, Result, ResultsFile
 
     parts = [

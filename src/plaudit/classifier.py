@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from plaudit.bundle import Manifest, load_bundle, save_bundle
+from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import given_dataset, hold_out_validation, split_digest
 from plaudit.data.labelled_file import MAX_CLASSES

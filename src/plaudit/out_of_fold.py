@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from rich.console import Console
 
-from plaudit.bundle import load_bundle, read_files
+from plaudit.bundle.folder import load_bundle, read_files
 from plaudit.compress.base import Teacher
 from plaudit.compress.blend import weigh
 from plaudit.compress.distill import label

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plaudit.bundle import Bundle, load_bundle
+from plaudit.bundle.folder import Bundle, load_bundle
 from plaudit.data.containers import Values, as_texts
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import Float32Array, softmax
@@ -81,7 +81,7 @@ def model_folder(model: str | Path) -> Path:
     if model in shipped_models():
         return SHIPPED / str(model)
     if str(model).startswith("hf://"):  # the extra `hub` is for those alone who name a model there
-        from plaudit.hub import fetch
+        from plaudit.bundle.hub import fetch
 
         return fetch(str(model))
     if not Path(model).is_dir():

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from plaudit.bundle import CARD, MANIFEST, read_files
+from plaudit.bundle.folder import CARD, MANIFEST, read_files
+from plaudit.bundle.hub import PREFIX
 from plaudit.errors import MissingExtraError, OutputError
 from plaudit.evaluate.card import write_card
 from plaudit.evaluate.results import Result
-from plaudit.hub import PREFIX
 from plaudit.predictor import model_folder
 
 if TYPE_CHECKING:

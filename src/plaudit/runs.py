@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from plaudit.bundle import CARD, read_files, save_bundle
+from plaudit.bundle.folder import CARD, read_files, save_bundle
 from plaudit.data.load import load_dataset
 from plaudit.data.quality.report import inspect
 from plaudit.data.splits import Splits, prepare

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plaudit.bundle import Bundle, load_bundle, load_trainable
+from plaudit.bundle.folder import Bundle, load_bundle, load_trainable
 from plaudit.compress import compressor
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plaudit.bundle import load_bundle, save_bundle
+from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plaudit.bundle import load_bundle, load_trainable, save_bundle
+from plaudit.bundle.folder import load_bundle, load_trainable, save_bundle
 from plaudit.compress import COMPRESSORS, compressor
 from plaudit.compress.base import Context, Teacher
 from plaudit.errors import SettingsError

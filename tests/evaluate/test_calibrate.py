@@ -1,6 +1,6 @@
 import pytest
 
-from plaudit.bundle import load_bundle, save_bundle
+from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.data.labelled_file import Columns, read_own
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.calibrate import calibrate

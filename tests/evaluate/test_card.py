@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from plaudit.bundle import CARD, load_bundle
+from plaudit.bundle.folder import CARD, load_bundle
 from plaudit.errors import BundleError
 from plaudit.evaluate.card import write_card
 from plaudit.predictor import model_folder

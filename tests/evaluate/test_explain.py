@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.conftest import toy_reviews
 
 import plaudit
-from plaudit.bundle import load_bundle, save_bundle
+from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.evaluate import explain as module
 from plaudit.evaluate.explain import explain, methods_of

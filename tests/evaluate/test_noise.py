@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from tests.conftest import toy_csv, toy_reviews
 
-from plaudit.bundle import load_bundle
+from plaudit.bundle.folder import load_bundle
 from plaudit.cli import main
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, OutputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from plaudit.bundle import load_bundle, load_trainable, save_bundle
+from plaudit.bundle.folder import load_bundle, load_trainable, save_bundle
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import ModelState
 from plaudit.models.bow.model import BowModel, quantized
@@ -188,7 +188,7 @@ def test_an_ensemble_may_be_a_member(ensemble, toy_bow, tmp_path):
 
 def test_predicting_a_few_texts_needs_neither_torch_nor_the_compiler(folder):
     program = (
-        "import sys; from pathlib import Path; from plaudit.bundle import load_bundle\n"
+        "import sys; from pathlib import Path; from plaudit.bundle.folder import load_bundle\n"
         "assert load_bundle(Path(sys.argv[1])).model.predict_proba(['a lovely film']).shape == (1, 2)\n"
         "print(sorted({'numba', 'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     )

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import plaudit
-from plaudit.bundle import save_bundle
+from plaudit.bundle.folder import save_bundle
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.explain import explain
 from plaudit.serve.problem import Problem

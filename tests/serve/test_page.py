@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import plaudit
-from plaudit.bundle import save_bundle
+from plaudit.bundle.folder import save_bundle
 from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.predictor import shipped_models
 

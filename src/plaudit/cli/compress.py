@@ -100,8 +100,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file for other programs, checked against the original."""
-    from plaudit.bundle import load_trainable
-    from plaudit.export import export_model
+    from plaudit.bundle.export import export_model
+    from plaudit.bundle.folder import load_trainable
     from plaudit.predictor import model_folder
     from plaudit.recipe import missing_extra
 

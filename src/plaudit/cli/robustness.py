@@ -100,7 +100,7 @@ def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: 
 def _remark_on_learned(
     models: list[str], loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console
 ) -> None:
-    from plaudit.bundle import read_files
+    from plaudit.bundle.folder import read_files
     from plaudit.predictor import model_folder
 
     for model, (name, predictor) in zip(models, loaded.items(), strict=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from plaudit.bundle import load_bundle, save_bundle
+from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import SettingsError
 from plaudit.evaluate import labels_of_model
 from plaudit.evaluate.metrics import ece, log_loss

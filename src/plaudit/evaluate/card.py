@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.bundle import CARD, Manifest, read_files
+from plaudit.bundle.folder import CARD, Manifest, read_files
 from plaudit.evaluate.results import Result
 from plaudit.storage import replacing
 

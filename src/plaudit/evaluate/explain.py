@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.bundle import Bundle
+from plaudit.bundle.folder import Bundle
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.gradients import integrated_gradients, trainable
 from plaudit.evaluate.spans import Span, Word, pieces_of, words_of

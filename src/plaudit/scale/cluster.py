@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit import errors
-from plaudit.bundle import MANIFEST, read_files
+from plaudit.bundle.folder import MANIFEST, read_files
 from plaudit.data.formats.location import Location
 from plaudit.errors import MissingExtraError, OutputError, SettingsError
 from plaudit.predictor import Predictor, load

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.bundle.hub import PREFIX, split_reference
 from plaudit.errors import PlauditError, SettingsError
 from plaudit.evaluate.explain import Explanation, explanations
-from plaudit.hub import PREFIX, split_reference
 from plaudit.predictor import DECIMALS, Predictor, load, model_folder
 from plaudit.serve.batching import Batcher
 from plaudit.serve.metrics import Metrics

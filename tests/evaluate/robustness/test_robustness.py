@@ -8,7 +8,7 @@ from rich.console import Console
 from tests.conftest import toy_reviews
 from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
-from plaudit.bundle import save_bundle
+from plaudit.bundle.folder import save_bundle
 from plaudit.cli import main
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.robustness import leaves_out, robustness

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plaudit.bundle import load_bundle, save_bundle
+from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
 from plaudit.models.docvec import kernel as docvec_kernel

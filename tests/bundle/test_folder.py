@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as save_tensors
 
-from plaudit.bundle import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
+from plaudit.bundle.folder import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
 from plaudit.errors import BundleError, OutputError
 from plaudit.models.calibration import Calibration
 
@@ -208,7 +208,7 @@ def test_a_target_that_cannot_be_is_refused(toy_bow, tmp_path):
 def test_a_full_disk_leaves_nothing(toy_bow_folder, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from plaudit.bundle import load_bundle, save_bundle\n"
+        "from plaudit.bundle.folder import load_bundle, save_bundle\n"
         "from plaudit.errors import OutputError\n"
         "model = load_bundle(Path(sys.argv[1])).model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"

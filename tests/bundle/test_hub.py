@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import plaudit
-from plaudit import hub
-from plaudit.bundle import read_files
+from plaudit.bundle import hub
+from plaudit.bundle.folder import read_files
 from plaudit.errors import BundleError, OutputError
 from plaudit.publishing import copy_bundle, push_to_hub, write_repository
 

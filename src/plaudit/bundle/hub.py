@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from plaudit.bundle import CARD, MANIFEST
+from plaudit.bundle.folder import CARD, MANIFEST
 from plaudit.errors import BundleError, MissingExtraError
 
 PREFIX = "hf://"

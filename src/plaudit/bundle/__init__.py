@@ -1,0 +1,1 @@
+"""Model folders: saving, loading, finding, fetching and exporting them."""
