@@ -28,7 +28,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.distributed.comm import EXCHANGES
+from plaudit.distributed.exchange.registry import EXCHANGES
 from plaudit.errors import INTERRUPTED_STATUS
 from plaudit.evaluate.machine import cpu_name
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 
-from plaudit.distributed import local
-from plaudit.distributed.quantized import BLOCK
+from plaudit.distributed.exchange import local
+from plaudit.distributed.exchange.quantized import BLOCK
 from plaudit.models.lstm.network import LSTMNetwork
 from plaudit.recipe import read_recipe
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from plaudit import runs
 from plaudit.compress.prune_lstm import GroupLasso
 from plaudit.distributed import group
-from plaudit.distributed.comm import EXCHANGES
+from plaudit.distributed.exchange.registry import EXCHANGES
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import LSTMModel

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from plaudit.distributed.exchange import flat, scatter
+from plaudit.distributed.exchange.base import flat, scatter
 from plaudit.distributed.world import ALONE, World, enter, local_rank
 from plaudit.errors import SettingsError, TrainingError
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import nn
 
 from plaudit.device import measure_peak_flops, peak_memory_bytes
-from plaudit.distributed.comm import make_exchange
+from plaudit.distributed.exchange.registry import make_exchange
 from plaudit.distributed.plan import deal
 from plaudit.distributed.stopwatch import RankSeconds, Stopwatch
 from plaudit.distributed.wire import bytes_sent

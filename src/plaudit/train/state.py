@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from plaudit.distributed.comm import mean_state
-from plaudit.distributed.exchange import Exchange
+from plaudit.distributed.exchange.base import Exchange
+from plaudit.distributed.exchange.registry import mean_state
 from plaudit.distributed.world import World
 from plaudit.train.objectives import Objective
 

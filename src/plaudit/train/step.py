@@ -5,8 +5,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from plaudit.distributed.comm import NO_EXCHANGE
-from plaudit.distributed.exchange import Exchange
+from plaudit.distributed.exchange.base import Exchange
+from plaudit.distributed.exchange.registry import NO_EXCHANGE
 from plaudit.train.objectives import Objective, Penalty
 from plaudit.train.settings import TrainSettings
 

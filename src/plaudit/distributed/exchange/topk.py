@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 from torch.futures import Future
 
-from plaudit.distributed.exchange import GradientExchange, State, gathered, on
+from plaudit.distributed.exchange.base import GradientExchange, State, gathered, on
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
 from plaudit.settings import Settings

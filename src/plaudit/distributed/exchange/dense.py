@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.futures import Future
 
-from plaudit.distributed.exchange import GradientExchange, reduced
+from plaudit.distributed.exchange.base import GradientExchange, reduced
 from plaudit.settings import Settings
 
 if TYPE_CHECKING:

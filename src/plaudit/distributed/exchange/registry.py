@@ -10,13 +10,13 @@ from typing import Annotated, Any, TypeAlias, cast
 import torch
 from pydantic import Field
 
-from plaudit.distributed.dense import BF16, BF16Settings, Plain, PlainSettings
-from plaudit.distributed.exchange import Exchange
-from plaudit.distributed.local import Local, LocalSettings
-from plaudit.distributed.powersgd import PowerSGD, PowerSGDSettings
-from plaudit.distributed.rows import Rows, RowsSettings
+from plaudit.distributed.exchange.base import Exchange
+from plaudit.distributed.exchange.dense import BF16, BF16Settings, Plain, PlainSettings
+from plaudit.distributed.exchange.local import Local, LocalSettings
+from plaudit.distributed.exchange.powersgd import PowerSGD, PowerSGDSettings
+from plaudit.distributed.exchange.rows import Rows, RowsSettings
+from plaudit.distributed.exchange.topk import TopK, TopKSettings
 from plaudit.distributed.stopwatch import Stopwatch
-from plaudit.distributed.topk import TopK, TopKSettings
 from plaudit.distributed.world import World
 
 ExchangeSettings: TypeAlias = Annotated[

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch.futures import Future
 
-from plaudit.distributed.exchange import DTYPES, GradientExchange, Precision, gathered, reduced, scatter
+from plaudit.distributed.exchange.base import DTYPES, GradientExchange, Precision, gathered, reduced, scatter
 from plaudit.settings import Settings
 
 if TYPE_CHECKING:

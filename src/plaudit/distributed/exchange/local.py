@@ -7,8 +7,8 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import nn
 
-from plaudit.distributed.exchange import DTYPES, Exchange, State, embedding_weights, flat, on, scatter
-from plaudit.distributed.quantized import mean_by_bits
+from plaudit.distributed.exchange.base import DTYPES, Exchange, State, embedding_weights, flat, on, scatter
+from plaudit.distributed.exchange.quantized import mean_by_bits
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
 from plaudit.settings import Settings

@@ -1,0 +1,1 @@
+"""What ranks send each other: gradients at each step, whole or compressed, or weights now and then."""
