@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from plaudit.bundle.folder import save_bundle
-from plaudit.evaluate import evaluate
 from plaudit.evaluate.results import Hardware, Latency, Result
+from plaudit.evaluate.score import evaluate
 from plaudit.models.bow.model import BowModel, BowSettings
 
 # The first call of a compiled function takes seconds, and timed tests fail on a busy machine.

@@ -11,7 +11,7 @@ from plaudit import runs
 from plaudit.data.quality.report import inspect
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
 from plaudit.evaluate.analysis import read_analysis
-from plaudit.evaluate.mistakes import read_errors
+from plaudit.evaluate.errors.mistakes import read_errors
 from plaudit.evaluate.results import read_results
 from plaudit.evaluate.robustness.results import read_robustness
 from plaudit.predictor import load

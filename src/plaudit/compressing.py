@@ -15,7 +15,7 @@ from plaudit.compress import compressor
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.errors import MissingExtraError, SettingsError
-from plaudit.evaluate.swept import summary
+from plaudit.evaluate.sweep_results import summary
 from plaudit.predictor import load, model_folder
 from plaudit.recipe import ModelRecipe, missing_extra, read_recipe
 from plaudit.runs import save_made

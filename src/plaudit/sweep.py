@@ -16,7 +16,7 @@ from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
-from plaudit.evaluate.swept import Row
+from plaudit.evaluate.sweep_results import Row
 from plaudit.predictor import load
 from plaudit.recipe import ModelRecipe
 from plaudit.steps import make

@@ -14,7 +14,7 @@ from tests.conftest import toy_reviews
 
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, OutputError
-from plaudit.evaluate.mistakes import find_errors, write_errors
+from plaudit.evaluate.errors.mistakes import find_errors, write_errors
 from plaudit.evaluate.results import add_results
 from plaudit.predictor import load
 from plaudit.report import write_report

@@ -8,7 +8,7 @@ import pytest
 import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.errors import BundleError, SettingsError
-from plaudit.evaluate.explain import explain
+from plaudit.evaluate.explain.explanation import explain
 from plaudit.serve.problem import Problem
 
 JSON = {"Content-Type": "application/json"}

@@ -31,9 +31,9 @@ def evaluate(
 
     --set text_column=NAME, label_column=NAME … say how to read an own file.
     """
-    from plaudit.evaluate import evaluate as score
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
-    from plaudit.evaluate.terminal import render
+    from plaudit.evaluate.score import evaluate as score
+    from plaudit.evaluate.view import render
     from plaudit.predictor import load
 
     console = progress_console()

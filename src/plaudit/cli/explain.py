@@ -12,7 +12,7 @@ from plaudit.cli.reviews import reviews_for
 from plaudit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from plaudit.evaluate.explain import Explanation
+    from plaudit.evaluate.explain.explanation import Explanation
 
 
 @app.command(
@@ -32,8 +32,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say how much each word of a text speaks for its label, in log-odds."""
-    from plaudit.evaluate.explain import explanations
-    from plaudit.evaluate.explain_view import TOP, render, write_html
+    from plaudit.evaluate.explain.explanation import explanations
+    from plaudit.evaluate.explain.view import TOP, render, write_html
     from plaudit.predictor import load
 
     if top is not None and as_json and html is None:
@@ -76,9 +76,9 @@ def errors(
     Who changes a model by what --split test shows has no test split any more.
     """
     from plaudit.data.load import DATASETS
-    from plaudit.evaluate.errors_view import render
-    from plaudit.evaluate.explain import model_of
-    from plaudit.evaluate.mistakes import find_errors, write_errors
+    from plaudit.evaluate.errors.mistakes import find_errors, write_errors
+    from plaudit.evaluate.errors.view import render
+    from plaudit.evaluate.explain.explanation import model_of
     from plaudit.predictor import load
 
     console = progress_console()

@@ -34,10 +34,10 @@ def robustness(
 
     The sentences are always tested and need no data.
     """
-    from plaudit.evaluate.robustness import robustness as test
     from plaudit.evaluate.robustness.edited import folder_of_sets
     from plaudit.evaluate.robustness.results import add_robustness, read_robustness
-    from plaudit.evaluate.robustness.terminal import render
+    from plaudit.evaluate.robustness.run import robustness as test
+    from plaudit.evaluate.robustness.view import render
 
     if split is not None and perturb is None:
         raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to spoil")

@@ -29,7 +29,7 @@ def run(
     """Do everything a recipe says: data, training, evaluation on the test split, report."""
     from plaudit import runs
     from plaudit.evaluate.results import read_results
-    from plaudit.evaluate.terminal import render
+    from plaudit.evaluate.view import render
     from plaudit.recipe import read_recipe
 
     settings = read_recipe(recipe, assignments or ())

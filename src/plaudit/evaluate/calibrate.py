@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import SettingsError
-from plaudit.evaluate import labels_of_model
 from plaudit.evaluate.metrics import ece, log_loss
+from plaudit.evaluate.score import labels_of_model
 from plaudit.models.calibration import Method, fit_calibration
 
 

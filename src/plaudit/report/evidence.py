@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from plaudit.data.quality.report import QualityReport
 from plaudit.errors import DataError
 from plaudit.evaluate.analysis import Analysis, read_analysis
-from plaudit.evaluate.mistakes import Errors, read_errors
+from plaudit.evaluate.errors.mistakes import Errors, read_errors
 from plaudit.evaluate.results import Result, read_results
 from plaudit.evaluate.robustness.results import Robustness, read_robustness
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 import plaudit
-from plaudit.evaluate.explain import Explanation
+from plaudit.evaluate.explain.explanation import Explanation
 from plaudit.serve import schema
 from plaudit.serve.gate import KEY_NEEDED, NOTE, PREDICT
 from plaudit.serve.intake import BODY

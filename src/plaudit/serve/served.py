@@ -10,7 +10,7 @@ import numpy as np
 
 from plaudit.bundle.hub import PREFIX, split_reference
 from plaudit.errors import PlauditError, SettingsError
-from plaudit.evaluate.explain import Explanation, explanations
+from plaudit.evaluate.explain.explanation import Explanation, explanations
 from plaudit.predictor import DECIMALS, Predictor, load, model_folder
 from plaudit.serve.batching import Batcher
 from plaudit.serve.metrics import Metrics

@@ -11,10 +11,10 @@ from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 from plaudit.bundle.folder import save_bundle
 from plaudit.cli import main
 from plaudit.errors import BundleError, DataError
-from plaudit.evaluate.robustness import leaves_out, robustness
 from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
 from plaudit.evaluate.robustness.results import read_robustness
-from plaudit.evaluate.robustness.terminal import render
+from plaudit.evaluate.robustness.run import leaves_out, robustness
+from plaudit.evaluate.robustness.view import render
 from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.predictor import load
 

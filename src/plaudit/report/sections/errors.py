@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from plaudit.errors import DataError
 from plaudit.evaluate.analysis import ModelAnalysis
-from plaudit.evaluate.mistakes import Errors
-from plaudit.evaluate.noise import surest_mistakes
+from plaudit.evaluate.errors.label_noise import surest_mistakes
+from plaudit.evaluate.errors.mistakes import Errors
 from plaudit.evaluate.results import Result
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Heading, Missing, Paragraph, Row, Section, Table, columns

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from plaudit.errors import DataError
-from plaudit.evaluate.swept import Row as SweepRow
-from plaudit.evaluate.swept import summary
+from plaudit.evaluate.sweep_results import Row as SweepRow
+from plaudit.evaluate.sweep_results import summary
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Heading, Missing, Paragraph, Row, Section, Table, columns
 from plaudit.report.evidence import STUDIES, Evidence

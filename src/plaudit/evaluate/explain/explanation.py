@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from plaudit.bundle.folder import Bundle
 from plaudit.errors import DataError, SettingsError
-from plaudit.evaluate.gradients import integrated_gradients, trainable
-from plaudit.evaluate.spans import Span, Word, pieces_of, words_of
+from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
+from plaudit.evaluate.explain.spans import Span, Word, pieces_of, words_of
 from plaudit.models.base import Float32Array, Model
 from plaudit.models.bow.model import BowModel
 from plaudit.predictor import DECIMALS, Predictor

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from plaudit.errors import DataError, MissingExtraError
-from plaudit.evaluate.explain import explanations, methods_of, parts
+from plaudit.evaluate.explain.explanation import explanations, methods_of, parts
 from plaudit.models.base import Float32Array, Model
 from plaudit.predictor import Predictor
 

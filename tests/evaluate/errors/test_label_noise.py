@@ -12,9 +12,9 @@ from plaudit.bundle.folder import load_bundle
 from plaudit.cli import main
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, OutputError
-from plaudit.evaluate.errors_view import render
-from plaudit.evaluate.mistakes import Errors, find_errors, read_errors, write_errors
-from plaudit.evaluate.noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.evaluate.errors.label_noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.evaluate.errors.mistakes import Errors, find_errors, read_errors, write_errors
+from plaudit.evaluate.errors.view import render
 from plaudit.predictor import Predictor
 
 pytest.importorskip("cleanlab")

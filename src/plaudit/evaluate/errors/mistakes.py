@@ -12,9 +12,9 @@ import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
-from plaudit.evaluate import labels_of_model
-from plaudit.evaluate.noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.evaluate.errors.label_noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
 from plaudit.evaluate.record import Record, read_record, write_record
+from plaudit.evaluate.score import labels_of_model
 from plaudit.predictor import Predictor
 
 FORMAT: Literal[1] = 1

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from plaudit.evaluate.mistakes import Errors
+from plaudit.evaluate.errors.mistakes import Errors
 
 
 def render(errors: Errors, console: Console) -> None:

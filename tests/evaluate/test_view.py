@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from plaudit.evaluate.results import Latency
-from plaudit.evaluate.terminal import render
+from plaudit.evaluate.view import render
 
 
 def shown(*results, width=80):

@@ -13,10 +13,10 @@ from tests.conftest import toy_reviews
 import plaudit
 from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import DataError, MissingExtraError, SettingsError
-from plaudit.evaluate import explain as module
-from plaudit.evaluate.explain import explain, methods_of
-from plaudit.evaluate.gradients import integrated_gradients, trainable
-from plaudit.evaluate.spans import pieces_of, words_of
+from plaudit.evaluate.explain import explanation as module
+from plaudit.evaluate.explain.explanation import explain, methods_of
+from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
+from plaudit.evaluate.explain.spans import pieces_of, words_of
 from plaudit.models.bow.model import BowModel, BowSettings
 from plaudit.models.calibration import Calibration
 from plaudit.models.ensemble import EnsembleModel

@@ -1,0 +1,1 @@
+"""How much each word contributes to a verdict."""

@@ -1,0 +1,181 @@
+"""A predictor and labelled reviews in; a result with its interval, calibration and speed out.
+
+Shapes: N reviews, C classes.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from plaudit.errors import BundleError, DataError
+from plaudit.evaluate.bootstrap import NUM_DRAWS, intervals
+from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
+from plaudit.evaluate.metrics import METRICS, confusion, wilson_interval
+from plaudit.evaluate.results import Hardware, Latency, Result
+from plaudit.evaluate.speed import measure
+from plaudit.storage import replacing
+
+CHUNK = 1_024
+SPEED_SECONDS = 2.5  # at once and one by one, so about 5 s for a model
+
+
+class Scorer(Protocol):
+    """What an evaluation needs of a predictor."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the model."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of its weights."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How it was made: recipe, seed, train_seconds where known."""
+
+    @property
+    def calibration(self) -> str | None:
+        """How its probabilities are corrected."""
+
+    @property
+    def digest(self) -> str:
+        """What its files are, sha256."""
+
+    def predict_proba(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return the probability of each label, float32 [N, C]."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`labels` int8 [N] and `probabilities` float32 [N, C] are in the model's order of label names."""
+
+    result: Result
+    labels: npt.NDArray[np.int8]
+    probabilities: npt.NDArray[np.float32]
+
+
+def evaluate(
+    predictor: Scorer,
+    table: pa.Table,
+    *,
+    label_names: Sequence[str],
+    model_name: str,
+    data_name: str,
+    split: str,
+    console: Console,
+    speed_seconds: float = SPEED_SECONDS,
+) -> Evaluation:
+    """Score every review of `table`, whose label i is called `label_names[i]`, and time the predictor.
+
+    Labels are matched by name, whatever their order. DataError if there are no reviews, an unlabelled one, or
+    a label that the model does not know; BundleError if a probability is not finite.
+    """
+    where = f"{data_name}, {split}"
+    labels = labels_of_model(table, label_names, predictor.labels, where=where, model_name=model_name)
+    texts = table["text"].to_pylist()
+    probabilities = _score(predictor, texts, model_name=model_name, console=console)
+    scores = {name: metric(labels, probabilities) for name, metric in METRICS.items()}
+    with console.status(f"Drawing {NUM_DRAWS:,} other samples of reviews"):
+        ci95 = intervals(METRICS, labels, probabilities, table["group"].to_pylist(), seed=0)
+    with console.status(f"Timing {model_name}"):
+        speed = measure(predictor.predict_proba, texts, seconds=speed_seconds)
+    provenance = predictor.provenance
+    counts = confusion(labels, probabilities.argmax(axis=1), len(predictor.labels))
+    result = Result.model_validate(
+        {
+            "model": model_name,
+            "kind": predictor.kind,
+            "data": data_name,
+            "split": split,
+            "n": len(labels),
+            **{name: None if math.isnan(score) else score for name, score in scores.items()},
+            "accuracy_ci95": wilson_interval(scores["accuracy"], len(labels)),
+            "ci95": ci95,
+            "calibration": predictor.calibration,
+            "data_digest": data_digest(table["id"].to_pylist(), [label_names[i] for i in table["label"].to_pylist()]),
+            "model_digest": predictor.digest,
+            "reviews_per_second": speed.reviews_per_second,
+            "latency_ms": Latency(p50=speed.latency_ms_p50, p99=speed.latency_ms_p99),
+            "size_bytes": predictor.size_bytes,
+            "parameters": predictor.num_parameters,
+            **{name: provenance.get(name) for name in ("train_seconds", "seed", "recipe")},
+            "hardware": Hardware(cpu=cpu_name(), cores=num_cores(), cores_used=speed.cores_used, gpu=gpu_name()),
+            "commit": code_version(),
+            "labels": predictor.labels,
+            "confusion": counts.tolist(),
+        }
+    )
+    return Evaluation(result, labels, probabilities)
+
+
+def data_digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """Return the sha256 of which reviews these are, in order, and what they are labelled."""
+    lines = (f"{id}\t{label}\n" for id, label in zip(ids, labels, strict=True))
+    return hashlib.sha256("".join(lines).encode(errors="surrogatepass")).hexdigest()
+
+
+def labels_of_model(
+    table: pa.Table, label_names: Sequence[str], known: Sequence[str], *, where: str, model_name: str
+) -> npt.NDArray[np.int8]:
+    """Return the labels of a review table in a model's numbers; DataError if it has none, or others than the model."""
+    if table.num_rows == 0:
+        raise DataError(f"{where}: no reviews to evaluate on")
+    num_unlabelled = table["label"].null_count
+    if num_unlabelled:
+        raise DataError(f"{where}: {num_unlabelled} of {table.num_rows} reviews have no label; evaluate labelled ones")
+    if not set(label_names) <= set(known):
+        raise DataError(
+            f"{where}: its labels are {', '.join(label_names)}, but {model_name} knows {', '.join(known)}; "
+            "give data labelled with the model's names"
+        )
+    in_model = np.array([list(known).index(name) for name in label_names], dtype=np.int8)
+    labels: npt.NDArray[np.int8] = in_model[table["label"].to_numpy()]
+    return labels
+
+
+def write_predictions(path: Path, table: pa.Table, evaluation: Evaluation) -> None:
+    """Write id, text, label, probabilities and split of each review; OutputError if it cannot be written."""
+    probabilities = evaluation.probabilities
+    offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * probabilities.shape[1]
+    columns = {
+        "id": table["id"],
+        "text": table["text"],
+        "label": pa.array(evaluation.labels),
+        "probabilities": pa.ListArray.from_arrays(offsets, probabilities.ravel()),
+        "split": pa.repeat(evaluation.result.split, table.num_rows),
+    }
+    with replacing(path, hint="name a folder with room to write to") as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _score(predictor: Scorer, texts: Sequence[str], *, model_name: str, console: Console) -> npt.NDArray[np.float32]:
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    chunks = []
+    with Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"Scoring {model_name}", total=len(texts))
+        for start in range(0, len(texts), CHUNK):
+            chunks.append(predictor.predict_proba(texts[start : start + CHUNK]))
+            progress.update(task, completed=min(start + CHUNK, len(texts)))
+    probabilities = np.concatenate(chunks)
+    if not np.isfinite(probabilities).all():
+        raise BundleError(f"{model_name}: its probabilities are not finite; train it again, at a lower learning rate")
+    return probabilities
