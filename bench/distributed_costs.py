@@ -24,7 +24,7 @@ import numpy as np
 from plaudit.distributed.exchange import local
 from plaudit.distributed.exchange.quantized import BLOCK
 from plaudit.models.lstm.network import LSTMNetwork
-from plaudit.recipe import read_recipe
+from plaudit.pipeline.recipe import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}

@@ -29,7 +29,7 @@ from plaudit.distributed.plan import deal, idle_share
 from plaudit.distributed.world import World
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.lstm.network import LSTMModel
-from plaudit.recipe import read_recipe
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.train.batches import plan_epoch
 from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from plaudit.train.optimizer import make_optimizer

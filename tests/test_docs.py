@@ -15,7 +15,7 @@ import tomli_w
 from docs._reference.commands import examples_of, verbs
 from docs._reference.settings import meaning, sections
 
-from plaudit.recipe import read_recipe
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.settings import Settings
 from plaudit.tuning.space import read_space
 from tests.pages import (

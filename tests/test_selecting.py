@@ -14,7 +14,7 @@ from plaudit.data.folds import deal, fold_splits
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare, text_keys
 from plaudit.errors import DataError, SettingsError
-from plaudit.recipe import read_recipe
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.selecting import Candidate, Constraints, choice, select
 from plaudit.selection_view import draw, verdict
 from tests.conftest import toy_reviews

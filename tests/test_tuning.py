@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from plaudit import runs, tuning
+from plaudit import tuning
 from plaudit.bundle.folder import load_bundle
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
-from plaudit.recipe import read_recipe
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.build import make
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.settings import read_toml
-from plaudit.steps import make
 from plaudit.tuning import study as studies
 from plaudit.tuning import view
 from plaudit.tuning.space import read_space, with_values

@@ -22,7 +22,7 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     from plaudit.data.load import DataSettings
     from plaudit.distributed.exchange.registry import ExchangeSettings
     from plaudit.models.kinds import MODELS, model_class
-    from plaudit.recipe import ReportSettings
+    from plaudit.pipeline.recipe import ReportSettings
     from plaudit.text.cleaning import CleaningSettings
     from plaudit.train.objectives import ObjectiveSettings
     from plaudit.train.pretrain import PretrainSettings

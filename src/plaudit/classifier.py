@@ -32,7 +32,7 @@ from plaudit.predictor import Predictor, model_folder
 from plaudit.settings import parse
 
 if TYPE_CHECKING:
-    from plaudit.recipe import ModelRecipe
+    from plaudit.pipeline.recipe import ModelRecipe
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -127,8 +127,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             calibration, resolved = None, whole.model_dump(mode="json")
             provenance: dict[str, Any] = {"train_seconds": round(time.perf_counter() - start, 2)}
         else:
-            from plaudit.recipe import model_recipe
-            from plaudit.steps import make
+            from plaudit.pipeline.build import make
+            from plaudit.pipeline.recipe import model_recipe
             from plaudit.train.run import Run
 
             entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")

@@ -17,9 +17,9 @@ from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
 from plaudit.evaluate.sweep_results import Row
+from plaudit.pipeline.build import make
+from plaudit.pipeline.recipe import ModelRecipe
 from plaudit.predictor import load
-from plaudit.recipe import ModelRecipe
-from plaudit.steps import make
 from plaudit.storage import append_row, begin_journal, read_journal
 
 if TYPE_CHECKING:

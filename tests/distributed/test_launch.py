@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from plaudit import runs
 from plaudit.errors import SettingsError
-from plaudit.recipe import read_recipe
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.train.checkpoint import load_checkpoint
 from tests.conftest import toy_csv
 

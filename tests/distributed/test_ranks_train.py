@@ -10,7 +10,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from plaudit import runs
 from plaudit.compress.prune_lstm import GroupLasso
 from plaudit.distributed import group
 from plaudit.distributed.exchange.registry import EXCHANGES
@@ -18,8 +17,9 @@ from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedErro
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.settings import LSTMSettings
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
-from plaudit.recipe import read_recipe
 from plaudit.train import loop
 from plaudit.train.checkpoint import load_checkpoint
 from plaudit.train.fit import labels_of, train_model

@@ -3,7 +3,7 @@
 import pytest  # noqa: F401
 import torch._dynamo  # noqa: F401  # which DistributedDataParallel and optimizers import
 
-import plaudit.runs
+import plaudit.pipeline.run
 import plaudit.train.fit  # noqa: F401
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.settings import LSTMSettings

@@ -17,7 +17,7 @@ from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
 from plaudit.models.transformer import TransformerModel
-from plaudit.recipe import model_recipe
+from plaudit.pipeline.recipe import model_recipe
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts
 from plaudit.train import loop, pretrain
 from plaudit.train.checkpoint import load_checkpoint

@@ -32,7 +32,7 @@ def select(
     Exit status 1 if no model keeps to what is asked for.
     """
     from plaudit import selection_view as view
-    from plaudit.recipe import read_recipe
+    from plaudit.pipeline.recipe import read_recipe
     from plaudit.selecting import Constraints
     from plaudit.selecting import select as compare
 
@@ -70,7 +70,7 @@ def tune(
     What may change stands in the recipe's [tune.MODEL] table; without one, each kind has a space of its own.
     """
     from plaudit import tuning
-    from plaudit.recipe import missing_extra
+    from plaudit.pipeline.recipe import missing_extra
     from plaudit.tuning import view
 
     try:

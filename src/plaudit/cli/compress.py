@@ -40,7 +40,7 @@ def compress(
     as_json: JsonOption = False,
 ) -> None:
     """Make a model smaller: prune it, distill it from teachers, or quantize it."""
-    from plaudit import compressing
+    from plaudit.pipeline import compress as compressing
 
     options = {
         "teachers": tuple(teachers) if teachers else None,
@@ -85,7 +85,7 @@ def label(
     --folds, each is labelled by teachers trained anew without it, which are
     kept in OUT.folds.
     """
-    from plaudit import compressing
+    from plaudit.pipeline import compress as compressing
 
     told = compressing.label(models, out, assignments or (), data=data, folds=folds, console=progress_console())
     if as_json:
@@ -102,8 +102,8 @@ def export(
     """Write a model as one file for other programs, checked against the original."""
     from plaudit.bundle.export import export_model
     from plaudit.bundle.folder import load_trainable
+    from plaudit.pipeline.recipe import missing_extra
     from plaudit.predictor import model_folder
-    from plaudit.recipe import missing_extra
 
     try:
         bundle = load_trainable(model_folder(model))

@@ -48,10 +48,10 @@ def launch(
     """Train a recipe's models on many GPUs and nodes, as `train` does on one; a lost rank is started again."""
     import shlex
 
-    from plaudit import runs
     from plaudit.distributed.launch import Cluster, ranks_here, start_ranks
     from plaudit.distributed.slurm import job_script, submit
-    from plaudit.recipe import read_recipe
+    from plaudit.pipeline import run as runs
+    from plaudit.pipeline.recipe import read_recipe
 
     for option, is_given in (("--cpu", on_cpu), ("--sbatch", bool(sbatch))):
         if is_given and not slurm:
@@ -112,7 +112,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from plaudit.recipe import missing_extra
+    from plaudit.pipeline.recipe import missing_extra
 
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's stack traces, of what we say in one line
     try:

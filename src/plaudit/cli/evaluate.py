@@ -77,8 +77,8 @@ def calibrate(
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.calibrate import calibrate as fit
     from plaudit.models.calibration import known_method
+    from plaudit.pipeline.recipe import missing_extra
     from plaudit.predictor import load, model_folder
-    from plaudit.recipe import missing_extra
 
     way = known_method(method, source="--method")
     console = progress_console()

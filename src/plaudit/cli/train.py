@@ -27,10 +27,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do everything a recipe says: data, training, evaluation on the test split, report."""
-    from plaudit import runs
     from plaudit.evaluate.results import read_results
     from plaudit.evaluate.view import render
-    from plaudit.recipe import read_recipe
+    from plaudit.pipeline import run as runs
+    from plaudit.pipeline.recipe import read_recipe
 
     settings = read_recipe(recipe, assignments or ())
     folder = out or Path("runs") / settings.name
@@ -52,8 +52,8 @@ def pretrain(
     resume: ResumeOption = False,
 ) -> None:
     """Train a recipe's language models, which read train and unlabelled reviews, and leave the rest to `train`."""
-    from plaudit import runs
-    from plaudit.recipe import read_recipe
+    from plaudit.pipeline import run as runs
+    from plaudit.pipeline.recipe import read_recipe
 
     whole = read_recipe(recipe, assignments or ())
     with among_ranks(resume=resume):
@@ -68,8 +68,8 @@ def train(
     resume: ResumeOption = False,
 ) -> None:
     """Train a recipe's models; nothing looks at the test split."""
-    from plaudit import runs
-    from plaudit.recipe import read_recipe
+    from plaudit.pipeline import run as runs
+    from plaudit.pipeline.recipe import read_recipe
 
     settings = read_recipe(recipe, assignments or ())
     with among_ranks(resume=resume):

@@ -1,7 +1,6 @@
 """A bag of n-grams as a student: the same linear model, fitted to soft labels by L-BFGS.
 
-The solver that fits hard labels takes no others. Everything else is as in models/bow/model.py: which n-grams a text has,
-scaled by their log-count ratio, for which a text counts for each label as much as its soft label says.
+The solver that fits hard labels takes no others. Everything else is as in models/bow: which n-grams a text has, scaled by their log-count ratio, for which a text counts for each label as much as its soft label says.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """

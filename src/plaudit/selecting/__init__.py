@@ -31,11 +31,11 @@ from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.evaluate.metrics import log_loss
 from plaudit.evaluate.speed import measure
 from plaudit.models.base import Float32Array
+from plaudit.pipeline.build import make
+from plaudit.pipeline.recipe import Recipe, missing_extra
+from plaudit.pipeline.run import save_made
 from plaudit.predictor import load
-from plaudit.recipe import Recipe, missing_extra
-from plaudit.runs import save_made
 from plaudit.selecting.choice import FORMAT, Candidate, Constraints, Row, Selection, choose
-from plaudit.steps import make
 from plaudit.storage import append_row, begin_journal, read_journal, replacing
 
 if TYPE_CHECKING:

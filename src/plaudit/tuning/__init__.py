@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from plaudit import runs
 from plaudit.data.splits import Splits
 from plaudit.errors import (
     DataError,
@@ -32,6 +31,7 @@ from plaudit.errors import (
     TrainingError,
     TrainingInterruptedError,
 )
+from plaudit.pipeline import run as runs
 from plaudit.storage import replacing
 from plaudit.tuning.space import start_of
 from plaudit.tuning.study import (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import model_validator
 
 from plaudit.errors import SettingsError
-from plaudit.recipe import ModelRecipe, model_recipe
+from plaudit.pipeline.recipe import ModelRecipe, model_recipe
 from plaudit.settings import Settings, parse
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from plaudit.data.splits import Splits, prepare
 from plaudit.data.table import SCHEMA
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.evaluate.metrics import accuracy, log_loss
+from plaudit.pipeline.build import make
+from plaudit.pipeline.recipe import Recipe, missing_extra, read_recipe
 from plaudit.predictor import model_folder
-from plaudit.recipe import Recipe, missing_extra, read_recipe
 from plaudit.settings import override, read_toml, unknown_name
-from plaudit.steps import make
 from plaudit.tuning.space import Space, decoded, distributions, entry_with, read_space, with_values
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
+from tests.conftest import toy_csv, toy_reviews
+from tests.test_steps import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
 
-from plaudit import compressing, out_of_fold, runs
 from plaudit.bundle.folder import load_bundle, read_files
 from plaudit.compress.base import Teacher
 from plaudit.compress.soft_labels import read_soft_labels
@@ -20,9 +21,10 @@ from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import PlauditError, SettingsError
 from plaudit.models.ensemble import centred
-from plaudit.out_of_fold import recipe_of_teachers
-from tests.conftest import toy_csv, toy_reviews
-from tests.test_steps import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
+from plaudit.pipeline import compress as compressing
+from plaudit.pipeline import out_of_fold
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.out_of_fold import recipe_of_teachers
 
 QUIET = Console(quiet=True)
 FOLDS = 3

@@ -26,10 +26,10 @@ from plaudit.data.folds import deal
 from plaudit.data.splits import Splits, text_keys
 from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
+from plaudit.pipeline.build import teacher
+from plaudit.pipeline.recipe import ModelRecipe, Recipe, ReportSettings, read_resolved
+from plaudit.pipeline.run import has_begun, make_model, write_recipe
 from plaudit.predictor import model_folder
-from plaudit.recipe import ModelRecipe, Recipe, ReportSettings, read_resolved
-from plaudit.runs import has_begun, make_model, write_recipe
-from plaudit.steps import teacher
 
 
 def label_out_of_fold(

@@ -7,15 +7,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from plaudit import runs
 from plaudit.data.quality.report import inspect
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
 from plaudit.evaluate.analysis import read_analysis
 from plaudit.evaluate.errors.mistakes import read_errors
 from plaudit.evaluate.results import read_results
 from plaudit.evaluate.robustness.results import read_robustness
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
-from plaudit.recipe import read_recipe
 
 QUIET = Console(quiet=True)
 BOW = """

@@ -14,7 +14,7 @@ from plaudit.errors import SettingsError
 from plaudit.models.base import Model
 from plaudit.models.calibration import Calibration, fit_calibration
 from plaudit.models.ensemble import EnsembleModel, EnsembleSettings, blend
-from plaudit.recipe import ModelRecipe
+from plaudit.pipeline.recipe import ModelRecipe
 from plaudit.settings import parse
 
 if TYPE_CHECKING:

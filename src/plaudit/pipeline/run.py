@@ -37,10 +37,10 @@ from plaudit.evaluate.robustness.perturb import Reviews
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate, write_predictions
+from plaudit.pipeline.build import Made, make
+from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.predictor import load, model_folder
-from plaudit.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.report import write_report
-from plaudit.steps import Made, make
 from plaudit.storage import replacing
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.errors import MissingExtraError, SettingsError
 from plaudit.evaluate.sweep_results import summary
+from plaudit.pipeline.build import make, teacher, trained_with
+from plaudit.pipeline.recipe import ModelRecipe, missing_extra, read_recipe
+from plaudit.pipeline.run import save_made
 from plaudit.predictor import load, model_folder
-from plaudit.recipe import ModelRecipe, missing_extra, read_recipe
-from plaudit.runs import save_made
 from plaudit.settings import override, parse
-from plaudit.steps import make, teacher, trained_with
 
 if TYPE_CHECKING:
     from plaudit.train.run import Run
@@ -145,7 +145,7 @@ def label(
         from plaudit.compress.distill import label as ask
         from plaudit.compress.soft_labels import write_soft_labels
         from plaudit.compress.transfer import TransferSettings, transfer_set
-        from plaudit.out_of_fold import label_out_of_fold, recipe_of_teachers
+        from plaudit.pipeline.out_of_fold import label_out_of_fold, recipe_of_teachers
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")

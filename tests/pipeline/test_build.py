@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tests.conftest import toy_csv
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
-from plaudit import runs
 from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress import distill
 from plaudit.compress.blend import fit_weights
@@ -19,11 +20,10 @@ from plaudit.data.splits import prepare
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.results import read_results
 from plaudit.models.ensemble import blend
+from plaudit.pipeline import run as runs
+from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
-from plaudit.recipe import read_recipe
 from plaudit.train.fit import labels_of
-from tests.conftest import toy_csv
-from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 QUIET = Console(quiet=True)
 SIZES = """

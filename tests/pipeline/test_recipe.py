@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.errors import SettingsError
-from plaudit.recipe import model_recipe, read_recipe, read_resolved
+from plaudit.pipeline.recipe import model_recipe, read_recipe, read_resolved
 
 SIZES = {"kind": "lstm", "embedding_size": 8, "hidden_size": 6}
 TRAIN = {"epochs": 1, "max_learning_rate": 0.01}
