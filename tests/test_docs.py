@@ -16,8 +16,8 @@ from docs._reference.commands import examples_of, verbs
 from docs._reference.settings import meaning, sections
 
 from plaudit.pipeline.recipe import read_recipe
+from plaudit.search.space import read_space
 from plaudit.settings import Settings
-from plaudit.tuning.space import read_space
 from tests.pages import (
     ROOT,
     SITE_PAGES,

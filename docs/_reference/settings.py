@@ -23,11 +23,11 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     from plaudit.distributed.exchange.registry import ExchangeSettings
     from plaudit.models.kinds import MODELS, model_class
     from plaudit.pipeline.recipe import ReportSettings
+    from plaudit.search.space import Range
     from plaudit.text.cleaning import CleaningSettings
     from plaudit.train.objectives import ObjectiveSettings
     from plaudit.train.pretrain import PretrainSettings
     from plaudit.train.settings import TrainSettings
-    from plaudit.tuning.space import Range
 
     return [
         ("[data]", DataSettings),

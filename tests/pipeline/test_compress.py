@@ -6,13 +6,13 @@ import json
 import pytest
 from rich.console import Console
 
-from plaudit import sweep
 from plaudit.bundle.folder import load_bundle
 from plaudit.errors import DataError, SettingsError
 from plaudit.pipeline import compress as compressing
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
+from plaudit.search import sweep
 
 QUIET = Console(quiet=True)
 BOW = """

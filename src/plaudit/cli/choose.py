@@ -31,10 +31,10 @@ def select(
 
     Exit status 1 if no model keeps to what is asked for.
     """
-    from plaudit import selection_view as view
     from plaudit.pipeline.recipe import read_recipe
-    from plaudit.selecting import Constraints
-    from plaudit.selecting import select as compare
+    from plaudit.search import select_view as view
+    from plaudit.search.select import Constraints
+    from plaudit.search.select import select as compare
 
     constraints = Constraints(max_latency_ms, max_size_mb, min_accuracy)
     settings = read_recipe(recipe, assignments or ())
@@ -71,7 +71,7 @@ def tune(
     """
     from plaudit import tuning
     from plaudit.pipeline.recipe import missing_extra
-    from plaudit.tuning import view
+    from plaudit.search import tune_view as view
 
     try:
         planned = tuning.plan(recipe, assignments or [], model=model, objective=objective, seed=seed)

@@ -9,7 +9,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from plaudit import sweep as sweeping
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
 from plaudit.compress import compressor
 from plaudit.data.load import DataSettings, load_dataset
@@ -20,6 +19,7 @@ from plaudit.pipeline.build import make, teacher, trained_with
 from plaudit.pipeline.recipe import ModelRecipe, missing_extra, read_recipe
 from plaudit.pipeline.run import save_made
 from plaudit.predictor import load, model_folder
+from plaudit.search import sweep as sweeping
 from plaudit.settings import override, parse
 
 if TYPE_CHECKING:

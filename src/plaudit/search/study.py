@@ -20,8 +20,8 @@ from plaudit.evaluate.metrics import accuracy, log_loss
 from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import Recipe, missing_extra, read_recipe
 from plaudit.predictor import model_folder
+from plaudit.search.space import Space, decoded, distributions, entry_with, read_space, with_values
 from plaudit.settings import override, read_toml, unknown_name
-from plaudit.tuning.space import Space, decoded, distributions, entry_with, read_space, with_values
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.selecting import Candidate, Constraints, Selection
+from plaudit.search.select import Candidate, Constraints, Selection
 from plaudit.storage import replacing
 
 

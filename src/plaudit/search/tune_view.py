@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from plaudit.search.tune import Tuning
 from plaudit.storage import replacing
-from plaudit.tuning import Tuning
 
 _SHOWN = 5
 

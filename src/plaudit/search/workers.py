@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from plaudit.data.splits import Splits
 from plaudit.errors import PlauditError, TrainingError, TrainingInterruptedError
+from plaudit.search.study import Plan, TrialResult, open_study, read_splits, results, run_trial
 from plaudit.threads import VARIABLE, num_threads
 from plaudit.train.interrupt import Interruption
-from plaudit.tuning.study import Plan, TrialResult, open_study, read_splits, results, run_trial
 
 if TYPE_CHECKING:
     from plaudit.train.run import EpochEnd

@@ -32,9 +32,8 @@ from plaudit.errors import (
     TrainingInterruptedError,
 )
 from plaudit.pipeline import run as runs
-from plaudit.storage import replacing
-from plaudit.tuning.space import start_of
-from plaudit.tuning.study import (
+from plaudit.search.space import start_of
+from plaudit.search.study import (
     HINT,
     STUDY_NAME,
     Objective,
@@ -47,7 +46,8 @@ from plaudit.tuning.study import (
     results,
     storage,
 )
-from plaudit.tuning.workers import search
+from plaudit.search.workers import search
+from plaudit.storage import replacing
 
 if TYPE_CHECKING:
     from optuna.study import Study

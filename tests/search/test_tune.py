@@ -12,6 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.conftest import toy_csv
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 from plaudit import tuning
 from plaudit.bundle.folder import load_bundle
@@ -21,13 +23,11 @@ from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedErro
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import read_recipe
+from plaudit.search import study as studies
+from plaudit.search import tune_view as view
+from plaudit.search.space import read_space, with_values
+from plaudit.search.study import TrialResult
 from plaudit.settings import read_toml
-from plaudit.tuning import study as studies
-from plaudit.tuning import view
-from plaudit.tuning.space import read_space, with_values
-from plaudit.tuning.study import TrialResult
-from tests.conftest import toy_csv
-from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 QUIET = Console(quiet=True)
 BOW = """

@@ -35,7 +35,7 @@ from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import Recipe, missing_extra
 from plaudit.pipeline.run import save_made
 from plaudit.predictor import load
-from plaudit.selecting.choice import FORMAT, Candidate, Constraints, Row, Selection, choose
+from plaudit.search.choice import FORMAT, Candidate, Constraints, Row, Selection, choose
 from plaudit.storage import append_row, begin_journal, read_journal, replacing
 
 if TYPE_CHECKING:
