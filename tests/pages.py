@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from plaudit.cli import app
+from plaudit.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 SITE_PAGES = sorted((ROOT / "docs").rglob("*.md"))

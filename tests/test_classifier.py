@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import plaudit
 from plaudit import Classifier
 from plaudit.bundle.folder import load_bundle
-from plaudit.cli import app
+from plaudit.cli.main import app
 from plaudit.data.containers import as_texts
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
 from plaudit.predictor import model_folder

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import plaudit
-from plaudit.cli import main
+from plaudit.cli.main import main
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 RECIPE = """

@@ -12,7 +12,7 @@ _METAVARS = {"str": "TEXT", "int": "N", "float": "X"}
 
 def verbs() -> Iterator[tuple[str, Any]]:
     """Yield the words of each verb, such as "data list", and its click command, in the order of --help."""
-    from plaudit.cli import app
+    from plaudit.cli.main import app
 
     yield from _below("", typer.main.get_command(app))
 

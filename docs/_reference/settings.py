@@ -17,7 +17,7 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 def sections() -> list[tuple[str, type[BaseModel]]]:
     """Return the tables of a recipe, in the order of the page, and the class that checks each."""
-    from plaudit.compress import COMPRESSORS, compressor
+    from plaudit.compress.methods import COMPRESSORS, compressor
     from plaudit.compress.transfer import TransferSettings
     from plaudit.data.load import DataSettings
     from plaudit.distributed.exchange.registry import ExchangeSettings

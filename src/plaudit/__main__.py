@@ -1,5 +1,5 @@
 """`python -m plaudit` is the command `plaudit`."""
 
-from plaudit.cli import main
+from plaudit.cli.main import main
 
 main()

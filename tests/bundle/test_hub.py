@@ -193,7 +193,7 @@ def test_a_cached_folder_layout_loads_offline(cached):
 def test_the_command_line_takes_a_model_of_the_hub(cached):
     from typer.testing import CliRunner
 
-    from plaudit.cli import app
+    from plaudit.cli.main import app
 
     done = CliRunner().invoke(app, ["predict", "--model", "hf://me/reviews", "--json", "a lovely film"])
     assert done.exit_code == 0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from plaudit.bundle.folder import load_bundle, load_trainable, save_bundle
-from plaudit.compress import COMPRESSORS, compressor
 from plaudit.compress.base import Context, Teacher
+from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.errors import SettingsError
 
 STEPS = {

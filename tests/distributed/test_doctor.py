@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch.distributed import TCPStore
 
-from plaudit.cli import main
+from plaudit.cli.main import main
 from plaudit.distributed.doctor import group as doctor_group
 from plaudit.distributed.doctor import measure as doctor_measure
 from plaudit.distributed.doctor import node as doctor

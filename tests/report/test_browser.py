@@ -4,7 +4,7 @@ import pytest
 from tests.conftest import result_with
 
 from plaudit.evaluate.results import add_results
-from plaudit.report import write_report
+from plaudit.report.write import write_report
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from plaudit.errors import DataError, OutputError
 from plaudit.evaluate.errors.mistakes import find_errors, write_errors
 from plaudit.evaluate.results import add_results
 from plaudit.predictor import load
-from plaudit.report import write_report
 from plaudit.report.evidence import STUDIES
+from plaudit.report.write import write_report
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 CLEANING = {
@@ -348,7 +348,7 @@ def test_missing_extra_names_what_to_install(run_dir, module):
 import pathlib, sys
 sys.modules[sys.argv[2]] = None
 from plaudit.errors import MissingExtraError
-from plaudit.report import write_report
+from plaudit.report.write import write_report
 try:
     write_report(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / "report.html")
 except MissingExtraError as error:

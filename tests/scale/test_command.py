@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.conftest import toy_csv
 
-from plaudit.cli import main
+from plaudit.cli.main import main
 
 
 @pytest.fixture

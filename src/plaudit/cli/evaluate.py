@@ -108,7 +108,7 @@ def report(
     ] = 300,
 ) -> None:
     """Write a self-contained HTML page, and a PDF of it, about a run or a folder of runs."""
-    from plaudit.report import write_report
+    from plaudit.report.write import write_report
 
     page = write_report(results, out / "report.html", excerpt_characters=excerpt_characters)
     progress_console().print(f"report: {page}", highlight=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.bundle.folder import Bundle, load_bundle, load_trainable
-from plaudit.compress import compressor
+from plaudit.compress.methods import compressor
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model

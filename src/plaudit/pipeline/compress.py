@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
-from plaudit.compress import compressor
+from plaudit.compress.methods import compressor
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.errors import MissingExtraError, SettingsError

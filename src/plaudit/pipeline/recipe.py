@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from plaudit.compress import COMPRESSORS, compressor
+from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.data.load import DataSettings
 from plaudit.errors import MissingExtraError, SettingsError
 from plaudit.models.base import ModelSettings

@@ -40,7 +40,7 @@ from plaudit.evaluate.score import evaluate, write_predictions
 from plaudit.pipeline.build import Made, make
 from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.predictor import load, model_folder
-from plaudit.report import write_report
+from plaudit.report.write import write_report
 from plaudit.storage import replacing
 
 if TYPE_CHECKING:

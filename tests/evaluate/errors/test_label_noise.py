@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.conftest import toy_csv, toy_reviews
 
 from plaudit.bundle.folder import load_bundle
-from plaudit.cli import main
+from plaudit.cli.main import main
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, OutputError
 from plaudit.evaluate.errors.label_noise import error_words, label_noise, nearest_training_reviews, surest_mistakes

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from plaudit.cli import main
+from plaudit.cli.main import main
 from plaudit.errors import OutputError
 from plaudit.evaluate.explain import view
 from plaudit.evaluate.explain.explanation import Explanation, Token, explain

@@ -9,7 +9,7 @@ from tests.conftest import toy_reviews
 from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
 from plaudit.bundle.folder import save_bundle
-from plaudit.cli import main
+from plaudit.cli.main import main
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
 from plaudit.evaluate.robustness.results import read_robustness

@@ -1,0 +1,52 @@
+"""The command `plaudit`: one verb a function, each importing what it needs when it runs.
+
+Exit status: 0, or 2 after an error that the user can fix, or 130 after Ctrl-C.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+from rich.markup import escape
+
+# isort: off
+# The order in which --help lists the verbs.
+from plaudit.cli import predict, train, distributed, compress, choose, evaluate, robustness, explain, serve, data  # noqa: F401
+
+# isort: on
+from plaudit.cli.base import app
+from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
+
+
+def main() -> None:
+    """Run the command; what stops it is one line on stderr and the exit status."""
+    # A text may hold what the terminal's encoding lacks, such as half of a surrogate pair.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
+    try:
+        app()
+    except TrainingInterruptedError as error:
+        _fail(str(error), INTERRUPTED_STATUS)
+    except PlauditError as error:
+        _fail(str(error), 2)
+    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+        _drop_unwritten_output()
+        sys.exit(1)
+    except OSError as error:  # an unreadable recipe folder, a full disk behind stdout
+        _drop_unwritten_output()
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 2)
+    except SystemExit as stop:  # Typer's way to end, after Ctrl-C as well
+        if stop.code == INTERRUPTED_STATUS:
+            _fail("interrupted", INTERRUPTED_STATUS)
+        raise
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    sys.exit(status)
+
+
+def _drop_unwritten_output() -> None:
+    """Keep Python from writing once more, and failing once more, when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
