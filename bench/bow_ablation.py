@@ -12,7 +12,8 @@ from rich.console import Console
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version
 from plaudit.evaluate.metrics import wilson_interval
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.settings import override
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bow_ablation.json"

@@ -22,7 +22,7 @@ from rich.console import Console
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.evaluate.machine import code_version, cpu_name
-from plaudit.models.bow.model import BowSettings
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.train.fit import fit

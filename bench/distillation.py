@@ -26,7 +26,7 @@ from plaudit.compress.transfer import TransferSettings, transfer_set
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import code_version, cpu_name
-from plaudit.models.bow.model import BowSettings
+from plaudit.models.bow.settings import BowSettings
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.train.fit import labels_of, new_model, train_model
 from plaudit.train.objectives import ObjectiveSettings, Targets

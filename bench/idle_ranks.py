@@ -20,17 +20,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DistributedSampler
 
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
-from plaudit.distributed.plan import deal, idle_share
 from plaudit.distributed.world import World
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.pipeline.recipe import read_recipe
-from plaudit.train.batches import plan_epoch
+from plaudit.train.batches import deal, plan_epoch
 from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import choose_precision
@@ -39,6 +39,12 @@ from plaudit.train.step import Minimized, train_step
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 SHAPES = [(rows, width) for width in (48, 104, 200, 296, 400) for rows in (4, 8, 16, 32, 64) if rows * width <= 16_384]
 CPU = torch.device("cpu")
+
+
+def idle_share(costs: npt.NDArray[np.float64]) -> float:
+    """Return the share of all ranks' time that is spent waiting for the slowest: costs are seconds, [steps, ranks]."""
+    slowest = costs.max(axis=1).sum()
+    return float(1 - costs.sum() / (slowest * costs.shape[1]))
 
 
 def main():

@@ -34,13 +34,13 @@ from rich.table import Table
 from peers import PEERS
 from peers.base import Peer, Plaudit
 from peers.chart import draw
+from plaudit.bundle.locate import shipped_models
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import code_version, cpu_name, num_cores
 from plaudit.evaluate.metrics import wilson_interval
 from plaudit.evaluate.score import SPEED_SECONDS
 from plaudit.evaluate.speed import measure
-from plaudit.predictor import shipped_models
 from plaudit.storage import replacing
 
 LIBRARIES = ("scikit-learn", "fasttext-wheel", "vaderSentiment", "torch", "onnxruntime", "transformers", "numpy")

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.bundle.folder import load_bundle
+from plaudit.bundle.locate import model_folder
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow.model import BowModel, pruned
-from plaudit.predictor import model_folder
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import tokenize
 from plaudit.text.vocabulary import Vocabulary

@@ -13,7 +13,8 @@ from rich.console import Console
 from plaudit.bundle.folder import save_bundle
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.score import evaluate
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 
 # The first call of a compiled function takes seconds, and timed tests fail on a busy machine.
 hypothesis.settings.register_profile("plaudit", deadline=None)

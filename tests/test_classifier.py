@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 import plaudit
 from plaudit import Classifier
 from plaudit.bundle.folder import load_bundle
+from plaudit.bundle.locate import model_folder
 from plaudit.cli.main import app
 from plaudit.data.containers import as_texts
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
-from plaudit.predictor import model_folder
 from tests.conftest import toy_reviews
 
 TEXTS, LABELS = map(list, zip(*toy_reviews(60), strict=True))
@@ -343,7 +343,7 @@ def test_a_loaded_classifier_predicts_and_trains_as_the_one_that_was_saved(fitte
     assert (again.predict_proba(TEXTS) == fitted_lstm.predict_proba(TEXTS)).all()
 
 
-@pytest.mark.parametrize("name", plaudit.predictor.shipped_models())
+@pytest.mark.parametrize("name", plaudit.bundle.locate.shipped_models())
 def test_a_shipped_model_loads_and_saves_as_it_is(name, tmp_path):
     loaded = Classifier.load(name)
     assert loaded.predict(["Dull, dull, dull."]).tolist() == ["negative"]

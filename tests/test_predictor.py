@@ -6,9 +6,10 @@ import pytest
 
 import plaudit
 from plaudit.bundle.folder import save_bundle
+from plaudit.bundle.locate import DEFAULT_MODEL, shipped_models
 from plaudit.errors import BundleError, DataError, SettingsError
 from plaudit.models.calibration import Calibration
-from plaudit.predictor import DEFAULT_MODEL, Predictor, load, shipped_models
+from plaudit.predictor import Predictor, load
 
 
 @pytest.fixture(scope="module")

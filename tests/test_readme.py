@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import plaudit
+from plaudit.bundle.locate import shipped_models
 from plaudit.evaluate.results import read_results
-from plaudit.predictor import shipped_models
 from tests.pages import ROOT, check_other, execute, fences, prepare_folder, run_command
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plaudit.predictor import SHIPPED, load, shipped_models
+from plaudit.bundle.locate import SHIPPED, shipped_models
+from plaudit.predictor import load
 
 
 @dataclass

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
+from plaudit.bundle.locate import model_folder
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import given_dataset, hold_out_validation, split_digest
 from plaudit.data.labelled_file import MAX_CLASSES
@@ -27,8 +28,9 @@ from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow.model import BowModel, BowSettings
-from plaudit.predictor import Predictor, model_folder
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
+from plaudit.predictor import Predictor
 from plaudit.settings import parse
 
 if TYPE_CHECKING:

@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.bundle.folder import Bundle, load_bundle
+from plaudit.bundle.locate import DEFAULT_MODEL, model_folder
 from plaudit.data.containers import Values, as_texts
-from plaudit.errors import BundleError, SettingsError
+from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array, softmax
-from plaudit.settings import unknown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SHIPPED = Path(__file__).parent / "shipped"
-DEFAULT_MODEL = "bow"
 DECIMALS = 7
 """Of a number that is written out: what a float32 holds of a probability."""
 
@@ -74,22 +72,3 @@ def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Pr
     if not 0 <= abstain_below <= 1:
         raise SettingsError(f"abstain_below is {abstain_below:g}; give a probability, 0 … 1")
     return Predictor(load_bundle(model_folder(model)), abstain_below=abstain_below)
-
-
-def model_folder(model: str | Path) -> Path:
-    """Return the folder of a shipped model, of a bundle or of hf://OWNER/NAME; BundleError if there is none."""
-    if model in shipped_models():
-        return SHIPPED / str(model)
-    if str(model).startswith("hf://"):  # the extra `hub` is for those alone who name a model there
-        from plaudit.bundle.hub import fetch
-
-        return fetch(str(model))
-    if not Path(model).is_dir():
-        raise BundleError(f"model {model} {unknown_name(str(model), shipped_models())}; or give a model folder")
-    return Path(model)
-
-
-def shipped_models() -> list[str]:
-    """Return the names of the models that ship with the package, the default one first."""
-    names = (path.name for path in SHIPPED.iterdir() if path.is_dir() and not path.name.startswith("_"))
-    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 from plaudit.bundle.folder import CARD, MANIFEST, read_files
 from plaudit.bundle.hub import PREFIX
+from plaudit.bundle.locate import model_folder
 from plaudit.errors import MissingExtraError, OutputError
 from plaudit.evaluate.card import write_card
 from plaudit.evaluate.results import Result
-from plaudit.predictor import model_folder
 
 if TYPE_CHECKING:
     from plaudit.classifier import Classifier

@@ -6,7 +6,8 @@ from rich.console import Console
 from plaudit.compress.base import Context, Subject
 from plaudit.data.splits import Splits
 from plaudit.data.table import SCHEMA
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.train.fit import fit
 from plaudit.train.settings import TrainSettings

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from plaudit.distributed.wire import bytes_sent
+from plaudit.distributed.stopwatch import bytes_sent
 
 INTERFACES = """\
 Inter-|   Receive                                                |  Transmit

@@ -4,9 +4,9 @@ import shutil
 import pytest
 
 from plaudit.bundle.folder import CARD, load_bundle
+from plaudit.bundle.locate import model_folder
 from plaudit.errors import BundleError
 from plaudit.evaluate.card import write_card
-from plaudit.predictor import model_folder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from plaudit.pipeline import compress as compressing
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
-from plaudit.search import sweep
+from plaudit.search import sweep, sweep_view
 
 QUIET = Console(quiet=True)
 BOW = """
@@ -237,7 +237,7 @@ def plan_sweep(folder, *assignments):
 
 
 def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, tmp_path, short_sweep):
-    table = compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    table = sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     assert [(row["schedule"], row["ratio"], row["seeds"]) for row in table] == [
         ("whole", 0.0, 1),
         ("gradual", 0.3, 1),
@@ -250,7 +250,7 @@ def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, 
     drawn = (tmp_path / "sweep" / "sweep.svg").read_text()
     assert drawn.startswith("<svg") and "gradual" in drawn and "reviews per second" in drawn
     shown = io.StringIO()
-    compressing.render(table, Console(file=shown, width=120))
+    sweep_view.render(table, Console(file=shown, width=120))
     assert "one shot" in shown.getvalue()
 
 
@@ -265,29 +265,29 @@ def test_an_interrupted_sweep_goes_on_and_repeats_nothing(bow_folder, tmp_path, 
 
     monkeypatch.setattr(sweep, "make", make)
     with pytest.raises(KeyboardInterrupt):
-        compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     made.clear()
     monkeypatch.setattr(sweep, "make", lambda *a, **o: (made.append(None), really(*a, **o))[1])
-    compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     assert len(made) == 4 - 3
     assert len((tmp_path / "sweep" / sweep.ROWS_NAME).read_text().splitlines()) == 1 + 1 + 4
 
 
 def test_a_folder_of_another_sweep_is_refused(bow_folder, tmp_path, short_sweep):
-    compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="is a sweep of another model, other settings or data"):
-        compressing.sweep(plan_sweep(bow_folder, "epochs=2"), tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(plan_sweep(bow_folder, "epochs=2"), tmp_path / "sweep", console=QUIET)
     (tmp_path / "sweep" / sweep.ROWS_NAME).write_text("{")
     with pytest.raises(DataError, match="not the rows of a sweep"):
-        compressing.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
 
 
 def test_a_sweep_has_ratios_of_its_own(bow_folder, tmp_path):
     task = compressing.plan(str(bow_folder), "prune", {"ratio": 0.5}, [], data=None, seed=0)
     with pytest.raises(SettingsError, match="a sweep tries ratios of its own"):
-        compressing.sweep(task, tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(task, tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="stages = 1: a sweep compares one shot with stages"):
-        compressing.sweep(plan_sweep(bow_folder, "stages=1"), tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(plan_sweep(bow_folder, "stages=1"), tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="a sweep is of method prune"):
         task = compressing.plan(str(bow_folder), "quantize", {}, [], data=None, seed=0)
-        compressing.sweep(task, tmp_path / "sweep", console=QUIET)
+        sweep_view.sweep(task, tmp_path / "sweep", console=QUIET)

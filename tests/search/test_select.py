@@ -11,13 +11,13 @@ from rich.console import Console
 from tests.conftest import toy_reviews
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
-from plaudit import selecting
 from plaudit.data.folds import deal, fold_splits
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare, text_keys
 from plaudit.errors import DataError, SettingsError
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.search import choice
+from plaudit.search import select as selecting
 from plaudit.search.select import Candidate, Constraints, select
 from plaudit.search.select_view import draw, verdict
 

@@ -15,7 +15,6 @@ from rich.console import Console
 from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
-from plaudit import tuning
 from plaudit.bundle.folder import load_bundle
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
@@ -24,6 +23,7 @@ from plaudit.pipeline import run as runs
 from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.search import study as studies
+from plaudit.search import tune as tuning
 from plaudit.search import tune_view as view
 from plaudit.search.space import read_space, with_values
 from plaudit.search.study import TrialResult

@@ -17,8 +17,9 @@ from rich.console import Console
 
 import plaudit
 from plaudit.bundle.folder import save_bundle
-from plaudit.models.bow.model import BowModel, BowSettings
-from plaudit.predictor import shipped_models
+from plaudit.bundle.locate import shipped_models
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 
 pytestmark = pytest.mark.slow
 

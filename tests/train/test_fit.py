@@ -12,7 +12,7 @@ from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from plaudit.errors import SettingsError, TrainingError
-from plaudit.models.bow.model import BowSettings
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings
 from plaudit.text.encoded import EncodedTexts

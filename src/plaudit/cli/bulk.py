@@ -162,7 +162,7 @@ def _score_to_folder(
 
 def _engine(options: Bulk, model: str) -> "Engine":
     if options.engine == "ray":
-        from plaudit.predictor import model_folder
+        from plaudit.bundle.locate import model_folder
         from plaudit.scale.cluster import ray_engine
 
         return ray_engine(model_folder(model), address=options.ray_address)

@@ -69,8 +69,8 @@ def tune(
 
     What may change stands in the recipe's [tune.MODEL] table; without one, each kind has a space of its own.
     """
-    from plaudit import tuning
     from plaudit.pipeline.recipe import missing_extra
+    from plaudit.search import tune as tuning
     from plaudit.search import tune_view as view
 
     try:

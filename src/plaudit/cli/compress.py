@@ -54,8 +54,10 @@ def compress(
     if sweep:
         if resume or seed is not None:
             raise SettingsError("--sweep goes on by itself and has seeds of its own; leave out --resume and --seed")
-        rows = compressing.sweep(task, out, console=console)
-        typer.echo(json.dumps(rows, indent=1)) if as_json else compressing.render(rows, Console())
+        from plaudit.search import sweep_view
+
+        rows = sweep_view.sweep(task, out, console=console)
+        typer.echo(json.dumps(rows, indent=1)) if as_json else sweep_view.render(rows, Console())
         return
     step = compressing.compress(task, out, resume=resume, console=console)
     if as_json:
@@ -102,8 +104,8 @@ def export(
     """Write a model as one file for other programs, checked against the original."""
     from plaudit.bundle.export import export_model
     from plaudit.bundle.folder import load_trainable
+    from plaudit.bundle.locate import model_folder
     from plaudit.pipeline.recipe import missing_extra
-    from plaudit.predictor import model_folder
 
     try:
         bundle = load_trainable(model_folder(model))

@@ -74,11 +74,12 @@ def calibrate(
     """Correct a model's probabilities, so that of the verdicts it is 90 % sure of, 90 % are right."""
     from dataclasses import asdict
 
+    from plaudit.bundle.locate import model_folder
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.calibrate import calibrate as fit
     from plaudit.models.calibration import known_method
     from plaudit.pipeline.recipe import missing_extra
-    from plaudit.predictor import load, model_folder
+    from plaudit.predictor import load
 
     way = known_method(method, source="--method")
     console = progress_console()

@@ -101,7 +101,7 @@ def _remark_on_learned(
     models: list[str], loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console
 ) -> None:
     from plaudit.bundle.folder import read_files
-    from plaudit.predictor import model_folder
+    from plaudit.bundle.locate import model_folder
 
     for model, (name, predictor) in zip(models, loaded.items(), strict=True):
         if _trained_on(predictor).get("name") != data or split == "test":

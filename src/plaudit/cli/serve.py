@@ -40,7 +40,7 @@ def serve(
 
     SIGHUP loads the models again without dropping a request; SIGTERM finishes what was accepted.
     """
-    from plaudit.predictor import shipped_models
+    from plaudit.bundle.locate import shipped_models
     from plaudit.settings import override, parse
 
     try:

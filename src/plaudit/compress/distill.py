@@ -26,7 +26,8 @@ from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_se
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus, sorted_batches
 from plaudit.models.ensemble import blend, centred
 from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel

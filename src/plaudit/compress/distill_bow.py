@@ -1,6 +1,7 @@
 """A bag of n-grams as a student: the same linear model, fitted to soft labels by L-BFGS.
 
-The solver that fits hard labels takes no others. Everything else is as in models/bow: which n-grams a text has, scaled by their log-count ratio, for which a text counts for each label as much as its soft label says.
+The solver that fits hard labels takes no others. Everything else is as in models/bow: which n-grams a text has, scaled
+by their log-count ratio, for which a text counts for each label as much as its soft label says.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
@@ -15,7 +16,8 @@ from rich.console import Console
 from plaudit.errors import SettingsError
 from plaudit.models.base import softmax
 from plaudit.models.bow.fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot, rows_of
-from plaudit.models.bow.model import BowModel, BowSettings, positive_labels
+from plaudit.models.bow.model import BowModel, positive_labels
+from plaudit.models.bow.settings import BowSettings
 from plaudit.train.objectives import UNLABELLED, ObjectiveSettings, Targets
 
 if TYPE_CHECKING:

@@ -5,21 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
+from plaudit.bundle.locate import model_folder
 from plaudit.compress.methods import compressor
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
-from plaudit.errors import MissingExtraError, SettingsError
-from plaudit.evaluate.sweep_results import summary
+from plaudit.errors import SettingsError
 from plaudit.pipeline.build import make, teacher, trained_with
 from plaudit.pipeline.recipe import ModelRecipe, missing_extra, read_recipe
 from plaudit.pipeline.run import save_made
-from plaudit.predictor import load, model_folder
-from plaudit.search import sweep as sweeping
+from plaudit.predictor import load
 from plaudit.settings import override, parse
 
 if TYPE_CHECKING:
@@ -173,33 +170,3 @@ def label(
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
     return dict(soft.provenance)
-
-
-def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
-    """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
-    try:
-        from plaudit.report.figures import pruning_sweep
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'plaudit[report]'") from None
-    splits = task.splits(console)
-    run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
-    table = summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
-    (out / "sweep.svg").write_text(pruning_sweep(table), encoding="utf-8")
-    return table
-
-
-def render(table: Iterable[Mapping[str, Any]], console: Console) -> None:
-    """Print a sweep."""
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("schedule", "ratio %", "accuracy %", "reviews/s", "MB", "parameters"):
-        shown.add_column(column, justify="left" if column == "schedule" else "right")
-    for row in table:
-        shown.add_row(
-            row["schedule"],
-            f"{100 * row['ratio']:.0f}",
-            f"{100 * row['accuracy']:.2f} ({100 * row['lowest']:.2f}–{100 * row['highest']:.2f})",
-            f"{row['reviews_per_second']:,.0f}",
-            f"{row['size_bytes'] / 1e6:.2f}",
-            f"{row['parameters']:,.0f}",
-        )
-    console.print(shown)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, read_files
+from plaudit.bundle.locate import model_folder
 from plaudit.compress.base import Teacher
 from plaudit.compress.blend import weigh
 from plaudit.compress.distill import label
@@ -29,7 +30,6 @@ from plaudit.errors import SettingsError
 from plaudit.pipeline.build import teacher
 from plaudit.pipeline.recipe import ModelRecipe, Recipe, ReportSettings, read_resolved
 from plaudit.pipeline.run import has_begun, make_model, write_recipe
-from plaudit.predictor import model_folder
 
 
 def label_out_of_fold(

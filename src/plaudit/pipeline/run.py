@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from plaudit.bundle.folder import CARD, read_files, save_bundle
+from plaudit.bundle.locate import model_folder
 from plaudit.data.load import load_dataset
 from plaudit.data.quality.report import inspect
 from plaudit.data.splits import Splits, prepare
@@ -39,7 +40,7 @@ from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate, write_predictions
 from plaudit.pipeline.build import Made, make
 from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
-from plaudit.predictor import load, model_folder
+from plaudit.predictor import load
 from plaudit.report.write import write_report
 from plaudit.storage import replacing
 

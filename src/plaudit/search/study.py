@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 from rich.console import Console
 
+from plaudit.bundle.locate import model_folder
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.data.table import SCHEMA
@@ -19,7 +20,6 @@ from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingIn
 from plaudit.evaluate.metrics import accuracy, log_loss
 from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import Recipe, missing_extra, read_recipe
-from plaudit.predictor import model_folder
 from plaudit.search.space import Space, decoded, distributions, entry_with, read_space, with_values
 from plaudit.settings import override, read_toml, unknown_name
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from plaudit.distributed.world import World
 from plaudit.models.corpus import Corpus, Int64Array, cut_by_tokens
 
 LENGTH_JITTER = 0.05
@@ -73,3 +74,8 @@ def plan_epoch(
         TrainBatch(part, batch.width, int(lengths[batch.rows].sum()))
         for part, batch in zip(torch.split(rows, sizes), batches, strict=True)
     ]
+
+
+def deal(rows: torch.Tensor, world: World) -> torch.Tensor:
+    """Return the rows, out of a batch's [B], that this rank reads: [B / size], one more or less."""
+    return rows.flip(0)[world.rank :: world.size] if world.size > 1 else rows

@@ -21,13 +21,11 @@ from torch import nn
 
 from plaudit.device import measure_peak_flops, peak_memory_bytes
 from plaudit.distributed.exchange.registry import make_exchange
-from plaudit.distributed.plan import deal
-from plaudit.distributed.stopwatch import RankSeconds, Stopwatch
-from plaudit.distributed.wire import bytes_sent
+from plaudit.distributed.stopwatch import RankSeconds, Stopwatch, bytes_sent
 from plaudit.distributed.world import current
 from plaudit.errors import TrainingError, TrainingInterruptedError
 from plaudit.models.torch_model import TorchModel
-from plaudit.train.batches import Batches, TrainBatch
+from plaudit.train.batches import Batches, TrainBatch, deal
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from plaudit.train.interrupt import Interruption
 from plaudit.train.log import SilentLog, TrainingLog

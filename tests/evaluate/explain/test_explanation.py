@@ -17,7 +17,8 @@ from plaudit.evaluate.explain import explanation as module
 from plaudit.evaluate.explain.explanation import explain, methods_of
 from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
 from plaudit.evaluate.explain.spans import pieces_of, words_of
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Calibration
 from plaudit.models.ensemble import EnsembleModel
 from plaudit.models.lstm.network import LSTMModel

@@ -15,7 +15,8 @@ from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
 from plaudit.evaluate.robustness.results import read_robustness
 from plaudit.evaluate.robustness.run import leaves_out, robustness
 from plaudit.evaluate.robustness.view import render
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import load
 
 QUIET = Console(quiet=True)

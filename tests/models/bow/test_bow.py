@@ -6,7 +6,8 @@ from rich.console import Console
 
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
-from plaudit.models.bow.model import BowModel, BowSettings, pruned, quantized
+from plaudit.models.bow.model import BowModel, pruned, quantized
+from plaudit.models.bow.settings import BowSettings
 from plaudit.text import reference
 from plaudit.threads import VARIABLE
 

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from plaudit.errors import BundleError
 from plaudit.models.bow.flat import read_flat, write_flat
-from plaudit.models.bow.model import BowModel, BowSettings
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.text.cleaning import CleaningSettings
 
 SETTINGS = BowSettings(min_count=1, slot_bits=16)

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from plaudit.distributed.group import Group
-from plaudit.distributed.wire import bytes_sent
+from plaudit.distributed.stopwatch import bytes_sent
 from plaudit.distributed.world import local_rank
 
 MESSAGE_BYTES = 64_000_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.models.bow.model import BowSettings
+from plaudit.models.bow.settings import BowSettings
 from plaudit.text.cleaning import CleaningSettings
 
 if TYPE_CHECKING:

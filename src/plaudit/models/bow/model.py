@@ -9,20 +9,19 @@ one binary problem for two classes and one against the rest for each of more.
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 from rich.console import Console
 
 from plaudit.errors import BundleError, MissingExtraError
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.packed import int8_scale, int8_steps
 from plaudit.text import reference
-from plaudit.text.cleaning import CleaningSettings
 from plaudit.threads import map_threads
 
 if TYPE_CHECKING:
@@ -37,31 +36,6 @@ _REFERENCE_CHARACTERS = 100_000
 
 _CLIPPINGS: tuple[float, ...] = tuple(np.linspace(1, 0.05, 96).tolist())
 """Shares of the largest weight that int8 may cover."""
-
-
-class BowSettings(ModelSettings):
-    """Settings of the bag of n-grams; the defaults were chosen by cross-validation on IMDB train, by movie."""
-
-    kind: Literal["bow"] = "bow"
-    cleaning: CleaningSettings = CleaningSettings(punctuation="keep")
-    max_order: int = Field(3, ge=1, le=8)
-    """Longest n-gram, in tokens."""
-    min_count: int = Field(5, ge=1)
-    """An n-gram counts if it occurs this often in the training reviews."""
-    slot_bits: int = Field(19, ge=16, le=24)
-    """The table has 2 ** slot_bits slots; of the n-grams that want a slot, the most telling gets it."""
-    smoothing: float = Field(1.0, gt=0)
-    """Added to each count before the log-count ratio is taken."""
-    inverse_regularization: float = Field(0.2, gt=0)
-    """C of the logistic regression."""
-    storage: Literal["fp16", "int8"] = "fp16"
-    """How a weight is stored; int8 has one scale for each binary problem."""
-    norm: Literal["none", "l2"] = "l2"
-    """l2 gives all texts rows of one length, however many n-grams they have; none leaves 0 and 1."""
-    refit: bool = True
-    """Fit once more on train and validation together, after the first fit was judged on validation."""
-
-    before: ClassVar[Mapping[str, Any]] = {"norm": "none"}
 
 
 class BowModel(Model):
