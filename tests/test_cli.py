@@ -360,7 +360,7 @@ def test_a_shell_can_be_taught_to_complete():
     shown = process("--show-completion", "bash", env=named)
     assert (shown.returncode, "complete_bash" in shown.stdout) == (0, True)
     words = {"_PLAUDIT_COMPLETE": "complete_bash", "COMP_WORDS": "plaudit pr", "COMP_CWORD": "1"}
-    program = "import sys; from plaudit.cli import main; sys.argv = ['plaudit']; main()"
+    program = "import sys; from plaudit.cli.main import main; sys.argv = ['plaudit']; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **words})
     assert sorted(done.stdout.split()) == ["predict", "pretrain"]
 
@@ -468,7 +468,7 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ((*LAUNCH, "--slurm", "--sbatch", "partition=gpu"), "--sbatch partition=gpu: write it as sbatch takes it"),
         ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
         ((*LAUNCH, "--cpu"), "--cpu has no effect without --slurm"),
-        ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: others may reach this address: give --api-key-file FILE or U"),
+        ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: others may reach this address: give --api-key-file FILE or P"),
         ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "missing.txt"), "missing.txt: no file of keys"),
         ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "empty.csv"), "empty.csv: holds no key; write one a line"),
         (("serve", "--port", "70000"), "--port 70000: give 0 … 65535"),
@@ -551,7 +551,7 @@ def test_an_error_of_the_system_is_one_line(monkeypatch):
         "import plaudit.predictor\n"
         "def load(model, **_): raise PermissionError(13, 'Permission denied', 'models/secret')\n"
         "plaudit.predictor.load = load\n"
-        "from plaudit.cli import main; main()"
+        "from plaudit.cli.main import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program, "predict", "hi"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: models/secret: Permission denied\n")
@@ -562,7 +562,7 @@ def test_an_error_of_the_system_is_one_line(monkeypatch):
 
 def test_a_short_text_needs_no_compiler_and_no_training_library():
     program = (
-        "import sys; from plaudit.cli import main\n"
+        "import sys; from plaudit.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = ('torch', 'numba', 'sklearn', 'scipy', 'pyarrow', 'pandas', 'altair')\n"
@@ -595,9 +595,7 @@ def test_a_full_disk_behind_stdout_is_one_line():
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_half_written_run(folder):
-    program = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom plaudit.cli import main; main()"
-    )
+    program = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom plaudit.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", program, "run", "toy.toml"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [

@@ -8,8 +8,6 @@ from rich.console import Console
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from tests.conftest import save_tiny_bert  # noqa: E402
-
 from plaudit.bundle import export  # noqa: E402
 from plaudit.bundle.export import export_model  # noqa: E402
 from plaudit.bundle.folder import load_trainable, save_bundle  # noqa: E402
@@ -21,6 +19,7 @@ from plaudit.models.lstm import onnx as lstm_onnx  # noqa: E402
 from plaudit.models.lstm.network import LSTMModel, LSTMSettings  # noqa: E402
 from plaudit.text.cleaning import CleaningSettings  # noqa: E402
 from plaudit.text.reference import tokenize  # noqa: E402
+from tests.conftest import save_tiny_bert  # noqa: E402
 
 LABELS = ("negative", "positive")
 LONG = "a good story about a dog and a bad story about a good dog and a film"

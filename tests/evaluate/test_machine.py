@@ -10,7 +10,7 @@ def test_the_machine_is_described():
 
 
 def test_asking_for_the_gpu_does_not_import_torch():
-    script = "import sys, plaudit.evaluate as e; print(e.gpu_name(), 'torch' in sys.modules)"
+    script = "import sys, plaudit.evaluate.machine as e; print(e.gpu_name(), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["None", "False"]
 

@@ -8,8 +8,6 @@ from rich.console import Console
 
 pytest.importorskip("transformers")
 
-from tests.conftest import save_tiny_bert
-
 from plaudit.errors import BundleError, MissingExtraError, SettingsError
 from plaudit.models.base import ModelState
 from plaudit.models.corpus import Corpus
@@ -20,6 +18,7 @@ from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import TrainSettings
 from plaudit.train.validation import LabelledCorpus
+from tests.conftest import save_tiny_bert
 
 TEXTS = ["a good film", "bad", "a good film and a good story about a dog", ""]
 LABELS = ("negative", "positive")

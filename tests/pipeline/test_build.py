@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tests.conftest import toy_csv
-from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress import distill
@@ -24,6 +22,8 @@ from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
 from plaudit.train.fit import labels_of
+from tests.conftest import toy_csv
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 QUIET = Console(quiet=True)
 SIZES = """

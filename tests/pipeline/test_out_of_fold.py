@@ -10,8 +10,6 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
-from tests.conftest import toy_csv, toy_reviews
-from tests.test_steps import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
 
 from plaudit.bundle.folder import load_bundle, read_files
 from plaudit.compress.base import Teacher
@@ -25,6 +23,8 @@ from plaudit.pipeline import compress as compressing
 from plaudit.pipeline import out_of_fold
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.out_of_fold import recipe_of_teachers
+from tests.conftest import toy_csv, toy_reviews
+from tests.pipeline.test_build import BOW, LEARNING, PRETRAIN, SIZES, recipe_in
 
 QUIET = Console(quiet=True)
 FOLDS = 3

@@ -259,7 +259,7 @@ def test_a_recipe_resolves_all_its_models(read):
     assert resolved["models"]["lstm"]["pretrained"] == "words"
 
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

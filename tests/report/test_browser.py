@@ -1,10 +1,10 @@
 """The page in a browser: the system's Chromium, driven by Playwright, which downloads none."""
 
 import pytest
-from tests.conftest import result_with
 
 from plaudit.evaluate.results import add_results
 from plaudit.report.write import write_report
+from tests.conftest import result_with
 
 pytestmark = pytest.mark.slow
 

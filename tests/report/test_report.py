@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pypdf
 import pytest
 from rich.console import Console
-from tests.conftest import toy_reviews
 
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, OutputError
@@ -19,6 +18,7 @@ from plaudit.evaluate.results import add_results
 from plaudit.predictor import load
 from plaudit.report.evidence import STUDIES
 from plaudit.report.write import write_report
+from tests.conftest import toy_reviews
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 CLEANING = {

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
-from tests.conftest import toy_reviews
 
 from plaudit.data.formats.location import find_files
 from plaudit.data.formats.open import ENDINGS
@@ -16,6 +15,7 @@ from plaudit.errors import MissingExtraError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import cluster, local
 from plaudit.scale.folder import score_folder
+from tests.conftest import toy_reviews
 
 ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
 
@@ -69,7 +69,7 @@ def parquet(tmp_path):
 
 def predict(model, source, out, *options):
     # Each row group is more than a part may hold, so it is one.
-    program = "from plaudit.scale import job; job.PART_BYTES = 1 << 20\nfrom plaudit.cli import main; main()"
+    program = "from plaudit.scale import job; job.PART_BYTES = 1 << 20\nfrom plaudit.cli.main import main; main()"
     arguments = ["predict", "-m", model, "-i", source, "-o", f"{out}/", "--drop", "text", *options]
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments), "--json"],

@@ -3,9 +3,9 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import toy_csv
 
 from plaudit.cli.main import main
+from tests.conftest import toy_csv
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
-from tests.conftest import toy_csv, toy_reviews
 
 from plaudit.data.formats.location import find_files
 from plaudit.data.formats.open import ENDINGS
@@ -14,6 +13,7 @@ from plaudit.errors import DataError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import job, local
 from plaudit.scale.folder import score_folder
+from tests.conftest import toy_csv, toy_reviews
 
 QUIET = Console(quiet=True)
 

@@ -157,7 +157,7 @@ def test_a_file_of_300_megabytes_is_scored_within_600_megabytes(toy_bow_folder, 
             file.write(block)
     assert path.stat().st_size > 300e6
     program = (
-        "from pathlib import Path; from plaudit.cli import main\n"
+        "from pathlib import Path; from plaudit.cli.main import main\n"
         "try: main()\n"
         "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
     )

@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.conftest import toy_reviews
-from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 from plaudit.data.folds import deal, fold_splits
 from plaudit.data.load import load_dataset
@@ -20,6 +18,8 @@ from plaudit.search import choice
 from plaudit.search import select as selecting
 from plaudit.search.select import Candidate, Constraints, select
 from plaudit.search.select_view import draw, verdict
+from tests.conftest import toy_reviews
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 QUIET = Console(quiet=True)
 BOW = """

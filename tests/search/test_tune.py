@@ -12,8 +12,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.conftest import toy_csv
-from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 from plaudit.bundle.folder import load_bundle
 from plaudit.data.load import load_dataset
@@ -28,6 +26,8 @@ from plaudit.search import tune_view as view
 from plaudit.search.space import read_space, with_values
 from plaudit.search.study import TrialResult
 from plaudit.settings import read_toml
+from tests.conftest import toy_csv
+from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 QUIET = Console(quiet=True)
 BOW = """

@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
-from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
@@ -20,6 +19,7 @@ from plaudit.train.fit import fit
 from plaudit.train.objectives import PERTURBING, UNLABELLED, LabelObjective, ObjectiveSettings, Targets
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import TrainSettings
+from tests.train.conftest import PRECISIONS
 
 CPU = torch.device("cpu")
 MODEL = LSTMSettings(embedding_size=8, hidden_size=8, min_count=1, embedding_dropout=0.0, output_dropout=0.0)

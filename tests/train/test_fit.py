@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
-from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from plaudit.errors import SettingsError, TrainingError
@@ -23,6 +22,7 @@ from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import TrainSettings
 from plaudit.train.validation import LabelledCorpus
+from tests.train.conftest import PRECISIONS
 
 MODEL = LSTMSettings(
     embedding_size=8, hidden_size=8, min_count=1, word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1

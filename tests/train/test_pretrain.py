@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tests.train.conftest import PRECISIONS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from plaudit.data.table import SCHEMA
@@ -26,6 +25,7 @@ from plaudit.train.interrupt import Interruption
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.pretrain import HeldOut, LanguageModel, PretrainSettings, Streams
 from plaudit.train.settings import TrainSettings
+from tests.train.conftest import PRECISIONS
 
 CPU = torch.device("cpu")
 MODEL = LSTMSettings(embedding_size=8, hidden_size=8, min_count=1, embedding_dropout=0.1, output_dropout=0.1)

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
-from tests.distributed.conftest import in_ranks
 from torch import nn
 
 from plaudit.distributed.exchange.base import GradientExchange
@@ -14,6 +13,7 @@ from plaudit.distributed.exchange.registry import EXCHANGES, NO_EXCHANGE, Exchan
 from plaudit.distributed.exchange.topk import largest
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import ALONE
+from tests.distributed.conftest import in_ranks
 
 CPU = torch.device("cpu")
 SHAPES = {"vector": (30,), "matrix": (600, 500), "table": (6000, 50)}

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.distributed.conftest import in_ranks
-from tests.distributed.test_exchanges import CPU, SMALL, Weights, mean_of, random_gradients, settings_of
 
 from plaudit.distributed.exchange.registry import make_exchange, mean_state
 from plaudit.distributed.stopwatch import Stopwatch
+from tests.distributed.conftest import in_ranks
+from tests.distributed.exchange.test_exchanges import CPU, SMALL, Weights, mean_of, random_gradients, settings_of
 
 PRECISIONS = ["fp32", "bf16", "int8", "int4"]
 

@@ -3,9 +3,9 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.distributed.conftest import in_ranks
 
 from plaudit.distributed.exchange.quantized import BLOCK, decoded, encoded, mean_by_bits
+from tests.distributed.conftest import in_ranks
 
 SIZES = {8: BLOCK + 2, 4: BLOCK // 2 + 2}
 MOST = {8: 127, 4: 7}

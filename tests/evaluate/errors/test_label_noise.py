@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from rich.console import Console
-from tests.conftest import toy_csv, toy_reviews
 
 from plaudit.bundle.folder import load_bundle
 from plaudit.cli.main import main
@@ -16,6 +15,7 @@ from plaudit.evaluate.errors.label_noise import error_words, label_noise, neares
 from plaudit.evaluate.errors.mistakes import Errors, find_errors, read_errors, write_errors
 from plaudit.evaluate.errors.view import render
 from plaudit.predictor import Predictor
+from tests.conftest import toy_csv, toy_reviews
 
 pytest.importorskip("cleanlab")
 

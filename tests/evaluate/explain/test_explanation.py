@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tests.conftest import toy_reviews
 
 import plaudit
 from plaudit.bundle.folder import load_bundle, save_bundle
@@ -26,6 +25,7 @@ from plaudit.models.lstm.runtime import LSTMRuntime
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import tokenize
+from tests.conftest import toy_reviews
 
 pytest.importorskip("captum")
 

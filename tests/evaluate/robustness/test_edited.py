@@ -2,10 +2,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.evaluate.robustness.conftest import review, write_tsv
 
 from plaudit.errors import DataError
 from plaudit.evaluate.robustness.edited import holds_sets, partners, read_labelled, read_sets
+from tests.evaluate.robustness.conftest import review, write_tsv
 
 
 def test_rows_that_belong_together_are_paired_by_their_numbers(sets):

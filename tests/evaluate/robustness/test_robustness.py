@@ -5,8 +5,6 @@ import sys
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.conftest import toy_reviews
-from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
 from plaudit.bundle.folder import save_bundle
 from plaudit.cli.main import main
@@ -18,6 +16,8 @@ from plaudit.evaluate.robustness.view import render
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import load
+from tests.conftest import toy_reviews
+from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
 QUIET = Console(quiet=True)
 NOTHING = {"sets": None, "own": (), "perturbed": None, "console": QUIET}
