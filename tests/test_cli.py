@@ -595,7 +595,8 @@ def test_a_full_disk_behind_stdout_is_one_line():
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_half_written_run(folder):
-    program = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom plaudit.cli.main import main; main()"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    program = f"{limit}; from plaudit.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", program, "run", "toy.toml"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[1:] == [
