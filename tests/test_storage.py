@@ -1,18 +1,33 @@
+"""Files are written completely or not at all, and a journal survives a kill."""
+
 import os
 import stat
+from dataclasses import asdict, dataclass
 
 import pytest
 
-from plaudit.errors import OutputError
-from plaudit.storage import replacing
+from plaudit.errors import DataError, OutputError
+from plaudit.storage import append_row, begin_journal, read_journal, replacing, write_text
+
+HEAD = {"model": "größe\N{LINE SEPARATOR}2", "sizes": (1, 2)}
 
 
-def test_file_appears_whole_with_ordinary_rights(tmp_path):
+@dataclass(frozen=True)
+class Row:
+    name: str
+    share: float
+
+
+def read(path, head=HEAD):
+    return read_journal(path, Row, head=head, of="test")
+
+
+def test_file_appears_complete_with_ordinary_permissions(tmp_path):
     path = tmp_path / "new" / "folder" / "result.json"
-    with replacing(path, hint="") as temporary:
-        temporary.write_text("whole")
+    with replacing(path) as temporary:
+        temporary.write_text("complete")
         assert not path.exists()
-    assert path.read_text() == "whole"
+    assert path.read_text() == "complete"
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
@@ -20,18 +35,45 @@ def test_file_appears_whole_with_ordinary_rights(tmp_path):
 
 def test_error_keeps_the_old_file_and_leaves_no_other(tmp_path):
     path = tmp_path / "result.json"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path, hint="") as temporary:
+    write_text(path, "größe")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "größe"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(OutputError, match="give another folder"),
-        replacing(tmp_path / "file" / "result.json", hint="give another folder"),
-    ):
-        raise AssertionError("never entered")
+    with pytest.raises(OutputError, match="give a folder with room that can be written to"):
+        write_text(tmp_path / "file" / "result.json", "never written")
+
+
+def test_journal_rows_come_back_in_order(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
+    assert read(path) == ([], None)
+    begin_journal(path, HEAD)
+    assert read(path) == ([], None)
+    rows = [Row("Ärger", 0.1), Row("two", 0.2)]
+    for row in rows:
+        append_row(path, asdict(row))
+    before = path.read_bytes()
+    begin_journal(path, HEAD)
+    assert path.read_bytes() == before
+    assert read(path) == (rows, None)
+
+
+def test_the_first_difference_of_another_head_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    begin_journal(path, HEAD)
+    assert read(path, HEAD | {"sizes": (1, 3)}) == ([], "sizes")
+    assert read(path, HEAD | {"seed": 1}) == ([], "seed")
+    assert read(path, {"model": HEAD["model"]}) == ([], "content")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{}\n{"name": "one"}', "{}\n[1]"])
+def test_a_file_that_is_no_journal_is_refused(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"rows\.jsonl: not the rows of a test; give another --out"):
+        read(path)

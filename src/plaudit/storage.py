@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and journals by which interrupted work resumes."""
+"""Files that are written completely or not at all, and journals that let interrupted work resume."""
 
 import json
 import os
@@ -13,16 +13,18 @@ from plaudit.errors import DataError, OutputError
 
 T = TypeVar("T")
 
-_asking_umask = threading.Lock()
-"""One can only be told the umask by changing it, which threads must not do at once."""
+HINT = "give a folder with room that can be written to"
+
+_umask_lock = threading.Lock()
+"""Reading the umask means changing it for a moment, which two threads must not do at once."""
 
 
 @contextmanager
-def replacing(path: Path, *, hint: str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place when the block ends without an error.
+def replacing(path: Path, *, hint: str = HINT) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it is renamed to `path` when the block ends without an error.
 
-    Folders are made as needed. A full disk or an unwritable folder is an OutputError that ends in `hint`;
-    whatever goes wrong, no half-written file is left.
+    Missing folders are created. A full disk or a read-only folder is an OutputError that ends in `hint`. Whatever goes
+    wrong, no half-written file is left.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,8 +35,8 @@ def replacing(path: Path, *, hint: str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner reads; a result gets the rights of any other new file.
-        with _asking_umask:
+        # mkstemp creates files that only their owner can read; a result gets the permissions of any other new file.
+        with _umask_lock:
             mask = os.umask(0)
             os.umask(mask)
         temporary.chmod(0o666 & ~mask)
@@ -45,13 +47,16 @@ def replacing(path: Path, *, hint: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-_HINT = "give a folder with room as --out"
+def write_text(path: Path, text: str, *, hint: str = HINT) -> None:
+    """Write a UTF-8 file completely or not at all, as `replacing` does."""
+    with replacing(path, hint=hint) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_journal(path: Path, row: Callable[..., T], *, head: Mapping[str, Any], of: str) -> tuple[list[T], str | None]:
-    """Return the rows of a journal, none of one that is not there, and what of its head differs, None if nothing does.
+    """Return a journal's rows, and the first name in its head that differs from `head`, None if all agree.
 
-    `of` says of what it is. DataError if it is damaged or another file.
+    A journal that does not exist has no rows. `of` names its content in the DataError for a damaged or foreign file.
     """
     if not path.exists():
         return [], None
@@ -66,16 +71,15 @@ def read_journal(path: Path, row: Callable[..., T], *, head: Mapping[str, Any], 
 
 
 def begin_journal(path: Path, head: Mapping[str, Any]) -> None:
-    """Write the head of a journal that is not there yet."""
+    """Create a journal with this head unless it exists."""
     if not path.exists():
         _write_lines(path, [json.dumps(head)])
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to a journal that was begun; a kill leaves all of it or none."""
+    """Add a row to a journal; if the process is killed, the row is there completely or not at all."""
     _write_lines(path, [*path.read_text(encoding="utf-8").splitlines(), json.dumps(row)])
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    with replacing(path, hint=_HINT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
