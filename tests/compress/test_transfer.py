@@ -58,16 +58,6 @@ def test_variants_follow_under_unique_ids_and_have_no_label(splits):
     assert endings == dict.fromkeys(["", "mask1", "mask2", "ngram1", "crop1", "crop2", "crop3"], 140)
 
 
-def test_some_of_the_texts_are_reviews_before_variants(splits):
-    transfer = sourced(splits, "train", crop=1)
-    rows = np.array([1, 79, 81, 159])
-    taken = transfer.take(rows)
-    assert taken.ids == ["train/1", "train/79", "train/1~crop1", "train/79~crop1"]
-    assert taken.texts == [transfer.texts[row] for row in rows]
-    assert taken.labels.tolist() == [transfer.labels[1], transfer.labels[79], UNLABELLED, UNLABELLED]
-    assert taken.num_reviews == 2
-
-
 def test_a_variant_does_not_depend_on_what_else_is_asked_for(splits):
     everything = texts_by_id(sourced(splits, "train", "unlabelled", **EVERY_WAY))
     for sources, variants in (

@@ -154,9 +154,7 @@ def test_compress_distills_into_a_recipes_model_or_into_one_like_a_bundle(bow_fo
 
 def test_soft_labels_of_one_command_teach_a_student_of_another(bow_folder, write, toy_file, tmp_path):
     path = tmp_path / "soft.parquet"
-    told = compressing.label(
-        [str(bow_folder)], path, ['sources=["train"]'], data=str(toy_file), folds=None, console=QUIET
-    )
+    told = compressing.label([str(bow_folder)], path, ['sources=["train"]'], data=str(toy_file), console=QUIET)
     assert list(told["weights"]) == ["bow"]
     options = {"soft_labels": path}
     task = compressing.plan(str(write(BOW)), "distill", options, ['transfer.sources=["train"]'], data=None, seed=0)

@@ -72,24 +72,16 @@ def label(
     models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
     data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file of soft labels to write.")],
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, help="Train the teachers anew without each of so many parts, for labels of train reviews."),
-    ] = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write what teachers say of the reviews, with labels and without, for students to learn from.
 
     --set sources=["train"], variants.mask=1 … say which texts.
-
-    Teachers are too sure of train reviews, whose labels they have seen. With
-    --folds, each is labelled by teachers trained anew without it, which are
-    kept in OUT.folds.
     """
     from plaudit.pipeline import compress as compressing
 
-    told = compressing.label(models, out, assignments or (), data=data, folds=folds, console=progress_console())
+    told = compressing.label(models, out, assignments or (), data=data, console=progress_console())
     if as_json:
         typer.echo(json.dumps(told, indent=1))
 

@@ -56,11 +56,6 @@ class TransferSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "TransferSet":
-        """Return the texts `rows` [n], in ascending order."""
-        ids, texts = ([column[row] for row in rows] for column in (self.ids, self.texts))
-        return TransferSet(ids, texts, self.labels[rows], int((rows < self.num_reviews).sum()))
-
 
 def transfer_set(splits: Splits, settings: TransferSettings, *, seed: int) -> TransferSet:
     """Return the reviews of the sources and their variants; DataError if a source is empty."""

@@ -131,42 +131,27 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
 
 
 def label(
-    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, folds: int | None, console: Console
+    models: Sequence[str], out: Path, assignments: Iterable[str], *, data: str, console: Console
 ) -> dict[str, Any]:
-    """Let models read a transfer set of `data` and write their blended soft labels; return what the file says of them.
+    """Let models read a transfer set of `data`, write their blended soft labels, and return the file's provenance.
 
-    `assignments` are settings of the transfer set. With `folds`, labels of train reviews are out-of-fold. Needs the
-    extra `train`.
+    `assignments` are settings of the transfer set. Needs the extra `train`.
     """
     try:
         from plaudit.compress.distill import label as ask
         from plaudit.compress.soft_labels import write_soft_labels
         from plaudit.compress.transfer import TransferSettings, transfer_set
-        from plaudit.pipeline.out_of_fold import label_out_of_fold, recipe_of_teachers
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
-    folders = [model_folder(model) for model in models]  # a wrong name is said before reviews are fetched
+    folders = [model_folder(model) for model in models]  # a wrong name is reported before reviews are fetched
     reviews = _reviews(read_files(folders[0])[0].provenance.get("recipe", {}).get("data"), data)
-    recipe = None
-    if folds is not None:
-        recipe = recipe_of_teachers(folders)
-        if recipe.data.name != data:
-            raise SettingsError(
-                f"--data = {data}: the teachers learned from {recipe.data.name}; give that with --folds"
-            )
-        if "train" not in settings.sources:
-            raise SettingsError("--folds is for labels of train reviews; add train to sources, or leave it out")
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [
         teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
     ]
     transfer = transfer_set(splits, settings, seed=0)
-    if recipe is None or folds is None:
-        soft = ask(teachers, splits, transfer, weights=None, console=console)
-    else:
-        work = out.with_name(f"{out.name}.folds")
-        soft = label_out_of_fold(recipe, teachers, splits, transfer, folds=folds, work=work, console=console)
+    soft = ask(teachers, splits, transfer, weights=None, console=console)
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)
     return dict(soft.provenance)

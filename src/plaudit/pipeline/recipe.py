@@ -12,7 +12,6 @@
 `from`, `pretrained`, `members`, `teachers` and `beside` name models further up, shipped models or model folders.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -136,18 +135,6 @@ class Recipe:
 def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a TOML recipe and apply `a.b=value` assignments; SettingsError names file and setting."""
     return _recipe(override(read_toml(path), assignments), name=path.stem, source=str(path))
-
-
-def read_resolved(path: Path) -> Recipe:
-    """Read a run's recipe.json; SettingsError if it is missing or damaged."""
-    try:
-        values = json.loads(path.read_bytes())
-        name = values.pop("name")
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; give models of a run") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        raise SettingsError(f"{path}: damaged, no recipe; give models of another run") from None
-    return _recipe(values, name=name, source=str(path))
 
 
 def _recipe(values: Mapping[str, Any], *, name: str, source: str) -> Recipe:
