@@ -60,7 +60,7 @@ def test_one_group_moves_text_and_ngrams_along_the_gradient():
     rate, sharpness = np.float32(0.1), np.float32(6)
     docvec_kernel.learn(texts, np.array([0]), offsets, ngrams, drawn, moved, rate, sharpness, 0)
     expected_text, expected_vectors = gradient_step(text, vectors, [2], [3], 0.1, 6)
-    np.testing.assert_allclose(texts[0], expected_text, rtol=1e-4)
+    np.testing.assert_allclose(texts[0], expected_text, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(moved, expected_vectors, rtol=1e-4, atol=1e-6)
 
 

@@ -86,11 +86,11 @@ def test_inputs_that_saturate_every_gate_give_the_logits_of_torch():
 @given(texts=st.lists(st.sampled_from(TEXTS), max_size=20))
 def test_a_text_gets_the_same_logits_in_any_company(small, texts):
     alone = [small.logits([text]) for text in texts]
-    np.testing.assert_allclose(small.logits(texts), np.concatenate([np.empty((0, 2)), *alone]), atol=1e-6)
+    np.testing.assert_allclose(small.logits(texts), np.concatenate([np.empty((0, 2)), *alone]), atol=1e-5)
 
 
 def test_texts_of_several_chunks_stay_in_order(small):
-    np.testing.assert_allclose(small.logits(TEXTS * 12), np.tile(small.logits(TEXTS), (12, 1)), atol=1e-6)
+    np.testing.assert_allclose(small.logits(TEXTS * 12), np.tile(small.logits(TEXTS), (12, 1)), atol=1e-5)
 
 
 def test_no_texts_have_no_logits(small):
@@ -100,7 +100,7 @@ def test_no_texts_have_no_logits(small):
 
 def test_a_text_without_words_reads_as_one_unknown_word(small):
     expected = np.tile(small.logits(["unheard"]), (3, 1))
-    np.testing.assert_allclose(small.logits(["", " \n", "qwertz"]), expected, atol=1e-6)
+    np.testing.assert_allclose(small.logits(["", " \n", "qwertz"]), expected, atol=1e-5)
 
 
 def test_the_state_comes_back_unchanged():
