@@ -19,13 +19,12 @@ from rich.table import Table
 
 from plaudit.bundle.folder import load_bundle
 from plaudit.compress.base import Teacher
-from plaudit.compress.blend import fit_weights
-from plaudit.compress.reading import read_kept
+from plaudit.compress.cached_logits import cached_logits
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import prepare
 from plaudit.evaluate.bootstrap import draws, percentile_interval
 from plaudit.evaluate.machine import code_version
-from plaudit.models.ensemble import blend
+from plaudit.models.ensemble import blend, fit_weights
 from plaudit.train.fit import labels_of
 
 
@@ -44,7 +43,7 @@ def main():
     said, seconds = {}, {}
     for folder in dict.fromkeys([*arguments.models, *arguments.blend]):
         bundle = load_bundle(folder)
-        said[folder] = read_kept(Teacher(folder.name, bundle.model), texts, console=console)
+        said[folder] = cached_logits(Teacher(folder.name, bundle.model), texts, console=console)
         seconds[str(folder)] = bundle.manifest.provenance.get("train_seconds")
     judged = {str(folder): said[folder] for folder in arguments.models}
     if arguments.blend:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from plaudit.compress import reading
+from plaudit.compress import cached_logits
 from plaudit.compress.base import Context, Subject, Teacher
 from plaudit.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
 from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
@@ -100,7 +100,7 @@ def test_soft_labels_of_other_labels_are_refused(context, splits, tmp_path):
 
 
 def test_a_reading_that_was_cut_short_goes_on_where_it_stopped(splits, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK", 50)
+    monkeypatch.setattr(cached_logits, "CHUNK", 50)
     transfer = transfer_set(splits, TransferSettings(), seed=0)
 
     class Tires(Oracle):
@@ -256,7 +256,7 @@ def test_teachers_of_one_name_or_of_no_use_are_refused(context, splits):
     transfer = transfer_set(splits, TransferSettings(), seed=0)
     with pytest.raises(SettingsError, match="teachers o, o: give folders of different names"):
         label([Teacher("o", Oracle()), Teacher("o", Oracle())], splits, transfer, weights=None, console=QUIET)
-    with pytest.raises(SettingsError, match="the teachers tell nothing of tiny's labels"):
+    with pytest.raises(SettingsError, match="the teachers predict tiny's labels no better than chance"):
         label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None, console=QUIET)
 
 

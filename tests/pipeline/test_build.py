@@ -12,12 +12,11 @@ from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress import distill
-from plaudit.compress.blend import fit_weights
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.results import read_results
-from plaudit.models.ensemble import blend
+from plaudit.models.ensemble import blend, fit_weights
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
@@ -371,13 +370,13 @@ def test_an_ensemble_joins_what_is_of_the_recipe_and_folders_by_given_weights(tr
 
 def test_a_student_that_learns_beside_a_bag_joins_it(train, models, monkeypatch):
     beside = []
-    cross_fitted = distill.cross_fitted
+    cross_fitted_logits = distill.cross_fitted_logits
 
     def spy(bag, *arguments, **others):
         beside.append(bag)
-        return cross_fitted(bag, *arguments, **others)
+        return cross_fitted_logits(bag, *arguments, **others)
 
-    monkeypatch.setattr(distill, "cross_fitted", spy)
+    monkeypatch.setattr(distill, "cross_fitted_logits", spy)
     made = train(f"""
     [models.beside]{SIZES}{LEARNING}
     [models.beside.distill]

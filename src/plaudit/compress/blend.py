@@ -1,10 +1,4 @@
-"""How much each of several models that are blended as one counts.
-
-Weights are fitted on validation, where none of them was trained: those, none negative, under which the labels are most
-probable. They calibrate at the same time: a model that is too sure of itself gets a smaller weight.
-
-Shapes: M models, N reviews, C classes.
-"""
+"""How much each of several trained models counts when their logits are added, fitted on validation or given."""
 
 from collections.abc import Sequence
 
@@ -13,21 +7,21 @@ import numpy.typing as npt
 from rich.console import Console
 
 from plaudit.compress.base import Teacher
-from plaudit.compress.reading import read_kept
+from plaudit.compress.cached_logits import cached_logits
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
-from plaudit.models.base import Float32Array, Model
-from plaudit.models.ensemble import centred
+from plaudit.models.base import Model
+from plaudit.models.ensemble import fit_weights
 from plaudit.train.fit import labels_of, saw_validation
 
 
-def weigh(
+def blend_weights(
     teachers: Sequence[Teacher], splits: Splits, weights: Sequence[float] | None, *, console: Console
 ) -> npt.NDArray[np.float64]:
-    """Return the weight of each model's centred logits, float64 [M]: those given, or fitted on validation.
+    """Return the weight of each model's centred logits, float64 [M]: `weights`, or fitted on validation if None.
 
-    SettingsError if a model has other labels than the reviews, or was fitted on validation and so cannot be weighed
-    there; OutputError if the cache, which keeps what the models say, cannot be written.
+    SettingsError if a model knows other labels than the reviews have, or was fitted on validation and its weight would
+    be too; OutputError if the models' logits cannot be cached.
     """
     if len({teacher.name for teacher in teachers}) < len(teachers):
         raise SettingsError(
@@ -40,20 +34,13 @@ def weigh(
                 f"but {splits.name} has {', '.join(splits.labels)}"
             )
     if weights is None:
-        fitted = fit_weights(_validation_logits(teachers, splits, console), labels_of(splits.validation))
-        if not fitted.any():
-            raise SettingsError(f"the teachers tell nothing of {splits.name}'s labels; give others, or teacher_weights")
-        return fitted
+        return _fitted_on_validation(teachers, splits, console)
     if len(weights) != len(teachers):
         raise SettingsError(f"teacher_weights has {len(weights)} numbers for {len(teachers)} teachers")
     return np.array(weights)
 
 
-def _saw_validation(model: Model) -> bool:
-    return saw_validation(model.settings) or any(map(_saw_validation, getattr(model, "models", ())))
-
-
-def _validation_logits(teachers: Sequence[Teacher], splits: Splits, console: Console) -> list[Float32Array]:
+def _fitted_on_validation(teachers: Sequence[Teacher], splits: Splits, console: Console) -> npt.NDArray[np.float64]:
     for teacher in teachers:
         if _saw_validation(teacher.model):
             raise SettingsError(
@@ -61,24 +48,14 @@ def _validation_logits(teachers: Sequence[Teacher], splits: Splits, console: Con
                 "train it with refit = false, or give the weights"
             )
     texts = splits.validation["text"].to_pylist()
-    return [read_kept(teacher, texts, console=console) for teacher in teachers]
-
-
-def fit_weights(logits: Sequence[Float32Array], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the weight of each teacher, float64 [M], from M times logits [N, C] and labels [N]."""
-    from scipy.optimize import minimize
-
-    stacked = np.stack([centred(each) for each in logits]).astype(np.float64)
-    rows = np.arange(len(labels))
-
-    def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        blended = np.tensordot(weights, stacked, axes=1)
-        log_total = np.logaddexp.reduce(blended, axis=1)
-        error = np.exp(blended - log_total[:, None])
-        error[rows, labels] -= 1
-        return float((log_total - blended[rows, labels]).mean()), np.tensordot(stacked, error, axes=2) / len(labels)
-
-    start = np.full(len(stacked), 1 / len(stacked))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(stacked))
-    weights: npt.NDArray[np.float64] = found.x
+    logits = [cached_logits(teacher, texts, console=console) for teacher in teachers]
+    weights = fit_weights(logits, labels_of(splits.validation))
+    if not weights.any():
+        raise SettingsError(
+            f"the teachers predict {splits.name}'s labels no better than chance; give others, or teacher_weights"
+        )
     return weights
+
+
+def _saw_validation(model: Model) -> bool:
+    return saw_validation(model.settings) or any(map(_saw_validation, getattr(model, "models", ())))

@@ -17,10 +17,10 @@ from pydantic import Field, model_validator
 from rich.console import Console
 
 from plaudit.compress.base import Compressed, Context, Subject, Teacher
-from plaudit.compress.beside import bag_beside, cross_fitted
-from plaudit.compress.blend import weigh
+from plaudit.compress.blend import blend_weights
+from plaudit.compress.cached_logits import cached_logits
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
-from plaudit.compress.reading import read_kept
+from plaudit.compress.residual_bow import check_residual_bow, cross_fitted_logits
 from plaudit.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
 from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
 from plaudit.data.splits import Splits
@@ -85,7 +85,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
         raise SettingsError(f"distill has no use for a model of kind {subject.settings.kind}; teach a bow or a network")
     if context.beside is not None and subject.train is None:
         raise SettingsError(f"beside = {context.beside.name}: is for a network; a bag beside a bag is one larger bag")
-    bag = None if context.beside is None else bag_beside(context.beside, context.splits.labels)
+    bag = None if context.beside is None else check_residual_bow(context.beside, context.splits.labels)
     start = time.perf_counter()
     splits, run = context.splits, context.run
     transfer = transfer_set(splits, settings.transfer, seed=0)
@@ -99,7 +99,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     validation_beside = None
     if bag is not None:
         weight = np.float32(settings.beside_weight)
-        said = cross_fitted(bag, transfer, targets, settings.objective, console=run["console"])
+        said = cross_fitted_logits(bag, transfer, targets, settings.objective, console=run["console"])
         targets = replace(targets, beside_logits=weight * said)
         validation_beside = weight * centred(bag.logits(splits.validation["text"].to_pylist()))
     prepare_seconds = time.perf_counter() - start
@@ -179,8 +179,8 @@ def label(
     SettingsError if a teacher has other labels, or was fitted on validation and so cannot be weighted there;
     OutputError if the cache cannot be written.
     """
-    fitted = weigh(teachers, splits, weights, console=console)
-    logits = blend([read_kept(teacher, transfer.texts, console=console) for teacher in teachers], fitted.tolist())
+    fitted = blend_weights(teachers, splits, weights, console=console)
+    logits = blend([cached_logits(teacher, transfer.texts, console=console) for teacher in teachers], fitted.tolist())
     provenance = {
         "weights": {teacher.name: round(float(w), 6) for teacher, w in zip(teachers, fitted, strict=True)},
         "data_digest": splits.digest,

@@ -127,3 +127,27 @@ def blend(logits: Sequence[Float32Array], weights: Sequence[float]) -> Float32Ar
     """Return the weighted sum of several models' centred logits, float32 [N, C]."""
     total = sum(weight * centred(each) for weight, each in zip(weights, logits, strict=True))
     return np.asarray(total, np.float32)
+
+
+def fit_weights(logits: Sequence[Float32Array], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the weights of M models under which the labels are most probable, float64 [M], none negative.
+
+    `logits` are M times [N, C], of reviews that no model was trained on; `labels` are [N]. The weights calibrate too:
+    an overconfident model gets a smaller one.
+    """
+    from scipy.optimize import minimize
+
+    stacked = np.stack([centred(each) for each in logits]).astype(np.float64)
+    rows = np.arange(len(labels))
+
+    def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        blended = np.tensordot(weights, stacked, axes=1)
+        log_total = np.logaddexp.reduce(blended, axis=1)
+        error = np.exp(blended - log_total[:, None])
+        error[rows, labels] -= 1
+        return float((log_total - blended[rows, labels]).mean()), np.tensordot(stacked, error, axes=2) / len(labels)
+
+    start = np.full(len(stacked), 1 / len(stacked))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(stacked))
+    weights: npt.NDArray[np.float64] = found.x
+    return weights

@@ -97,16 +97,16 @@ def _pretrained(entry: ModelRecipe, find: Callable[[str], Path]) -> "tuple[LSTMM
 
 def _ensemble(settings: EnsembleSettings, splits: Splits, run: "Run", find: Callable[[str], Path]) -> Made:
     """Weigh trained models on validation and join them; SettingsError if one of them cannot be weighed there."""
-    from plaudit.compress.blend import weigh
-    from plaudit.compress.reading import read_kept
+    from plaudit.compress.blend import blend_weights
+    from plaudit.compress.cached_logits import cached_logits
     from plaudit.train.fit import labels_of
 
     start = time.perf_counter()
     bundles = {name: load_bundle(find(name)) for name in settings.members}
     members = [teacher(name, bundle, splits) for name, bundle in bundles.items()]
-    weights = weigh(members, splits, settings.weights, console=run["console"])
+    weights = blend_weights(members, splits, settings.weights, console=run["console"])
     texts = splits.validation["text"].to_pylist()
-    said = blend([read_kept(member, texts, console=run["console"]) for member in members], weights.tolist())
+    said = blend([cached_logits(member, texts, console=run["console"]) for member in members], weights.tolist())
     accuracy = float((said.argmax(axis=1) == labels_of(splits.validation)).mean())
     model = EnsembleModel.of({name: bundle.model for name, bundle in bundles.items()}, weights.tolist())
     seconds = sum(bundle.manifest.provenance.get("train_seconds") or 0.0 for bundle in bundles.values())

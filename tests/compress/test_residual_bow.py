@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plaudit.compress import beside as module
 from plaudit.compress import distill as distillation
+from plaudit.compress import residual_bow as module
 from plaudit.compress.base import Context, Subject, Teacher
-from plaudit.compress.beside import cross_fitted
 from plaudit.compress.distill import distill
+from plaudit.compress.residual_bow import cross_fitted_logits
 from plaudit.compress.transfer import TransferSettings, transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
@@ -35,7 +35,7 @@ def accuracy(logits, splits):
 
 
 def test_what_is_said_of_a_text_is_not_learned_from_it(bow, transfer, targets):
-    said = cross_fitted(bow, transfer, targets, KL, console=QUIET)
+    said = cross_fitted_logits(bow, transfer, targets, KL, console=QUIET)
     np.testing.assert_allclose(said.sum(1), 0, atol=1e-5)
     assert (said.argmax(1) == targets.teacher_logits.argmax(1)).mean() > 0.9, "the other texts tell"
     # The review that is known otherwise, and its variant.
@@ -43,7 +43,7 @@ def test_what_is_said_of_a_text_is_not_learned_from_it(bow, transfer, targets):
     assert transfer.ids[rows[1]].split("~")[0] == transfer.ids[rows[0]]
     otherwise = targets.teacher_logits.copy()
     otherwise[rows] *= -20
-    changed = cross_fitted(bow, transfer, replace(targets, teacher_logits=otherwise), KL, console=QUIET)
+    changed = cross_fitted_logits(bow, transfer, replace(targets, teacher_logits=otherwise), KL, console=QUIET)
     np.testing.assert_array_equal(changed[rows], said[rows])
     assert (changed != said).any(1).mean() > 0.5
 
@@ -58,17 +58,17 @@ def test_the_bags_learn_by_what_the_student_learns_by_of_what_a_bag_can(bow, tra
 
     monkeypatch.setattr(module, "fit_bow_student", spy)
     objective = ObjectiveSettings(losses={"logit-mse": 0.5, "noise": 1.0}, temperature=3.0)
-    cross_fitted(bow, transfer, targets, objective, console=QUIET)
+    cross_fitted_logits(bow, transfer, targets, objective, console=QUIET)
     assert len(asked) > 1
     assert {(*each.losses.items(), each.temperature) for each in asked} == {(("logit-mse", 0.5), 3.0)}
     with pytest.raises(SettingsError, match="a model beside the student learns by hard, kl, logit-mse; add one of"):
-        cross_fitted(bow, transfer, targets, ObjectiveSettings(losses={"noise": 1.0}), console=QUIET)
+        cross_fitted_logits(bow, transfer, targets, ObjectiveSettings(losses={"noise": 1.0}), console=QUIET)
 
 
 def test_a_student_learns_what_the_model_beside_it_lacks(context, splits, bow, monkeypatch):
     """The bag knows few of the words, so the student beside it has the others to learn."""
     monkeypatch.setattr(
-        distillation, "cross_fitted", lambda bag, transfer, *_, **__: centred(bag.logits(transfer.texts))
+        distillation, "cross_fitted_logits", lambda bag, transfer, *_, **__: centred(bag.logits(transfer.texts))
     )
     known = {"moving", "dull"}
 
@@ -115,7 +115,7 @@ def test_a_resumed_training_notices_another_model_beside(splits, bow, tmp_path):
 def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets):
     few = replace(transfer, ids=["a", "b"], texts=["dull", "superb"], labels=transfer.labels[:2], num_reviews=2)
     with pytest.raises(SettingsError, match="2 reviews are too few to fit a bag without each part of them"):
-        cross_fitted(bow, few, replace(targets, labels=few.labels), KL, console=QUIET)
+        cross_fitted_logits(bow, few, replace(targets, labels=few.labels), KL, console=QUIET)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from plaudit.train.objectives import ObjectiveSettings, Targets
 _FOLDS = 4
 
 
-def bag_beside(beside: Teacher, labels: tuple[str, ...]) -> BowModel:
+def check_residual_bow(beside: Teacher, labels: tuple[str, ...]) -> BowModel:
     """Return the model; SettingsError if it is no bag of n-grams of these labels, or was fitted on validation."""
     if not isinstance(beside.model, BowModel):
         raise SettingsError(
@@ -47,7 +47,7 @@ def bag_beside(beside: Teacher, labels: tuple[str, ...]) -> BowModel:
     return beside.model
 
 
-def cross_fitted(
+def cross_fitted_logits(
     bag: BowModel, transfer: TransferSet, targets: Targets, objective: ObjectiveSettings, *, console: Console
 ) -> Float32Array:
     """Return what bags of these settings say of the texts that they were not fitted on, centred, float32 [N, C].
