@@ -20,7 +20,7 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     from plaudit.compress.methods import COMPRESSORS, compressor
     from plaudit.compress.transfer import TransferSettings
     from plaudit.data.load import DataSettings
-    from plaudit.distributed.exchange.registry import ExchangeSettings
+    from plaudit.distributed.exchange.settings import ExchangeSettings
     from plaudit.models.kinds import MODELS, model_class
     from plaudit.pipeline.recipe import ReportSettings
     from plaudit.search.space import Range

@@ -6,8 +6,7 @@ import torch
 from pydantic import Field
 
 from plaudit.device import has_bf16
-from plaudit.distributed.exchange.dense import PlainSettings
-from plaudit.distributed.exchange.registry import ExchangeSettings
+from plaudit.distributed.exchange.settings import ExchangeSettings, PlainSettings
 from plaudit.distributed.world import local_rank
 from plaudit.errors import SettingsError
 from plaudit.settings import Settings

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from plaudit.distributed.exchange.base import GradientExchange
-from plaudit.distributed.exchange.registry import EXCHANGES, NO_EXCHANGE, ExchangeSettings, make_exchange, mean_state
+from plaudit.distributed.exchange.registry import EXCHANGES, NO_EXCHANGE, make_exchange, mean_state
+from plaudit.distributed.exchange.settings import ExchangeSettings
 from plaudit.distributed.exchange.topk import largest
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import ALONE

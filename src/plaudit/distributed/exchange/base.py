@@ -3,7 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 import torch.distributed as dist
@@ -11,6 +11,7 @@ from torch import nn
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
+from plaudit.distributed.exchange.settings import Precision
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
 State: TypeAlias = dict[str, Any]
-Precision: TypeAlias = Literal["fp32", "bf16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

@@ -1,27 +1,14 @@
 """Exchanges of whole gradients."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch.futures import Future
 
 from plaudit.distributed.exchange.base import GradientExchange, reduced
-from plaudit.settings import Settings
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
-
-
-class PlainSettings(Settings):
-    """Every number of every gradient, in fp32: what DistributedDataParallel does by itself."""
-
-    kind: Literal["plain"] = "plain"
-
-
-class BF16Settings(Settings):
-    """Every number in 16 bits."""
-
-    kind: Literal["bf16"] = "bf16"
 
 
 class Plain(GradientExchange):

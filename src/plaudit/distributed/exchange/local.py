@@ -1,36 +1,16 @@
 """An exchange of weights, now and then, between ranks that train by themselves."""
 
-from typing import Literal
-
 import torch
 import torch.distributed as dist
-from pydantic import Field
 from torch import nn
 
 from plaudit.distributed.exchange.base import DTYPES, Exchange, State, embedding_weights, flat, on, scatter
 from plaudit.distributed.exchange.quantized import mean_by_bits
+from plaudit.distributed.exchange.settings import LocalSettings
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
-from plaudit.settings import Settings
 
 BITS = {"int8": 8, "int4": 4}
-
-
-class LocalSettings(Settings):
-    """Each rank trains by itself; every so often all take a step along the mean of their ways (DiLoCo).
-
-    Multiply the learning rate by the root of the number of ranks: each takes Adam's steps on a part of a batch.
-    """
-
-    kind: Literal["local"] = "local"
-    period: int = Field(16, ge=1)
-    """Steps between two exchanges."""
-    precision: Literal["fp32", "bf16", "int8", "int4"] = "int4"
-    """Of the numbers that are sent; what rounding misses is added to the next way."""
-    outer_learning_rate: float = Field(1.0, gt=0)
-    """Length of the common step, in mean ways."""
-    outer_momentum: float = Field(0.0, ge=0, lt=1)
-    """Nesterov's; 0 with an outer learning rate of 1 is plain averaging."""
 
 
 class Local(Exchange):

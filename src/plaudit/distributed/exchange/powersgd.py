@@ -1,27 +1,18 @@
 """An exchange of gradients as low-rank products."""
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.futures import Future
 
 from plaudit.distributed.exchange.base import GradientExchange, State, on, ready
+from plaudit.distributed.exchange.settings import PowerSGDSettings
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
-from plaudit.settings import Settings
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
-
-
-class PowerSGDSettings(Settings):
-    """Each matrix as the product of two narrow ones; what that misses is added to the next step's gradient."""
-
-    kind: Literal["powersgd"] = "powersgd"
-    rank: int = Field(2, ge=1)
-    """Columns of the narrow matrices."""
 
 
 class PowerSGD(GradientExchange):

@@ -5,25 +5,19 @@ DistributedDataParallel, which calls them bucket by bucket while back-propagatio
 kept by the weight's name, since a bucket is made anew in each process; it is part of a checkpoint.
 """
 
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
-from pydantic import Field
 
 from plaudit.distributed.exchange.base import Exchange
-from plaudit.distributed.exchange.dense import BF16, BF16Settings, Plain, PlainSettings
-from plaudit.distributed.exchange.local import Local, LocalSettings
-from plaudit.distributed.exchange.powersgd import PowerSGD, PowerSGDSettings
-from plaudit.distributed.exchange.rows import Rows, RowsSettings
-from plaudit.distributed.exchange.topk import TopK, TopKSettings
+from plaudit.distributed.exchange.dense import BF16, Plain
+from plaudit.distributed.exchange.local import Local
+from plaudit.distributed.exchange.powersgd import PowerSGD
+from plaudit.distributed.exchange.rows import Rows
+from plaudit.distributed.exchange.settings import ExchangeSettings
+from plaudit.distributed.exchange.topk import TopK
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
-
-ExchangeSettings: TypeAlias = Annotated[
-    PlainSettings | BF16Settings | RowsSettings | PowerSGDSettings | TopKSettings | LocalSettings,
-    Field(discriminator="kind"),
-]
-
 
 EXCHANGES: dict[str, Any] = {
     "plain": Plain,

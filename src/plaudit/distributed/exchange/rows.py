@@ -1,24 +1,15 @@
 """An exchange of only those rows of embeddings that were read: a batch holds few of the words that are known."""
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
 from torch.futures import Future
 
-from plaudit.distributed.exchange.base import DTYPES, GradientExchange, Precision, gathered, reduced, scatter
-from plaudit.settings import Settings
+from plaudit.distributed.exchange.base import DTYPES, GradientExchange, gathered, reduced, scatter
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
-
-
-class RowsSettings(Settings):
-    """Of embeddings, only the rows of words that were read; all else as it is."""
-
-    kind: Literal["rows"] = "rows"
-    precision: Precision = "bf16"
-    """Of the numbers that are sent."""
 
 
 class Rows(GradientExchange):

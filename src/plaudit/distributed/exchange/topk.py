@@ -1,31 +1,18 @@
 """An exchange of the largest numbers of gradients."""
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.futures import Future
 
 from plaudit.distributed.exchange.base import GradientExchange, State, gathered, on
+from plaudit.distributed.exchange.settings import TopKSettings
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
-from plaudit.settings import Settings
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
-
-
-class TopKSettings(Settings):
-    """The largest numbers of each gradient; the others wait until they have grown large enough."""
-
-    kind: Literal["top-k"] = "top-k"
-    density: float = Field(0.001, gt=0, le=1)
-    """Share of the numbers that are sent."""
-    warmup_steps: int = Field(100, ge=0)
-    """Steps in which the share falls from all to `density`, by the same factor each."""
-    momentum: float = Field(0.0, ge=0, lt=1)
-    """Of what waits; for optimizers without a momentum of their own, which AdamW has."""
 
 
 class TopK(GradientExchange):
