@@ -1,20 +1,35 @@
 # make demo: set up and train on real reviews, ending in a report.   make test: set up and run every check.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/.installed
-EXTRAS := train,transformer,report,explain,onnx,serve,remote,cluster,hub,mlflow,track,demo,docs,dev
+DEMO := train,report,demo
+TESTS := $(DEMO),transformer,explain,onnx,serve,remote,cluster,hub,mlflow,track,docs,dev
 
-.PHONY: setup demo report site test check bench clean
+# uv installs in seconds what takes pip minutes. It reads none of pip's settings, so it is told of the folder of wheels
+# that pip is told of. Where uv is not to be had or fails, pip does it.
+define install
+UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(1)]' \
+	|| $(BIN)/pip install -q -c constraints.txt -e '.[$(1)]'
+endef
 
-setup: $(INSTALLED)
+.PHONY: setup demo report site test test-avx2 check bench clean
 
-$(INSTALLED): pyproject.toml constraints.txt
+setup: .venv/.tests
+
+.venv/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Plaudit needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/pip install -q -c constraints.txt uv || true
 	touch $@
 
-demo: setup
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	$(call install,$(DEMO))
+	touch $@
+
+.venv/.tests: .venv/.made pyproject.toml constraints.txt
+	$(call install,$(TESTS))
+	touch .venv/.demo $@
+
+demo: .venv/.demo
 	$(BIN)/plaudit run recipes/quick.toml --out runs/quick --resume
 	@echo "open $(CURDIR)/runs/quick/report.html"
 
@@ -38,13 +53,19 @@ check: setup
 test: check
 	$(BIN)/pytest -q -m slow
 
+# What computes, once more as on a processor with AVX2 alone.
+test-avx2: setup
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell OMP_NUM_THREADS=1 \
+		$(BIN)/pytest -q -n 2 -m 'not slow' tests/models tests/text tests/train tests/compress tests/distributed
+
 # Wants a quiet machine, three hours, wrk and h2load for bench/serve, and for bench/distributed.py root.
 bench: setup
-	$(BIN)/pip install -q -c constraints.txt -e '.[peers]'
+	$(call install,peers)
 	$(BIN)/python bench/text_kernel.py
 	$(BIN)/python bench/explain.py
 	$(BIN)/python bench/lstm_runtime.py
 	$(BIN)/python bench/train_lstm.py
+	$(BIN)/python bench/busy_machine.py
 	$(BIN)/python bench/peers.py
 	$(BIN)/python bench/idle_ranks.py
 	$(BIN)/python bench/kill_ranks.py

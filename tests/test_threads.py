@@ -1,5 +1,6 @@
 """One function over many items: in order, on as many threads as there are cores, wherever it is called from."""
 
+import math
 import multiprocessing
 import os
 import subprocess
@@ -8,8 +9,9 @@ import threading
 
 import pytest
 
+from plaudit import threads
 from plaudit.errors import SettingsError
-from plaudit.threads import VARIABLE, map_threads, num_threads
+from plaudit.threads import VARIABLE, cpu_quota, map_threads, num_threads, wait_briefly
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +72,75 @@ def test_a_forked_child_makes_threads_of_its_own():
 def test_without_a_setting_there_are_as_many_threads_as_usable_cores(monkeypatch):
     monkeypatch.delenv(VARIABLE)
     assert 1 <= num_threads() <= os.cpu_count()
+
+
+def write(root, files):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+V1 = "sys/fs/cgroup/cpu/"
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, math.inf),
+        ({"proc/self/cgroup": "0::/\n"}, math.inf),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, math.inf),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        # systemd: the least of a group's and its parents'
+        (
+            {
+                "proc/self/cgroup": "0::/a.slice/b.service\n",
+                "sys/fs/cgroup/a.slice/cpu.max": "50000 100000\n",
+                "sys/fs/cgroup/a.slice/b.service/cpu.max": "max 100000\n",
+            },
+            0.5,
+        ),
+        # version 1, in a container that sees the host's path but not the host's folders
+        (
+            {
+                "proc/self/cgroup": "3:memory:/docker/1f\n1:cpu,cpuacct:/docker/1f\n",
+                f"{V1}cpu.cfs_quota_us": "200000\n",
+                f"{V1}cpu.cfs_period_us": "100000\n",
+            },
+            2.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/\n",
+                f"{V1}cpu.cfs_quota_us": "-1\n",
+                f"{V1}cpu.cfs_period_us": "100000\n",
+            },
+            math.inf,
+        ),
+    ],
+)
+def test_a_containers_quota_is_found(tmp_path, files, quota):
+    assert cpu_quota(write(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(0.5, 1), (1.5, 2), (math.inf, 3)])
+def test_a_quota_limits_the_threads(monkeypatch, quota, expected):
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(threads, "cpu_quota", lambda: quota)
+    assert num_threads() == expected
+
+
+@pytest.mark.parametrize("before", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}], ids=repr)
+def test_threads_wait_briefly_unless_the_user_has_said_how(monkeypatch, before):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    wait_briefly()
+    found = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    assert found == (before or {"GOMP_SPINCOUNT": str(threads.SPIN_COUNT)})
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
 
 
 @pytest.mark.parametrize("asked", ["", "0", "-1", "two", "1.5"])

@@ -1,18 +1,24 @@
-"""One function over many items on several threads: what all loops over chunks of texts run through.
+"""How many threads this process may use, and one function over many items on all of them.
 
 The compiled kernels let go of Python's lock, so threads of one process share its tables and keep several cores busy.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 from plaudit.errors import SettingsError
 
 VARIABLE = "PLAUDIT_THREADS"
+
+SPIN_COUNT = 1_000
+"""Turns of a loop that an OpenMP thread waits before it sleeps. By itself it waits for milliseconds, on a core that
+another program could use: beside four busy processes a training was a hundred times as slow (bench/busy_machine.py)."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,13 +27,59 @@ _this_thread = threading.local()
 
 
 def num_threads() -> int:
-    """Return the number that PLAUDIT_THREADS asks for, else that of the cores this process may use."""
+    """Return the number that PLAUDIT_THREADS asks for, else that of the cores this process may use.
+
+    Those are the ones that its affinity allows, or fewer if its container has a CPU quota.
+    """
     asked = os.environ.get(VARIABLE)
     if asked is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return math.ceil(min(cores, cpu_quota()))
     if not (asked.isdecimal() and int(asked) > 0):
         raise SettingsError(f"{VARIABLE} is a positive number of threads, not {asked!r}")
     return int(asked)
+
+
+@lru_cache
+def cpu_quota(root: Path = Path("/")) -> float:
+    """Return how many cores' time this process's control groups (Linux cgroups, v1 or v2) allow it; infinity if any."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return math.inf  # another system
+    quotas = [math.inf]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount = root / "sys/fs/cgroup"
+        elif "cpu" in controllers.split(","):
+            mount = root / "sys/fs/cgroup/cpu"
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        # In a container the path may be the host's, which is not mounted there; the mount itself is the container's.
+        quotas += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+    return min(quotas)
+
+
+def _quota_of(group: Path) -> float:
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # no such group, or no quota: "max"
+        return math.inf
+
+
+def wait_briefly() -> None:
+    """Have OpenMP's threads in this process and its children sleep soon when they wait for each other.
+
+    What the user has set stands. Without effect once torch or scikit-learn is imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 
 
 def map_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
