@@ -5,7 +5,7 @@
 Each way trains the same network (embedding 64, hidden 48, two directions) on random words in a process of its own,
 first alone, then with so many processes beside it that compute without a pause. `default` is what OpenMP does by
 itself: a thread that waits keeps its core busy for milliseconds. `passive` sleeps at once. `bounded` is what `plaudit`
-sets where the user has set nothing (`plaudit.threads`). Rounds alternate, so that a drift of the machine hits all alike.
+sets where the user has set nothing (`plaudit.threads`). Rounds alternate, so that drift hits all alike.
 """
 
 import argparse
