@@ -17,10 +17,12 @@ from plaudit.cli import predict, train, distributed, compress, choose, evaluate,
 # isort: on
 from plaudit.cli.base import app
 from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
+from plaudit.threads import wait_briefly
 
 
 def main() -> None:
     """Run the command; what stops it is one line on stderr and the exit status."""
+    wait_briefly()
     # A text may hold what the terminal's encoding lacks, such as half of a surrogate pair.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
     try:
