@@ -11,8 +11,7 @@ from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
 from plaudit.compress.transfer import TransferSettings, transfer_set
 from plaudit.errors import DataError, SettingsError
 from plaudit.models.base import Model, ModelState
-from plaudit.models.bow.model import BowModel
-from plaudit.train.fit import accuracy_on_validation, labels_of
+from plaudit.train.fit import accuracy_on_validation
 from plaudit.train.objectives import ObjectiveSettings
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
 
@@ -174,14 +173,13 @@ def test_a_distillation_made_again_does_not_ask_the_teacher_again(splits, tmp_pa
     ("settings", "teachers", "message"),
     [
         (settings_of(), [], "either teachers or a file of soft labels"),
-        (settings_of("hard"), [Teacher("o", Oracle())], "hard alone learns nothing from a teacher"),
+        (settings_of("hard"), [Teacher("o", Oracle())], "the losses hard learn nothing from a teacher; add kl or"),
         (
             settings_of("kl", "feature"),
             [Teacher("o", Oracle())],
-            "loss feature needs a teacher that is a network, unlike o",
+            "loss feature needs a network as a teacher, but there is only o",
         ),
         (settings_of(teacher_weights=(1.0, 2.0)), [Teacher("o", Oracle())], "has 2 numbers for 1 teachers"),
-        (settings_of(), [Teacher("o", Oracle(labels=("no", "yes")))], "o knows no, yes, but tiny has negative"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message, context, splits):
@@ -194,21 +192,9 @@ def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message
     "losses", [("feature",), ("adversarial",), ("virtual-adversarial",), ("noise",), ("entropy",), ("entropy", "noise")]
 )
 def test_losses_for_networks_are_refused_for_a_bow_student(losses, context, splits, lstm):
-    message = f"a bow student learns by hard, kl, logit-mse; leave {', '.join(losses)} out"
+    message = f"a bow student learns from hard, kl, logit-mse; leave {', '.join(losses)} out"
     with pytest.raises(SettingsError, match=message):
         distill(STUDENTS["bow"], settings_of("kl", *losses), Context(splits, context.run, (Teacher("lstm", lstm),)))
-
-
-def test_a_teacher_that_saw_validation_is_not_weighted_there(context, splits, bow):
-    refitted = BowModel.fit(
-        BOW.model_copy(update={"refit": True}),
-        splits.train["text"].to_pylist(),
-        labels_of(splits.train),
-        splits.labels,
-        console=Console(quiet=True),
-    )
-    with pytest.raises(SettingsError, match=r"^b was fitted on validation too, .* train it with refit = false"):
-        distill(STUDENTS["bow"], settings_of(), Context(splits, context.run, (Teacher("b", refitted),)))
 
 
 def test_a_bow_student_of_three_labels_follows_its_teacher():
@@ -227,7 +213,7 @@ def test_a_bow_student_of_three_labels_follows_its_teacher():
 
 
 def test_features_alone_would_not_train_the_classifier():
-    with pytest.raises(ValueError, match="feature alone leaves the classifier as it was"):
+    with pytest.raises(ValueError, match="feature alone does not train the classifier"):
         settings_of("feature")
 
 
@@ -248,16 +234,8 @@ def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
     )
     write_soft_labels(soft, tmp_path / "soft.parquet")
     other = Context(replace(splits, digest="another"), context.run)
-    with pytest.raises(SettingsError, match=r"soft\.parquet: is of other reviews or another split than tiny has now"):
+    with pytest.raises(SettingsError, match=r"was made from other reviews or another split than tiny has now"):
         distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "soft.parquet"), other)
-
-
-def test_teachers_of_one_name_or_of_no_use_are_refused(context, splits):
-    transfer = transfer_set(splits, TransferSettings(), seed=0)
-    with pytest.raises(SettingsError, match="teachers o, o: give folders of different names"):
-        label([Teacher("o", Oracle()), Teacher("o", Oracle())], splits, transfer, weights=None, console=QUIET)
-    with pytest.raises(SettingsError, match="the teachers predict tiny's labels no better than chance"):
-        label([Teacher("liar", Oracle(wrong=True))], splits, transfer, weights=None, console=QUIET)
 
 
 def test_a_distillation_made_again_asks_another_teacher_anew(splits, tmp_path):

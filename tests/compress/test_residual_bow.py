@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plaudit.compress import distill as distillation
 from plaudit.compress import residual_bow as module
 from plaudit.compress.base import Context, Subject, Teacher
 from plaudit.compress.distill import distill
@@ -61,14 +60,14 @@ def test_the_bags_learn_by_what_the_student_learns_by_of_what_a_bag_can(bow, tra
     cross_fitted_logits(bow, transfer, targets, objective, console=QUIET)
     assert len(asked) > 1
     assert {(*each.losses.items(), each.temperature) for each in asked} == {(("logit-mse", 0.5), 3.0)}
-    with pytest.raises(SettingsError, match="a model beside the student learns by hard, kl, logit-mse; add one of"):
+    with pytest.raises(SettingsError, match="a model beside the student learns from hard, kl, logit-mse; add one of"):
         cross_fitted_logits(bow, transfer, targets, ObjectiveSettings(losses={"noise": 1.0}), console=QUIET)
 
 
 def test_a_student_learns_what_the_model_beside_it_lacks(context, splits, bow, monkeypatch):
     """The bag knows few of the words, so the student beside it has the others to learn."""
     monkeypatch.setattr(
-        distillation, "cross_fitted_logits", lambda bag, transfer, *_, **__: centred(bag.logits(transfer.texts))
+        module, "cross_fitted_logits", lambda bag, transfer, *_, **__: centred(bag.logits(transfer.texts))
     )
     known = {"moving", "dull"}
 
@@ -121,7 +120,7 @@ def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets)
 @pytest.mark.parametrize(
     ("student", "beside", "message"),
     [
-        ("lstm", "lstm", "beside = bag: is of kind lstm; give a bow, which is quick enough to be fitted anew"),
+        ("lstm", "lstm", "beside = bag: is of kind lstm; give a bow, which is quick enough to be fitted again"),
         ("lstm", "refitted", "beside = bag: was fitted on validation too, .* train it with refit = false"),
         ("lstm", "stars", "beside = bag: knows one, two, but the reviews have negative, positive"),
         ("bow", "bow", "beside = bag: is for a network; a bag beside a bag is one larger bag"),

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, load_trainable
-from plaudit.compress import distill
+from plaudit.compress import residual_bow
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import BundleError, SettingsError
@@ -370,13 +370,13 @@ def test_an_ensemble_joins_what_is_of_the_recipe_and_folders_by_given_weights(tr
 
 def test_a_student_that_learns_beside_a_bag_joins_it(train, models, monkeypatch):
     beside = []
-    cross_fitted_logits = distill.cross_fitted_logits
+    cross_fitted_logits = residual_bow.cross_fitted_logits
 
     def spy(bag, *arguments, **others):
         beside.append(bag)
         return cross_fitted_logits(bag, *arguments, **others)
 
-    monkeypatch.setattr(distill, "cross_fitted_logits", spy)
+    monkeypatch.setattr(residual_bow, "cross_fitted_logits", spy)
     made = train(f"""
     [models.beside]{SIZES}{LEARNING}
     [models.beside.distill]

@@ -47,7 +47,7 @@ def fit_bow_student(
     """Fit a bag of these n-grams to an objective; SettingsError if one of its losses is for networks alone."""
     unknown = sorted(objective.losses.keys() - LOSSES)
     if unknown:
-        raise SettingsError(f"a bow student learns by {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
+        raise SettingsError(f"a bow student learns from {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
     objective.refuse_idle(targets)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))

@@ -1,8 +1,8 @@
-"""A bag of n-grams beside a student, which then learns only what the bag lacks: the two are blended afterwards.
+"""A bag of n-grams whose mistakes a student learns to correct, before the two are combined in an ensemble.
 
-Stagewise fitting (Friedman 2001, "Greedy Function Approximation") of a wide and a deep part (Cheng et al. 2016, "Wide
-& Deep Learning"). Of texts that a bag was fitted on it says too nearly what the teacher says, so that too little would
-be left to learn: what it says of them is cross-fitted, by bags that were fitted on the other texts.
+This is stagewise fitting (Friedman 2001, "Greedy Function Approximation") of a wide and a deep part (Cheng et al. 2016,
+"Wide & Deep Learning"). The bag knows the texts that it was fitted on too well, which would leave the student too
+little to learn. So the bag's logits of the student's texts are cross-fitted: by bags that were fitted on other texts.
 
 Shapes: N texts, C classes.
 """
@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from plaudit.compress.base import Teacher
+from plaudit.compress.base import Context, Teacher
 from plaudit.compress.distill_bow import LOSSES, fit_bow_student, student_ngrams
 from plaudit.compress.transfer import TransferSet
 from plaudit.errors import SettingsError
-from plaudit.models.base import Float32Array
+from plaudit.models.base import Float32Array, ModelSettings
 from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.ensemble import centred
 from plaudit.train.fit import saw_validation
 from plaudit.train.objectives import ObjectiveSettings, Targets
@@ -28,37 +29,57 @@ from plaudit.train.objectives import ObjectiveSettings, Targets
 _FOLDS = 4
 
 
-def check_residual_bow(beside: Teacher, labels: tuple[str, ...]) -> BowModel:
-    """Return the model; SettingsError if it is no bag of n-grams of these labels, or was fitted on validation."""
-    if not isinstance(beside.model, BowModel):
+def check_residual_bow(bag: Teacher, student: ModelSettings, labels: tuple[str, ...]) -> None:
+    """Raise SettingsError if the student cannot correct `bag`: see the messages."""
+    if isinstance(student, BowSettings):
+        raise SettingsError(f"beside = {bag.name}: is for a network; a bag beside a bag is one larger bag")
+    if not isinstance(bag.model, BowModel):
         raise SettingsError(
-            f"beside = {beside.name}: is of kind {beside.model.settings.kind}; give a bow, which is quick enough to be "
-            "fitted anew without each part of the texts"
+            f"beside = {bag.name}: is of kind {bag.model.settings.kind}; give a bow, which is quick enough to be "
+            "fitted again without each part of the texts"
         )
-    if beside.model.labels != labels:
+    if bag.model.labels != labels:
         raise SettingsError(
-            f"beside = {beside.name}: knows {', '.join(beside.model.labels)}, but the reviews have {', '.join(labels)}"
+            f"beside = {bag.name}: knows {', '.join(bag.model.labels)}, but the reviews have {', '.join(labels)}"
         )
-    if saw_validation(beside.model.settings):
+    if saw_validation(bag.model.settings):
         raise SettingsError(
-            f"beside = {beside.name}: was fitted on validation too, where the student is judged with it; "
+            f"beside = {bag.name}: was fitted on validation too, where the two are evaluated together; "
             "train it with refit = false"
         )
-    return beside.model
+
+
+def residual_offsets(
+    bag: Teacher,
+    weight: float,
+    objective: ObjectiveSettings,
+    transfer: TransferSet,
+    targets: Targets,
+    context: Context,
+) -> tuple[Targets, Float32Array]:
+    """Return the targets with the bag's weighted logits, to which the student's are added, and those of validation.
+
+    SettingsError as that of `cross_fitted_logits`.
+    """
+    assert isinstance(bag.model, BowModel), "checked by check_residual_bow"
+    factor = np.float32(weight)
+    offsets = factor * cross_fitted_logits(bag.model, transfer, targets, objective, console=context.run["console"])
+    validation = factor * centred(bag.model.logits(context.splits.validation["text"].to_pylist()))
+    return replace(targets, beside_logits=offsets), validation
 
 
 def cross_fitted_logits(
     bag: BowModel, transfer: TransferSet, targets: Targets, objective: ObjectiveSettings, *, console: Console
 ) -> Float32Array:
-    """Return what bags of these settings say of the texts that they were not fitted on, centred, float32 [N, C].
+    """Return the centred logits of bags like `bag` for texts that they were not fitted on, float32 [N, C].
 
-    They learn from what the student learns from; a variant is dealt as its review is. SettingsError if none of the
-    losses is for a bag, or if there are too few reviews.
+    They are fitted to the student's targets; a variant is in the fold of its review. SettingsError if a bag can learn
+    from none of the losses, or if there are too few reviews.
     """
     losses = {name: weight for name, weight in objective.losses.items() if name in LOSSES}
     if not losses:
         raise SettingsError(
-            f"a model beside the student learns by {', '.join(LOSSES)}; add one of them to objective.losses"
+            f"a model beside the student learns from {', '.join(LOSSES)}; add one of them to objective.losses"
         )
     objective = objective.model_copy(update={"losses": losses})
     folds = _folds(transfer.ids[: transfer.num_reviews])[np.arange(len(transfer)) % transfer.num_reviews]
@@ -66,19 +87,18 @@ def cross_fitted_logits(
         raise SettingsError(
             f"{transfer.num_reviews} reviews are too few to fit a bag without each part of them; leave beside out"
         )
-    said = np.empty((len(transfer), len(bag.labels)), np.float32)
+    logits = np.empty((len(transfer), len(bag.labels)), np.float32)
     for fold in range(_FOLDS):
-        others, own = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        texts = [transfer.texts[row] for row in others]
+        others, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         known = _rows(targets, others)
-        presence = student_ngrams(bag.settings, texts, known, len(bag.labels))
+        presence = student_ngrams(bag.settings, [transfer.texts[row] for row in others], known, len(bag.labels))
         model = fit_bow_student(bag.settings, presence, known, bag.labels, objective=objective, console=console)
-        said[own] = model.logits([transfer.texts[row] for row in own])
-    return centred(said)
+        logits[held_out] = model.logits([transfer.texts[row] for row in held_out])
+    return centred(logits)
 
 
 def _folds(ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Deal reviews into folds by their id, int64 [N]."""
+    """Return each review's fold, which depends on its id alone, int64 [N]."""
     digests = (hashlib.sha256(id.encode()).digest() for id in ids)
     return np.array([int.from_bytes(digest[:8], "big") % _FOLDS for digest in digests])
 
