@@ -82,7 +82,7 @@ def test_soft_labels_take_the_place_of_the_teacher(context, splits, tmp_path):
 
 
 def test_soft_labels_that_lack_a_text_are_refused_by_its_id(context, splits, tmp_path):
-    few = transfer_set(splits, TransferSettings(sources=("unlabelled",)), seed=0)
+    few = transfer_set(splits, TransferSettings(sources=("unlabelled",)))
     write_soft_labels(
         label([Teacher("o", Oracle())], splits, few, weights=[1.0], console=QUIET), tmp_path / "few.parquet"
     )
@@ -91,7 +91,7 @@ def test_soft_labels_that_lack_a_text_are_refused_by_its_id(context, splits, tmp
 
 
 def test_soft_labels_of_other_labels_are_refused(context, splits, tmp_path):
-    few = transfer_set(splits, TransferSettings(), seed=0)
+    few = transfer_set(splits, TransferSettings())
     soft = label([Teacher("o", Oracle())], splits, few, weights=[1.0], console=QUIET)
     write_soft_labels(type(soft)(soft.ids, soft.logits, ("bad", "good"), soft.provenance), tmp_path / "soft.parquet")
     with pytest.raises(SettingsError, match="its labels are bad, good, but tiny has negative, positive"):
@@ -100,7 +100,7 @@ def test_soft_labels_of_other_labels_are_refused(context, splits, tmp_path):
 
 def test_a_reading_that_was_cut_short_goes_on_where_it_stopped(splits, monkeypatch):
     monkeypatch.setattr(cached_logits, "CHUNK", 50)
-    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    transfer = transfer_set(splits, TransferSettings())
 
     class Tires(Oracle):
         def logits(self, texts):
@@ -118,14 +118,14 @@ def test_a_reading_that_was_cut_short_goes_on_where_it_stopped(splits, monkeypat
 
 @pytest.mark.parametrize("other", [Oracle(scale=5.0), Oracle(settings=BOW.model_copy(update={"slot_bits": 17}))])
 def test_what_one_teacher_said_is_not_taken_for_anothers(other, splits):
-    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    transfer = transfer_set(splits, TransferSettings())
     for teacher in (Oracle(), other):
         label([Teacher("o", teacher)], splits, transfer, weights=[1.0], console=QUIET)
         assert teacher.num_read == len(transfer)
 
 
 def test_a_damaged_file_of_what_a_teacher_said_is_made_anew(splits, tmp_path):
-    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    transfer = transfer_set(splits, TransferSettings())
     first = label([Teacher("o", Oracle())], splits, transfer, weights=[1.0], console=QUIET)
     (kept,) = (tmp_path / "cache").glob("logits-*.npy")
     kept.write_bytes(kept.read_bytes()[:90])
@@ -134,7 +134,7 @@ def test_a_damaged_file_of_what_a_teacher_said_is_made_anew(splits, tmp_path):
 
 
 def test_the_better_teacher_weighs_more(splits, bow):
-    transfer = transfer_set(splits, TransferSettings(), seed=0)
+    transfer = transfer_set(splits, TransferSettings())
     rng = np.random.default_rng(0)
 
     class Guess(Oracle):
@@ -143,15 +143,6 @@ def test_the_better_teacher_weighs_more(splits, bow):
 
     soft = label([Teacher("bow", bow), Teacher("guess", Guess())], splits, transfer, weights=None, console=QUIET)
     assert soft.provenance["weights"]["bow"] > 5 * soft.provenance["weights"]["guess"]
-
-
-def test_variants_are_labelled_by_the_teacher_and_add_no_words(context, splits):
-    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
-    transfer = TransferSettings(sources=("train",), variants={"mask": 1, "crop": 1})
-    made = distill(STUDENTS["lstm"], settings_of(transfer=transfer), taught)
-    assert made.figures["num_transfer_texts"] == 240
-    assert "maskedword" not in made.model.encoder.words
-    assert made.validation_accuracy > 0.8
 
 
 def test_features_of_a_network_can_be_matched(context, splits, lstm):
@@ -230,7 +221,7 @@ def test_a_network_that_does_not_tell_how_it_was_trained_is_refused(context):
 
 def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
     soft = label(
-        [Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings(), seed=0), weights=[1.0], console=QUIET
+        [Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings()), weights=[1.0], console=QUIET
     )
     write_soft_labels(soft, tmp_path / "soft.parquet")
     other = Context(replace(splits, digest="another"), context.run)

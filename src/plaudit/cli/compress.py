@@ -66,7 +66,7 @@ def compress(
 
 @app.command(
     epilog="Example:  plaudit label runs/teachers/models/bow runs/teachers/models/lstm --data imdb "
-    "--set variants.crop=1 --out soft-labels.parquet"
+    "--out soft-labels.parquet"
 )
 def label(
     models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
@@ -77,7 +77,7 @@ def label(
 ) -> None:
     """Write what teachers say of the reviews, with labels and without, for students to learn from.
 
-    --set sources=["train"], variants.mask=1 … say which texts.
+    --set sources=["train"] leaves out the reviews without labels.
     """
     from plaudit.pipeline import compress as compressing
 

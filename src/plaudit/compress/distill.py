@@ -75,7 +75,7 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     """
     _check_student(subject, context)
     start = time.perf_counter()
-    transfer = transfer_set(context.splits, settings.transfer, seed=0)
+    transfer = transfer_set(context.splits, settings.transfer)
     soft = _soft_labels(settings, context, transfer)
     targets = _targets(settings, context, transfer, soft)
     figures = {
@@ -168,9 +168,7 @@ def _train_network(
     context: Context,
 ) -> FitResult:
     assert subject.train is not None
-    # Variants add no words to the vocabulary: the mask must stay unknown.
-    reviews = transfer.texts[: transfer.num_reviews]
-    model, seconds = new_model(subject.settings, context.splits, reviews, subject.start, **context.run)
+    model, seconds = new_model(subject.settings, context.splits, transfer.texts, subject.start, **context.run)
     fitted = train_model(
         model,
         subject.train,

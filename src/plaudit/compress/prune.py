@@ -74,7 +74,7 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
         refuse_seen_validation(subject.model, "max_accuracy_drop")
     if settings.stages:
         check_train_table(subject.settings, subject.train)
-    texts = transfer_set(context.splits, settings.transfer, seed=0)
+    texts = transfer_set(context.splits, settings.transfer)
     pruning = _Pruning(subject.model, _training(subject, settings), settings, context, texts)
     if settings.max_accuracy_drop is None:
         return pruning.to(0.5 if settings.ratio is None else settings.ratio)

@@ -73,8 +73,8 @@ def cross_fitted_logits(
 ) -> Float32Array:
     """Return the centred logits of bags like `bag` for texts that they were not fitted on, float32 [N, C].
 
-    They are fitted to the student's targets; a variant is in the fold of its review. SettingsError if a bag can learn
-    from none of the losses, or if there are too few reviews.
+    They are fitted to the student's targets. SettingsError if a bag can learn from none of the losses, or if there are
+    too few reviews.
     """
     losses = {name: weight for name, weight in objective.losses.items() if name in LOSSES}
     if not losses:
@@ -82,10 +82,10 @@ def cross_fitted_logits(
             f"a model beside the student learns from {', '.join(LOSSES)}; add one of them to objective.losses"
         )
     objective = objective.model_copy(update={"losses": losses})
-    folds = _folds(transfer.ids[: transfer.num_reviews])[np.arange(len(transfer)) % transfer.num_reviews]
+    folds = _folds(transfer.ids)
     if len(np.unique(folds)) < _FOLDS:
         raise SettingsError(
-            f"{transfer.num_reviews} reviews are too few to fit a bag without each part of them; leave beside out"
+            f"{len(transfer)} reviews are too few to fit a bag without each part of them; leave beside out"
         )
     logits = np.empty((len(transfer), len(bag.labels)), np.float32)
     for fold in range(_FOLDS):

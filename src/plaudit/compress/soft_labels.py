@@ -39,9 +39,7 @@ class SoftLabels:
         try:
             return self.logits[[place[id] for id in ids]].astype(np.float32)
         except KeyError as error:
-            raise DataError(
-                f"{source}: no soft label for review {error.args[0]}; label the same data and variants"
-            ) from None
+            raise DataError(f"{source}: no soft label for review {error.args[0]}; label the same reviews") from None
 
 
 def write_soft_labels(soft: SoftLabels, path: Path) -> None:

@@ -150,7 +150,7 @@ def label(
     teachers = [
         teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
     ]
-    transfer = transfer_set(splits, settings, seed=0)
+    transfer = transfer_set(splits, settings)
     soft = ask(teachers, splits, transfer, weights=None, console=console)
     write_soft_labels(soft, out)
     console.print(f"{len(transfer):,} texts labelled, {out.stat().st_size / 1e6:.2f} MB, {out}", highlight=False)

@@ -80,8 +80,8 @@ class ObjectiveSettings(Settings):
             raise SettingsError("the loss feature needs a teacher with features; soft labels hold none")
         if not self.needs_teacher and not self.needs_no_label and (targets.labels == UNLABELLED).any():
             raise SettingsError(
-                "without a teacher, texts without a label teach nothing; keep unlabelled reviews and variants out of "
-                "transfer, or add a loss that has a teacher"
+                "without a teacher, texts without a label teach nothing; keep unlabelled reviews out of transfer, or "
+                "add a loss that has a teacher"
             )
 
     @property
