@@ -16,7 +16,7 @@ from plaudit.settings import unknown_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from plaudit.data.formats.location import Found
+    from plaudit.data.formats.location import InputFile
     from plaudit.predictor import Predictor
     from plaudit.scale.folder import Engine, Summary
     from plaudit.scale.part import Counts
@@ -83,7 +83,7 @@ def score_inputs(options: Bulk, *, model: str, abstain_below: float, as_json: bo
     from plaudit.data.formats.open import ENDINGS
     from plaudit.predictor import load
 
-    files: Sequence[Found] = find_files(options.inputs, endings=ENDINGS)
+    files: Sequence[InputFile] = find_files(options.inputs, endings=ENDINGS)
     if options.to_folder and options.output is not None:
         files = _without_parts_of(Path(options.output), files)
     if len(files) > 1 and not options.to_folder:
@@ -98,7 +98,7 @@ def score_inputs(options: Bulk, *, model: str, abstain_below: float, as_json: bo
         _score_to_file(predictor, files[0], options, as_json=as_json)
 
 
-def _without_parts_of(out: Path, files: "Sequence[Found]") -> "Sequence[Found]":
+def _without_parts_of(out: Path, files: "Sequence[InputFile]") -> "Sequence[InputFile]":
     """Return the files less those of an earlier run, whose folder may lie below the input's."""
     from plaudit.scale.job import MANIFEST
 
@@ -113,7 +113,7 @@ def _without_parts_of(out: Path, files: "Sequence[Found]") -> "Sequence[Found]":
     return kept
 
 
-def _score_to_file(predictor: "Predictor", file: "Found", options: Bulk, *, as_json: bool) -> None:
+def _score_to_file(predictor: "Predictor", file: "InputFile", options: Bulk, *, as_json: bool) -> None:
     from plaudit.scale.local import score_file
 
     assert options.output is not None
@@ -133,7 +133,7 @@ def _score_to_file(predictor: "Predictor", file: "Found", options: Bulk, *, as_j
 
 
 def _score_to_folder(
-    predictor: "Predictor", files: "Sequence[Found]", options: Bulk, engine: "Engine", *, as_json: bool
+    predictor: "Predictor", files: "Sequence[InputFile]", options: Bulk, engine: "Engine", *, as_json: bool
 ) -> None:
     from plaudit.scale.folder import score_folder
 
@@ -186,7 +186,7 @@ def _tell(told: str, counts: "Counts | Summary", rejected_to: str) -> None:
     progress_console().print(told, highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_scored(predictor: "Predictor", file: "Found", column: str | None, *, as_json: bool) -> None:
+def _print_scored(predictor: "Predictor", file: "InputFile", column: str | None, *, as_json: bool) -> None:
     from plaudit.scale.local import scored_batches
     from plaudit.scale.writers import write_json_lines
 

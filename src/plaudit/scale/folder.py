@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from plaudit.data.formats.location import Found
+from plaudit.data.formats.location import InputFile
 from plaudit.data.formats.open import file_suffix
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
@@ -38,7 +38,7 @@ class Summary(Settings):
 
 def score_folder(
     predictor: Predictor,
-    files: Sequence[Found],
+    files: Sequence[InputFile],
     out: Path,
     *,
     suffix: str,
@@ -89,7 +89,7 @@ def score_folder(
 
 def _plan(
     predictor: Predictor,
-    files: Sequence[Found],
+    files: Sequence[InputFile],
     *,
     suffix: str,
     column: str | None,

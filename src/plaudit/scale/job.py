@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from plaudit.data.formats.location import Found, Location
+from plaudit.data.formats.compressed import named_errors
+from plaudit.data.formats.location import InputFile, Location
 from plaudit.data.formats.open import column_names, file_suffix, unknown_column
-from plaudit.data.formats.parquet import packed_group_bytes, parquet_file
-from plaudit.data.formats.rows import Reading
-from plaudit.data.formats.unpack import naming
-from plaudit.data.labelled_file import unnamed_column, usual_column
+from plaudit.data.formats.parquet import compressed_bytes, parquet_file
+from plaudit.data.formats.rows import ReadLog
+from plaudit.data.labelled_file import no_usual_column, usual_column
 from plaudit.errors import DataError, OutputError
 from plaudit.scale.part import Columns, Counts
 from plaudit.settings import Settings
@@ -77,21 +77,21 @@ def choose_columns(first: Location, names: Sequence[str], *, text: str | None, d
             raise DataError(f"{first}: {unknown_column(name, names)}")
     found = text or usual_column(names, "text")
     if found is None:
-        raise DataError(f"{first}: {unnamed_column('text', names)}")
+        raise DataError(f"{first}: {no_usual_column('text', names)}")
     carried = tuple(name for name in names if name not in drop)
     return Columns(known=tuple(names), text=found, carried=carried, keep_types=False)
 
 
 def names_of_columns(first: Location, *, rejects: bool, added: Sequence[str]) -> list[str]:
     """Return a file's columns; DataError if one has a name under which scores are written."""
-    names = column_names(first, reading=Reading(lambda _: None) if rejects else None) or column_names(first)
+    names = column_names(first, log=ReadLog(lambda _: None) if rejects else None) or column_names(first)
     for name in added:
         if name in names:
             raise DataError(f"{first}: has a column {name!r} already; rename it, scores are written under that name")
     return names
 
 
-def cut(files: Sequence[Found], suffix: str) -> list[Part]:
+def cut(files: Sequence[InputFile], suffix: str) -> list[Part]:
     """Cut files into parts: a Parquet file into runs of row groups of about PART_BYTES, any other not at all."""
     pieces = [(file, *piece) for file in files for piece in _pieces(file)]
     width = max(5, len(str(len(pieces) - 1)))
@@ -108,12 +108,12 @@ def cut(files: Sequence[Found], suffix: str) -> list[Part]:
     ]
 
 
-def _pieces(file: Found) -> Iterator[tuple[tuple[int, int] | None, int]]:
+def _pieces(file: InputFile) -> Iterator[tuple[tuple[int, int] | None, int]]:
     size_bytes = file.size_bytes or 0
     if file_suffix(file.location) != ".parquet" or size_bytes < PART_BYTES // 8:
         yield None, size_bytes
         return
-    with naming(file.location), parquet_file(file.location) as parquet:
+    with named_errors(file.location), parquet_file(file.location) as parquet:
         groups = [parquet.metadata.row_group(i) for i in range(parquet.num_row_groups)]
     borders, held = [0], 0
     for i, group in enumerate(groups):
@@ -122,7 +122,7 @@ def _pieces(file: Found) -> Iterator[tuple[tuple[int, int] | None, int]]:
             held = 0
         held += group.total_byte_size
     for first, end in pairwise([*borders, len(groups)]):
-        yield (first, end), sum(map(packed_group_bytes, groups[first:end]))
+        yield (first, end), sum(map(compressed_bytes, groups[first:end]))
 
 
 def _lasting_address(location: Location) -> str:

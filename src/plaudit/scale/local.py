@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from plaudit.data.formats.location import Found, Location
+from plaudit.data.formats.location import InputFile, Location
 from plaudit.data.formats.open import open_batches
-from plaudit.data.formats.rows import Reading
+from plaudit.data.formats.rows import ReadLog
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
 from plaudit.scale.job import JobFolder, Part, choose_columns, names_of_columns
@@ -24,7 +24,7 @@ from plaudit.threads import num_threads
 
 def score_file(
     predictor: Predictor,
-    file: Found,
+    file: InputFile,
     out: Path,
     *,
     column: str | None,
@@ -84,8 +84,8 @@ def scored_batches(
 
 def _check_has_rows(source: Location, columns: Columns, *, rejects: bool) -> None:
     """DataError before anything is written, and naming the first row if none can be read."""
-    reading = Reading(lambda _: None) if rejects else Reading()
-    with closing(open_batches(source, columns.read, reading=reading)) as batches:
+    log = ReadLog(lambda _: None) if rejects else ReadLog()
+    with closing(open_batches(source, columns.read, log=log)) as batches:
         if any(len(batch) for batch in batches):
             return
     for _ in open_batches(source, columns.read):

@@ -23,7 +23,7 @@ from plaudit.data.formats.open import (
     open_batches,
     unknown_column,
 )
-from plaudit.data.formats.rows import Reading, RejectedRow
+from plaudit.data.formats.rows import ReadLog, UnreadableRow
 from plaudit.errors import DataError
 from plaudit.scale.scorer import Scorer
 from plaudit.scale.writers import WRITERS
@@ -98,8 +98,8 @@ def score_part(
     with ExitStack() as files:
         temporary = files.enter_context(replacing(out, hint=_HINT))
         rejected = _Rejected(source, rejected_to, files)
-        reading = Reading(None if rejected_to is None else rejected.add)
-        batches = open_batches(source, columns.read, reading=reading, keep_types_of=columns.kept, row_groups=row_groups)
+        log = ReadLog(None if rejected_to is None else rejected.add)
+        batches = open_batches(source, columns.read, log=log, keep_types_of=columns.kept, row_groups=row_groups)
         bytes_before = 0
         with (
             WRITERS[out.suffix.lower()](temporary, schema) as write,
@@ -110,7 +110,7 @@ def score_part(
                 without_text = batch.column(-1).null_count  # the last label's probability
                 abstained = batch.column(len(columns.carried)).null_count - without_text
                 counts = counts.plus(Counts(batch.num_rows, without_text, abstained))
-                bytes_read = reading.bytes_read
+                bytes_read = log.bytes_read
                 progress(batch.num_rows, bytes_read - bytes_before)
                 bytes_before = bytes_read
         rejected.finish()
@@ -141,7 +141,7 @@ class _Rejected:
         self._write: Callable[[str], object] | None = None
         self.count = 0
 
-    def add(self, row: RejectedRow) -> None:
+    def add(self, row: UnreadableRow) -> None:
         assert self._path is not None
         if self._write is None:
             temporary = self._files.enter_context(replacing(self._path, hint=_HINT))

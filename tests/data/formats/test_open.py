@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from plaudit.data.formats import rows as reading
+from plaudit.data.formats import rows as limits
 from plaudit.data.formats.open import column_names, open_batches
 from plaudit.errors import DataError
 
 ROWS = [("1", 'Fine, "really".'), ("0", "Two\nlines ☃"), ("1", "Third")]
 CSV = 'label,text,more\n1,"Fine, ""really"".",a\n0,"Two\nlines ☃",b\n1,Third,c\n'
-PACKERS = {
+COMPRESSORS = {
     ".gz": lambda content: gzip.compress(content, mtime=0),
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
@@ -40,7 +40,7 @@ def write(tmp_path, name):
         content = content.replace(b"Fine, ", b"Fine; ").replace(b",", b"\t").replace(b";", b",")
     if "json" in name:
         content = b"\n\n".join(json.dumps({"label": int(label), "text": text}).encode() for label, text in ROWS)
-    path.write_bytes(PACKERS.get(path.suffix, bytes)(content))
+    path.write_bytes(COMPRESSORS.get(path.suffix, bytes)(content))
     return path
 
 
@@ -97,7 +97,7 @@ def test_batches_are_bounded(tmp_path, name):
 
 
 def test_a_file_of_many_blocks_is_streamed_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 4096)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 4096)
     path = csv_file(tmp_path, "text,label\n" + "".join(f'"row, {i}\n",{i % 2}\n' for i in range(3000)))
     assert [row["text"] for row in read(path)] == [f"row, {i}\n" for i in range(3000)]
     path.write_bytes(path.read_bytes() + b"a,b,c\n")
@@ -106,7 +106,7 @@ def test_a_file_of_many_blocks_is_streamed_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("long_row", [0, 1, 700, 1499])
 def test_a_row_longer_than_a_block_costs_no_other_row(tmp_path, monkeypatch, long_row):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 32 * 1024)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 32 * 1024)
     rows = [f"row {i}," + "x" * (20_000 * (i == long_row)) for i in range(1500)]
     path = csv_file(tmp_path, "text,label\n" + "".join(f'"{row}",1\n' for row in rows))
     assert [row["text"] for row in read(path, batch_rows=64)] == rows
@@ -183,7 +183,7 @@ def test_row_number_of_bad_bytes_counts_across_batches(tmp_path):
 
 
 def test_row_longer_than_the_bound_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1 << 20)
     assert "MiB long; is a quote left open?" in error_of(
         csv_file(tmp_path, 'text,label\nfine,1\n"' + "bad,0\n" * 400_000)
     )
@@ -228,29 +228,29 @@ def test_categories_and_large_strings_of_parquet_are_strings(tmp_path):
     assert [row["label"] for row in read(path)] == ["a", "b", None]
 
 
-PACKED = {"r.csv.gz": "gzip", "r.jsonl.gz": "gzip", "r.csv.bz2": "bz2", "r.tsv.xz": "xz", "r.jsonl.zst": "Zstandard"}
+KINDS = {"r.csv.gz": "gzip", "r.jsonl.gz": "gzip", "r.csv.bz2": "bz2", "r.tsv.xz": "xz", "r.jsonl.zst": "Zstandard"}
 
 
-@pytest.mark.parametrize("name", PACKED)
-def test_a_truncated_or_foreign_packed_file_is_named(tmp_path, name):
+@pytest.mark.parametrize("name", KINDS)
+def test_a_truncated_or_foreign_compressed_file_is_named(tmp_path, name):
     path = write(tmp_path, name)
     path.write_bytes(path.read_bytes()[:-20])
-    assert f"not a whole {PACKED[name]} file" in error_of(path)
+    assert f"not a complete {KINDS[name]} file" in error_of(path)
     path.write_bytes(b"text,label\nfine,1\n")
-    assert f"not a whole {PACKED[name]} file" in error_of(path)
+    assert f"not a complete {KINDS[name]} file" in error_of(path)
 
 
-def test_packed_files_that_are_joined_are_read_to_the_end(tmp_path):
-    for suffix, pack in PACKERS.items():
+def test_compressed_files_that_are_joined_are_read_to_the_end(tmp_path):
+    for suffix, compress in COMPRESSORS.items():
         path = tmp_path / f"r.csv{suffix}"
-        path.write_bytes(pack(b"text\nfirst\n") + pack(b"second\n"))
+        path.write_bytes(compress(b"text\nfirst\n") + compress(b"second\n"))
         assert [row["text"] for row in read(path, ["text"])] == ["first", "second"], suffix
 
 
 def rejected(path, columns, **options):
     """What is read, and the rows that are rejected."""
     found = []
-    rows = read(path, columns, reading=reading.Reading(found.append), **options)
+    rows = read(path, columns, log=limits.ReadLog(found.append), **options)
     return [list(row.values()) for row in rows], found
 
 
@@ -275,7 +275,7 @@ def test_rows_of_csv_that_cannot_be_read_are_rejected_in_order(tmp_path):
 
 
 def test_rejected_rows_are_told_once_and_with_their_numbers_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 32 * 1024)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 32 * 1024)
     lines = [f"row {i},1,2" if i % 7 == 3 else f"row {i},1" for i in range(1500)]
     lines[1200] = "x" * 20_000 + ",1"  # longer than a block: the file is read twice
     lines[1201] = "r\xe9,1"
@@ -287,7 +287,7 @@ def test_rejected_rows_are_told_once_and_with_their_numbers_across_blocks(tmp_pa
 
 
 def test_lines_that_are_no_json_objects_are_rejected_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     long = json.dumps({"text": "x" * 5000}).encode()
     lines = [
         b"{",
@@ -330,9 +330,9 @@ def test_row_groups_are_read_alone_and_count_from_the_start_of_the_file(tmp_path
 def test_reading_tells_how_many_bytes_of_the_file_it_has_read(tmp_path):
     for name in ("r.csv.gz", "r.jsonl", "r.tsv.zst"):
         path = write(tmp_path, name)
-        told = reading.Reading()
-        list(open_batches(path, ["text"], reading=told))
-        assert told.bytes_read == path.stat().st_size
+        log = limits.ReadLog()
+        list(open_batches(path, ["text"], log=log))
+        assert log.bytes_read == path.stat().st_size
 
 
 @pytest.mark.parametrize("name", ["reviews.xlsx", "reviews", "reviews.parquet.gz", "reviews.txt"])

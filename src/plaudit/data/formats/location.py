@@ -1,7 +1,7 @@
-"""Where review files are: paths, globs, folders and URLs in, files that can be opened out, in order.
+"""Find review files: paths, globs, folders and URLs in, files that can be opened out, in order.
 
 s3://, gs:// and hdfs:// go through Arrow's own file systems, any other URL (http://, https://, memory:// …) through
-fsspec, whose drivers read the credentials that the environment holds.
+fsspec, whose drivers take credentials from the environment.
 """
 
 import re
@@ -23,17 +23,17 @@ _LOCAL = pa.fs.LocalFileSystem()
 
 @dataclass(frozen=True)
 class Location:
-    """One file or folder, here or elsewhere; it reads as the address it was given by."""
+    """A local or remote file or folder; as a string, it is the address that the user gave."""
 
     address: str
     filesystem: Any
-    """Arrow's FileSystem that has it."""
+    """Arrow's FileSystem that holds it."""
     path: str
     """Its path there."""
 
     @classmethod
     def of(cls, address: str | Path) -> "Location":
-        """Look an address up without touching what it names; DataError if there is no way to such a URL."""
+        """Resolve an address without touching the file; DataError if URLs like this cannot be reached."""
         scheme = _SCHEME.match(address) if isinstance(address, str) else None
         if scheme is None:
             return cls(str(address), _LOCAL, str(address))
@@ -53,12 +53,12 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a file of this machine, which an ordinary path names."""
+        """Whether it is on this machine, under an ordinary path."""
         return self.filesystem is _LOCAL or isinstance(self.filesystem, pa.fs.LocalFileSystem)
 
     @property
     def name(self) -> str:
-        """The file's own name, which tells its format: without folders, and of a web address without its query."""
+        """The file's name, which ends in its format: no folders, and no query of a web address."""
         path = urlsplit(self.path).path if self.path.startswith(("http://", "https://")) else self.path
         return PurePosixPath(path).name
 
@@ -69,71 +69,78 @@ class Location:
         return cast(IO[bytes], self.filesystem.open_input_file(self.path))
 
 
-class Found(NamedTuple):
-    """A file and what tells whether it has changed: its size and when it was modified, None where nobody knows."""
+class InputFile(NamedTuple):
+    """A file with its size and modification time, which show whether it has changed; None where unknown."""
 
     location: Location
     size_bytes: int | None
     modified_ns: int | None
 
 
-def find_files(addresses: Iterable[str], *, endings: tuple[str, ...]) -> list[Found]:
-    """Return the files that paths, globs, folders and URLs name: in the order given, those of one address by path.
+def find_files(addresses: Iterable[str], *, endings: tuple[str, ...]) -> list[InputFile]:
+    """Return the files that paths, globs, folders and URLs name, in the order given and sorted by path within each.
 
-    Of a folder that is all files below it whose name ends in one of `endings`, less what is in a file or folder whose
+    A folder stands for all files below it whose name ends in one of `endings`, except those in a file or folder whose
     name begins with `.` or `_`. In a glob, `**` stands for any folders. DataError if an address names no file, or two
     name the same one.
     """
-    found: dict[tuple[str, str], Found] = {}
+    files: dict[tuple[str, str], InputFile] = {}
     for address in addresses:
         try:
-            files = list(_files_of(Location.of(address), endings))
+            named = list(_files_at(Location.of(address), endings))
         except (DataError, MissingExtraError):
             raise
         except Exception as error:  # each fsspec file system has errors of its own
             raise DataError(f"{address}: cannot be reached ({_first_line(error)})") from None
-        for file in files:
+        for file in named:
             at = file.location
             key = (at.filesystem.type_name, str(Path(at.path).resolve()) if at.is_local else at.path)
-            if key in found:
+            if key in files:
                 raise DataError(f"{file.location}: is named twice; name each file once")
-            found[key] = file
-    return list(found.values())
+            files[key] = file
+    return list(files.values())
 
 
-def _files_of(location: Location, endings: tuple[str, ...]) -> Iterator[Found]:
+def _files_at(location: Location, endings: tuple[str, ...]) -> Iterator[InputFile]:
     info = location.filesystem.get_file_info(location.path)
     if info.type == pa.fs.FileType.File:
-        yield _found(location, info)
-    elif info.type == pa.fs.FileType.Directory:
-        base = info.path.rstrip("/")
-        chosen = [
-            each
-            for each in _below(location, base, recursive=True)
-            if each.path.lower().endswith(endings) and not re.search(r"(^|/)[._]", each.path[len(base) :])
-        ]
-        if not chosen:
-            raise DataError(f"{location}: a folder without any review file; those end in {', '.join(endings)}")
-        yield from (_found(_sibling(location, each.path), each) for each in chosen)
+        yield InputFile(location, info.size, info.mtime_ns)
+        return
+    if info.type == pa.fs.FileType.Directory:
+        matches = _in_folder(location, info.path.rstrip("/"), endings)
+        problem = f"a folder without any review file; those end in {', '.join(endings)}"
     elif re.search(r"[*?\[]", location.path):
-        fixed = re.split(r"[*?\[]", location.path, maxsplit=1)[0]
-        base = fixed.rpartition("/")[0] or ("/" if fixed.startswith("/") else ".")
-        pattern = re.compile(_glob_pattern(location.path.removeprefix("./")))
-        deep = "/" in location.path[len(fixed) :]
-        listed = _below(location, base, recursive=deep)
-        chosen = [each for each in listed if pattern.fullmatch(each.path.removeprefix("./"))]
-        if not chosen:
-            raise DataError(f"{location}: matches no file")
-        yield from (_found(_sibling(location, each.path), each) for each in chosen)
+        matches = _matching_glob(location)
+        problem = "matches no file"
     else:
         raise DataError(f"{location}: no such file")
+    if not matches:
+        raise DataError(f"{location}: {problem}")
+    for match in matches:
+        yield InputFile(_sibling(location, match.path), match.size, match.mtime_ns)
 
 
-def _below(location: Location, base: str, *, recursive: bool) -> list[Any]:
-    """Return what Arrow tells of the files in a folder, or of all below it, by path."""
-    selector = pa.fs.FileSelector(base, recursive=recursive, allow_not_found=True)
-    listed = location.filesystem.get_file_info(selector)
-    return sorted((each for each in listed if each.type == pa.fs.FileType.File), key=lambda each: each.path)
+def _in_folder(location: Location, folder: str, endings: tuple[str, ...]) -> list[Any]:
+    def is_hidden(path: str) -> bool:
+        return re.search(r"(^|/)[._]", path[len(folder) :]) is not None
+
+    infos = _list_files(location, folder, recursive=True)
+    return [info for info in infos if info.path.lower().endswith(endings) and not is_hidden(info.path)]
+
+
+def _matching_glob(location: Location) -> list[Any]:
+    fixed = re.split(r"[*?\[]", location.path, maxsplit=1)[0]
+    folder = fixed.rpartition("/")[0] or ("/" if fixed.startswith("/") else ".")
+    pattern = re.compile(_glob_pattern(location.path.removeprefix("./")))
+    infos = _list_files(location, folder, recursive="/" in location.path[len(fixed) :])
+    return [info for info in infos if pattern.fullmatch(info.path.removeprefix("./"))]
+
+
+def _list_files(location: Location, folder: str, *, recursive: bool) -> list[Any]:
+    """Return Arrow's FileInfo of each file in a folder, sorted by path."""
+    selector = pa.fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
+    infos = location.filesystem.get_file_info(selector)
+    return sorted((info for info in infos if info.type == pa.fs.FileType.File), key=lambda info: info.path)
 
 
 def _sibling(location: Location, path: str) -> Location:
@@ -145,10 +152,6 @@ def _sibling(location: Location, path: str) -> Location:
     before, itself, after = location.address.rpartition(location.path)
     query = after if after.startswith("?") else ""  # where S3 has its region or endpoint
     return Location(f"{before if itself else scheme[0]}{path}{query}", location.filesystem, path)
-
-
-def _found(location: Location, info: Any) -> Found:  # noqa: ANN401  # Arrow has no types
-    return Found(location, info.size, info.mtime_ns)
 
 
 def _glob_pattern(glob: str) -> str:

@@ -1,7 +1,6 @@
-"""Own files as streams: CSV, TSV, JSON lines (each also packed) or Parquet in, Arrow batches of string columns out.
+"""Review files as streams: CSV, TSV, JSON lines (each also compressed) or Parquet in, batches of string columns out.
 
-A file may be larger than memory; one row may not be longer than MAX_ROW_BYTES. Rows are counted from 1, the
-header of a CSV or TSV not among them; of JSON lines, a row is a line.
+A file may be larger than memory, one row not longer than MAX_ROW_BYTES.
 """
 
 import difflib
@@ -10,31 +9,33 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from plaudit.data.formats.compressed import DECOMPRESSORS, named_errors, open_text
 from plaudit.data.formats.delimited import delimited_batches, header
 from plaudit.data.formats.json_lines import json_batches, json_rows
 from plaudit.data.formats.location import Location
 from plaudit.data.formats.parquet import parquet_batches, parquet_file
-from plaudit.data.formats.rows import Reading
-from plaudit.data.formats.unpack import UNPACKERS, naming, open_text
+from plaudit.data.formats.rows import ReadLog
 from plaudit.errors import DataError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-_TEXT_SUFFIXES = (*DELIMITERS, *JSON_SUFFIXES)
-ENDINGS = (*(suffix + packed for suffix in _TEXT_SUFFIXES for packed in ("", *UNPACKERS)), ".parquet")
-"""How the name of a file that can be read ends, in lower case."""
+_SUFFIX_OF_ENDING = {
+    suffix + compression: suffix for suffix in (*DELIMITERS, *JSON_SUFFIXES) for compression in ("", *DECOMPRESSORS)
+} | {".parquet": ".parquet"}
+ENDINGS = tuple(_SUFFIX_OF_ENDING)
+"""What the name of a readable file ends in, in lower case."""
 
 
-def column_names(source: Path | Location, *, reading: Reading | None = None) -> list[str]:
-    """Return the names of the file's columns; those of JSON lines are the fields of the first row that can be read."""
-    location, reading = _located(source), reading or Reading()
-    with naming(location):
-        suffix = file_suffix(location)
+def column_names(source: Path | Location, *, log: ReadLog | None = None) -> list[str]:
+    """Return the names of the file's columns; for JSON lines, the fields of the first row that can be read."""
+    location, log = _located(source), log or ReadLog()
+    suffix = file_suffix(location)
+    with named_errors(location):
         if suffix == ".parquet":
             return list(parquet_schema(location).names)
-        with open_text(location, reading) as file:
+        with open_text(location, log) as file:
             if suffix in JSON_SUFFIXES:
-                return list(next(json_rows(location, file, reading), (0, {}))[1])
+                return list(next(json_rows(location, file, log), {}))
             return header(location, file, DELIMITERS[suffix])
 
 
@@ -43,20 +44,20 @@ def open_batches(
     columns: Sequence[str],
     *,
     batch_rows: int = 1 << 16,
-    reading: Reading | None = None,
+    log: ReadLog | None = None,
     keep_types_of: Sequence[str] = (),
     row_groups: tuple[int, int] | None = None,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Stream these columns of a file as batches of at most `batch_rows` rows.
 
-    Every column is a string column: numbers come as they are written, a null of JSON or Parquet as null, an
-    empty cell of a CSV or TSV as an empty string. Of Parquet, columns of `keep_types_of` stay what they are, and
-    `row_groups` (first, last + 1) are read alone. DataError, raised while iterating, names file, row or column and
-    what is wrong; rows that cannot be read go to `reading` instead, if it takes any.
+    Every column is a string column: numbers as they are written, null for a null of JSON or Parquet, an empty string
+    for an empty cell of a CSV or TSV. From Parquet, the columns in `keep_types_of` keep their types, and `row_groups`
+    (first, last + 1) selects what is read. DataError, raised while iterating, names file, row or column and what is
+    wrong; a `log` that takes unreadable rows gets them instead.
     """
-    location, reading = _located(source), reading or Reading()
-    # Rows before the first that can be read are rejected once, by the pass over all of them.
-    names = column_names(location, reading=Reading(reading.reject and (lambda _: None)))
+    location, log = _located(source), log or ReadLog()
+    # The pass over all rows logs the unreadable ones; looking for the names must not log them too.
+    names = column_names(location, log=ReadLog(log.on_unreadable and (lambda _: None)))
     for column in columns:
         if column not in names:
             raise DataError(f"{location}: {unknown_column(column, names)}")
@@ -64,48 +65,46 @@ def open_batches(
             raise DataError(f"{location}: column {column!r} occurs {names.count(column)} times; rename all but one")
     suffix = file_suffix(location)
     schema = batch_schema(location, columns, keep_types_of=keep_types_of)
-    with naming(location):
+    with named_errors(location):
         if suffix == ".parquet":
-            batches = parquet_batches(location, schema, batch_rows, reading, row_groups)
+            batches = parquet_batches(location, schema, batch_rows, log, row_groups)
         elif suffix in JSON_SUFFIXES:
-            batches = json_batches(location, schema, batch_rows, reading)
+            batches = json_batches(location, schema, batch_rows, log)
         else:
-            batches = delimited_batches(location, schema, batch_rows, reading, DELIMITERS[suffix])
+            batches = delimited_batches(location, schema, batch_rows, log, DELIMITERS[suffix])
         yield from batches
 
 
 def batch_schema(source: Path | Location, columns: Sequence[str], *, keep_types_of: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of the batches that `open_batches` yields."""
     location = _located(source)
-    kept = parquet_schema(location) if keep_types_of and file_suffix(location) == ".parquet" else None
+    stored = parquet_schema(location) if keep_types_of and file_suffix(location) == ".parquet" else None
     return pa.schema(
-        [(name, kept.field(name).type if kept and name in keep_types_of else pa.string()) for name in columns]
+        [(name, stored.field(name).type if stored and name in keep_types_of else pa.string()) for name in columns]
     )
 
 
-def parquet_schema(source: Path | Location) -> pa.Schema:
-    """Return the schema that a Parquet file has."""
-    location = _located(source)
-    with naming(location), parquet_file(location) as file:
+def parquet_schema(location: Location) -> pa.Schema:
+    """Return the schema of a Parquet file."""
+    with named_errors(location), parquet_file(location) as file:
         return file.schema_arrow
 
 
 def unknown_column(column: str, names: Sequence[str]) -> str:
-    """Say that there is no such column, which ones there are, and which one may be meant."""
+    """Return the message for a column that does not exist: which columns there are, and which one may be meant."""
     near = difflib.get_close_matches(column.casefold(), [name.casefold() for name in names], n=1)
-    meant = next((f"; did you mean {name!r}?" for name in names if near and name.casefold() == near[0]), "")
-    shown = ", ".join(repr(name) for name in names[:20]) + (", …" if len(names) > 20 else "")
-    return f"no column {column!r}; columns: {shown}{meant}"
+    suggestion = next((f"; did you mean {name!r}?" for name in names if near and name.casefold() == near[0]), "")
+    listed = ", ".join(map(repr, names[:20])) + (", …" if len(names) > 20 else "")
+    return f"no column {column!r}; columns: {listed}{suggestion}"
 
 
 def file_suffix(source: Path | Location) -> str:
-    """Return the suffix that tells a file's format, such as `.csv` of `a.csv.gz`; DataError if it is not known."""
+    """Return the suffix that names a file's format, such as `.csv` for `a.csv.gz`; DataError if it is unknown."""
     name = source.name.lower()
-    packed = Path(name).suffix if Path(name).suffix in UNPACKERS else ""
-    suffix = Path(name.removesuffix(packed)).suffix
-    if not name.endswith(ENDINGS) or suffix not in (*_TEXT_SUFFIXES, ".parquet"):
+    suffix = next((suffix for ending, suffix in _SUFFIX_OF_ENDING.items() if name.endswith(ending)), None)
+    if suffix is None:
         raise DataError(
-            f"{source}: not a known kind of file; give .csv, .tsv or .jsonl (each also {', '.join(UNPACKERS)}), "
+            f"{source}: unknown kind of file; give .csv, .tsv or .jsonl (each also {', '.join(DECOMPRESSORS)}), "
             "or .parquet"
         )
     return suffix

@@ -1,6 +1,6 @@
-"""How a file of reviews is read: what happens to rows that cannot be, how far it has come, and bytes made text.
+"""What the readers of all formats share: limits, a log of unreadable rows and of bytes read, and decoding to text.
 
-Rows are counted from 1, the header of a CSV or TSV not among them; of JSON lines, a row is a line.
+Rows are counted from 1, without the header of a CSV or TSV; in JSON lines, a row is a line.
 """
 
 import json
@@ -17,96 +17,98 @@ from plaudit.errors import DataError
 
 MAX_ROW_BYTES = 64 << 20
 BATCH_BYTES = 16 << 20
-"""About what a batch holds. Of 2 MiB, scoring Parquet takes a tenth longer: what is done once a batch is not in a cache
-by then, because the model has filled it."""
+"""About what a batch holds. Batches of 2 MiB make scoring Parquet a tenth slower: the model fills the cache, and what
+is done once a batch finds it cold."""
 CONTENT_CHARACTERS = 1 << 16
 UTF8_HINT = "save it as UTF-8"
 
 
-class RejectedRow(NamedTuple):
+class UnreadableRow(NamedTuple):
     """A row that cannot be read."""
 
     row: int
     """Its number in the file."""
     reason: str
     content: str
-    """What it holds, as far as that is text, cut at 65,536 characters."""
+    """Its text, as far as it is text, cut after 65,536 characters."""
 
 
 @dataclass
-class Reading:
-    """What to do while a file is read, and how far it has come."""
+class ReadLog:
+    """What is noted while a file is read: rows that cannot be read, and how many bytes have been read."""
 
-    reject: Callable[[RejectedRow], None] | None = None
-    """Called, in order, with the rows that cannot be read, which are left out; None makes them a DataError."""
+    on_unreadable: Callable[[UnreadableRow], object] | None = None
+    """Called in order for each unreadable row, which is left out; None makes the first one a DataError."""
     bytes_read: int = 0
-    """Of the file as it lies there: packed, if it is."""
+    """Bytes of the file as it is stored, that is before decompression."""
 
-    def refuse(self, location: Location, rows: Iterable[RejectedRow]) -> None:
-        """Reject rows, which are in order; DataError names the first if none may be."""
+    def add(self, location: Location, rows: Iterable[UnreadableRow]) -> None:
+        """Note unreadable rows, in their order; DataError for the first one if there must be none."""
         for row in rows:
-            if self.reject is None:
+            if self.on_unreadable is None:
                 comma = "," if row.reason.startswith(("column ", "field ")) else ""
                 raise DataError(f"{location}: row {row.row}{comma} {row.reason}")
-            self.reject(row._replace(content=row.content[:CONTENT_CHARACTERS]))
+            self.on_unreadable(row._replace(content=row.content[:CONTENT_CHARACTERS]))
 
 
-def as_text(
+def decoded(
     location: Location,
     batch: pa.RecordBatch,
     schema: pa.Schema,
     rows: npt.NDArray[np.int64],
-    reading: Reading,
+    log: ReadLog,
     *,
-    rejected: Sequence[RejectedRow] = (),
+    unreadable: Sequence[UnreadableRow] = (),
 ) -> pa.RecordBatch:
-    """Cast to `schema`; rows whose bytes are not UTF-8 are refused, in order with those that are `rejected` already."""
+    """Cast a batch to `schema` without the rows that are not UTF-8; `rows` are the numbers of the batch's rows.
+
+    Those rows are logged in one order with the rows that are `unreadable` already.
+    """
     try:
         columns = [batch[field.name].cast(field.type) for field in schema]
         for field in schema:
-            # A cast from bytes has looked at them, but what Parquet calls a string may be none.
+            # A cast from bytes has checked them, but what Parquet calls a string may not be UTF-8.
             if pa.types.is_string(batch[field.name].type):
                 batch[field.name].validate(full=True)
     except pa.ArrowInvalid:
-        places, wrong = _not_utf8(batch, schema, rows)
-        reading.refuse(location, sorted([*rejected, *wrong]))
+        bad_columns = _columns_not_utf8(batch, schema)
+        not_utf8 = [
+            UnreadableRow(int(rows[i]), f"column {name!r} is not UTF-8; {UTF8_HINT}", _as_json(batch, schema, i))
+            for i, name in bad_columns.items()
+        ]
+        log.add(location, sorted([*unreadable, *not_utf8]))
         keep = np.ones(len(batch), bool)
-        keep[places] = False
+        keep[list(bad_columns)] = False
         batch = batch.filter(pa.array(keep))
         columns = [batch[field.name].cast(field.type) for field in schema]
     else:
-        reading.refuse(location, rejected)
+        log.add(location, unreadable)
     return pa.record_batch(columns, schema=schema)
 
 
-def _not_utf8(
-    batch: pa.RecordBatch, schema: pa.Schema, rows: npt.NDArray[np.int64]
-) -> tuple[list[int], list[RejectedRow]]:
-    """Return places and reasons of the rows that are not UTF-8."""
-    found: dict[int, str] = {}
+def _columns_not_utf8(batch: pa.RecordBatch, schema: pa.Schema) -> dict[int, str]:
+    """Return the positions of rows that are not UTF-8, each with the first column that is not."""
+    column_of: dict[int, str] = {}
     for field in schema:
         values = batch[field.name]
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
-        kind = values.type
-        if pa.types.is_string(field.type) and kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
-            for place, value in enumerate(values.cast(pa.large_binary())):
+        is_text = values.type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+        if is_text and pa.types.is_string(field.type):
+            for i, value in enumerate(values.cast(pa.large_binary())):
                 try:
-                    value.as_buffer() and str(value.as_buffer(), "utf-8")
+                    str(value.as_buffer() or b"", "utf-8")
                 except UnicodeDecodeError:
-                    found.setdefault(place, field.name)
-    wrong = []
-    for place in sorted(found):
-        content = {name: _shown(batch[name][place]) for name in schema.names}
-        reason = f"column {found[place]!r} is not UTF-8; {UTF8_HINT}"
-        wrong.append(RejectedRow(int(rows[place]), reason, json.dumps(content, ensure_ascii=False, default=str)))
-    return sorted(found), wrong
+                    column_of.setdefault(i, field.name)
+    return column_of
 
 
-def readable(content: Any) -> str:  # noqa: ANN401  # bytes, or one of Arrow's buffers
-    """Return bytes as text, those that are none as escapes."""
+def _as_json(batch: pa.RecordBatch, schema: pa.Schema, i: int) -> str:
+    cells = {name: batch[name][i] for name in schema.names}
+    content = {name: printable(c.as_buffer()) if hasattr(c, "as_buffer") else c.as_py() for name, c in cells.items()}
+    return json.dumps(content, ensure_ascii=False, default=str)
+
+
+def printable(content: Any) -> str:  # noqa: ANN401  # bytes, or one of Arrow's buffers
+    """Return bytes as text, with escapes for those that are not UTF-8."""
     return str(content or b"", "utf-8", "backslashreplace")
-
-
-def _shown(cell: Any) -> Any:  # noqa: ANN401  # one of Arrow's scalars, and its value
-    return readable(cell.as_buffer()) if hasattr(cell, "as_buffer") else cell.as_py()
