@@ -22,7 +22,7 @@ from rich.console import Console
 from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
-from plaudit.data.in_memory import given_dataset, hold_out_validation, split_digest
+from plaudit.data.in_memory import hold_out_validation, in_memory_dataset, split_digest
 from plaudit.data.labelled_file import MAX_CLASSES
 from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
@@ -103,7 +103,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         texts = as_texts(X, name="X")
         classes, label_ids = _classes(y, len(texts))
         labels = tuple(str(value) for value in classes.tolist())
-        dataset = given_dataset(DATA_NAME, texts, label_ids, labels, groups=groups)
+        dataset = in_memory_dataset(DATA_NAME, texts, label_ids, labels, groups=groups)
         with tempfile.TemporaryDirectory(prefix="plaudit-") as folder:
             read = () if unlabelled is None else as_texts(unlabelled, name="unlabelled")
             self._train(dataset, read, classes.dtype, Path(folder))

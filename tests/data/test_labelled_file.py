@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError
@@ -17,13 +17,13 @@ def write(tmp_path, header, *rows, name="own.csv"):
 
 def labels_of(tmp_path, *values, labels=None):
     path = write(tmp_path, ["text", "label"], *[[f"text {i}", value] for i, value in enumerate(values)])
-    dataset = read_own(path, Columns(), labels=labels)
+    dataset = read_labelled_file(path, labels=labels)
     return dataset.labels, dataset.table["label"].to_pylist()
 
 
 def error_of(path, columns=None, labels=None):
     with pytest.raises(DataError) as caught:
-        read_own(path, columns or Columns(), labels=labels)
+        read_labelled_file(path, columns, labels=labels)
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(str(path))
@@ -92,7 +92,7 @@ def test_optional_columns_become_split_group_and_id(tmp_path):
         ["c", "three", "x", "test", "m2"],
         ["d", "four", "", "unsup", "m2"],
     )
-    rows = read_own(path, Columns()).table.to_pylist()
+    rows = read_labelled_file(path).table.to_pylist()
     assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
     assert [row["split"] for row in rows] == ["train", "validation", "test", "unsup"]
     assert [row["group"] for row in rows] == ["m1", None, "m2", "m2"]
@@ -106,8 +106,8 @@ def test_columns_can_be_chosen(tmp_path):
         ["-", "-", "one", "x", "p"],
         ["-", "-", "two", "y", "q"],
     )
-    columns = Columns(text="body", label="kind", group="who", id="who")
-    rows = read_own(path, columns).table.to_pylist()
+    columns = {"text": "body", "label": "kind", "group": "who", "id": "who"}
+    rows = read_labelled_file(path, columns).table.to_pylist()
     assert [(row["text"], row["label"], row["group"], row["id"]) for row in rows] == [
         ("one", 0, "p", "p"),
         ("two", 1, "q", "q"),
@@ -116,29 +116,29 @@ def test_columns_can_be_chosen(tmp_path):
 
 def test_rows_without_text_are_dropped_and_counted_and_keep_row_numbers(tmp_path):
     path = write(tmp_path, ["text", "label"], ["", "x"], ["  ", ""], ["a", "x"], ["b", "y"])
-    dataset = read_own(path, Columns())
+    dataset = read_labelled_file(path)
     assert dataset.dropped == {"empty text": 2}
     assert dataset.table["id"].to_pylist() == ["own/3", "own/4"]
     jsonl = tmp_path / "own.jsonl"
     jsonl.write_text('{"text": null, "label": 1}\n{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
-    assert read_own(jsonl, Columns()).dropped == {"missing text": 1}
+    assert read_labelled_file(jsonl).dropped == {"missing text": 1}
 
 
 def test_unknown_chosen_column_lists_the_columns(tmp_path):
     path = write(tmp_path, ["text", "label"], ["a", "x"])
-    message = error_of(path, Columns(text="txt"))
+    message = error_of(path, {"text": "txt"})
     assert "no column 'txt'; columns: 'text', 'label'; did you mean 'text'?" in message
 
 
 def test_file_without_usual_names_asks_for_the_column(tmp_path):
     path = write(tmp_path, ["a", "b"], ["a", "x"])
-    assert "no column is named like a text; name one of 'a', 'b'" in error_of(path)
-    assert "no column is named like a label" in error_of(path, Columns(text="a"))
+    assert "no column has a usual name for the text; name one of 'a', 'b'" in error_of(path)
+    assert "no column has a usual name for the label" in error_of(path, {"text": "a"})
 
 
 def test_one_column_cannot_be_both(tmp_path):
     path = write(tmp_path, ["text", "label"], ["a", "x"])
-    assert "cannot be text and label at once" in error_of(path, Columns(text="label"))
+    assert "cannot be text and label at once" in error_of(path, {"text": "label"})
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_unknown_split_is_named_with_its_row(tmp_path):
 
 def test_repeated_ids_are_refused_only_where_chosen(tmp_path):
     path = write(tmp_path, ["text", "label", "id"], ["a", "x", "7"], ["b", "y", "7"])
-    assert read_own(path, Columns()).table["id"].to_pylist() == ["own/1", "own/2"]
-    assert "row 2, column 'id' is '7', not unique" in error_of(path, Columns(id="id"))
+    assert read_labelled_file(path).table["id"].to_pylist() == ["own/1", "own/2"]
+    assert "row 2, column 'id' is '7', not unique" in error_of(path, {"id": "id"})
 
 
 def test_digest_is_that_of_the_file(tmp_path):
     path = write(tmp_path, ["text", "label"], ["a", "x"], ["b", "y"])
-    first = read_own(path, Columns())
-    assert read_own(path, Columns()) == first
+    first = read_labelled_file(path)
+    assert read_labelled_file(path) == first
     path.write_text(path.read_text() + "c,x\n")
-    assert read_own(path, Columns()).digest != first.digest
+    assert read_labelled_file(path).digest != first.digest

@@ -1,16 +1,14 @@
 import pytest
 
 from plaudit.bundle.folder import load_bundle, save_bundle
-from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.labelled_file import read_labelled_file
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.calibrate import calibrate
-
-NO_COLUMNS = Columns(text=None, label=None, split=None, group=None, id=None)
 
 
 @pytest.fixture
 def reviews(toy_file):
-    return read_own(toy_file, NO_COLUMNS)
+    return read_labelled_file(toy_file)
 
 
 def fit(model, out, reviews, *, data="elsewhere.csv", split="all", **changes):

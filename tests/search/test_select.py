@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from plaudit.data.folds import deal, fold_splits
+from plaudit.data.folds import assign_folds, fold_splits
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare, text_keys
 from plaudit.errors import DataError, SettingsError
@@ -92,7 +92,7 @@ def grouped_csv(path):
 
 
 def pool_of(recipe, *, folds=3, seed=0):
-    return deal(prepare(load_dataset(recipe.data), recipe.data), folds, seed)
+    return assign_folds(prepare(load_dataset(recipe.data), recipe.data), folds, seed)
 
 
 def test_a_movie_or_a_text_is_in_one_fold_only(read, tmp_path):

@@ -1,12 +1,13 @@
-"""An own file of labelled reviews in, a dataset out: columns found, labels named, unusable rows counted."""
+"""Read your own file of labelled reviews: find its columns, name its labels, and count rows that cannot be used."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,8 @@ USUAL_NAMES = {
     "group": "group movie_id product_id",
     "id": "id",
 }
+ROLES = tuple(USUAL_NAMES)
+"""What a column can be for."""
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -37,147 +40,135 @@ NEGATIVE = ("negative", "neg", "bad", "0", "-1")
 POSITIVE = ("positive", "pos", "good", "1", "+1")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Names of an own file's columns; None means the first usual name that the file has."""
-
-    text: str | None = None
-    label: str | None = None
-    split: str | None = None
-    group: str | None = None
-    id: str | None = None
-
-
-def read_own(path: Path, columns: Columns, *, labels: tuple[str, ...] | None = None) -> Dataset:
+def read_labelled_file(
+    path: Path, columns: Mapping[str, str] | None = None, *, labels: tuple[str, ...] | None = None
+) -> Dataset:
     """Read a CSV, TSV, JSON-lines or Parquet file; rows without text are dropped and counted.
 
-    Names of labels are the values found: numbers in their order, words sorted, negative before positive. With
-    `labels` given, they and their order hold, values may be spelt in other case, and 0, 1, neg or pos stand
-    for negative and positive. Rows of a file without a split column are all train.
+    `columns` names the column for some of ROLES; the others take the first usual name that the file has. Labels are
+    named by their values: numbers in their order, words sorted, negative before positive. With `labels`, these names
+    and their order hold; values may differ in case, and 0, 1, neg or pos stand for negative and positive. Without a
+    split column, all rows are train.
     """
-    found = _find_columns(path, columns)
-    wanted = list(dict.fromkeys(found.values()))
-    schema = pa.schema([(column, pa.string()) for column in wanted])
-    table = pa.Table.from_batches(open_batches(path, wanted), schema=schema)
+    column_of = _find_columns(path, columns or {})
+    names = list(dict.fromkeys(column_of.values()))
+    table = pa.Table.from_batches(open_batches(path, names), schema=pa.schema([(name, pa.string()) for name in names]))
     if not len(table):
         raise DataError(f"{path}: the file has no rows; it needs at least one of each label")
-    rows = np.arange(1, len(table) + 1)
-    table, rows, dropped = _drop_without_text(table, rows, found["text"])
-    split = _splits(path, table, rows, found.get("split"))
-    label, names = _labels(path, table, rows, split, found["label"], labels)
-    empty = pa.nulls(len(table), pa.string())
-    group = table[found["group"]] if "group" in found else empty
+    rows, dropped = _Rows(path, table, np.arange(1, len(table) + 1)).with_text(column_of["text"])
+    split = _splits(rows, column_of.get("split"))
+    label_values = _label_values(rows, column_of["label"], split)
+    labels, label_ids = _label_ids(rows, column_of["label"], label_values, labels)
+    nulls = pa.nulls(len(rows.table), pa.string())
+    content = {
+        "id": _ids(rows, column_of.get("id"), must_be_unique="id" in (columns or {})),
+        "text": rows.table[column_of["text"]],
+        "label": label_ids,
+        "split": split,
+        "group": _empty_as_null(rows.table[column_of["group"]]) if "group" in column_of else nulls,
+        "rating": nulls.cast(pa.int8()),
+    }
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    ids = _ids(path, table, rows, found.get("id"), chosen=columns.id is not None)
-    group = pc.if_else(pc.equal(group, ""), pa.scalar(None, pa.string()), group)
-    content = [ids, table[found["text"]], label, split, group, pa.nulls(len(table), pa.int8())]
-    return Dataset(path.name, names, pa.table(content, schema=SCHEMA), digest, dropped)
+    return Dataset(path.name, labels, pa.table(content, schema=SCHEMA), digest, dropped)
 
 
-def find_column(path: Path, role: str, chosen: str | None) -> str | None:
-    """Return the column that plays a role of USUAL_NAMES: `chosen`, else the first with a usual name, else None.
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a file, with the numbers that they have in it."""
 
-    DataError if there is no column `chosen`.
-    """
-    names = column_names(path)
-    if chosen is not None:
-        if chosen not in names:
-            raise DataError(f"{path}: {unknown_column(chosen, names)}")
-        return chosen
-    return usual_column(names, role)
+    path: Path
+    table: pa.Table
+    numbers: npt.NDArray[np.int64]
+
+    def with_text(self, column: str) -> tuple["_Rows", dict[str, int]]:
+        """Return the rows that have a text, and count the others by reason."""
+        text = self.table[column]
+        missing = pc.is_null(text)
+        empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), False)
+        counts = {"missing text": pc.sum(missing).as_py(), "empty text": pc.sum(empty).as_py()}
+        keep = pc.invert(pc.or_(missing, empty))
+        rows = _Rows(self.path, self.table.filter(keep), self.numbers[keep.to_numpy()])
+        return rows, {reason: count for reason, count in counts.items() if count}
+
+    def error(self, i: int, column: str, problem: str) -> DataError:
+        return DataError(f"{self.path}: row {self.numbers[i]}, column {column!r} {problem}")
 
 
-def unnamed_column(role: str, names: Sequence[str]) -> str:
-    """Say that no column has a usual name for a role, and which names there are."""
-    return f"no column is named like a {role}; name one of {', '.join(map(repr, names[:20]))}"
+def no_usual_column(role: str, names: Sequence[str]) -> str:
+    """Return the message for a file in which no column has a usual name for a role."""
+    return f"no column has a usual name for the {role}; name one of {', '.join(map(repr, names[:20]))}"
 
 
 def usual_column(names: Sequence[str], role: str) -> str | None:
-    """Return the first of the names that is usual for a role of USUAL_NAMES, in any case; None if none is."""
+    """Return the first of USUAL_NAMES for a role that is among the names, in any case; None if none is."""
     by_folded = {name.strip().casefold(): name for name in reversed(names)}
     return next((by_folded[name] for name in USUAL_NAMES[role].split() if name in by_folded), None)
 
 
-def required_column(path: Path, role: str, chosen: str | None) -> str:
-    """Return what `find_column` finds; DataError lists the columns if it finds none."""
-    found = find_column(path, role, chosen)
-    if found is None:
-        raise DataError(f"{path}: {unnamed_column(role, column_names(path))}")
-    return found
+def _find_columns(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of each role that the file has."""
+    names = column_names(path)
+    column_of = {}
+    for role in ROLES:
+        column = columns.get(role) or usual_column(names, role)
+        if column is None and role in ("text", "label"):
+            raise DataError(f"{path}: {no_usual_column(role, names)}")
+        if column is not None and column not in names:
+            raise DataError(f"{path}: {unknown_column(column, names)}")
+        if column is not None:
+            column_of[role] = column
+    if column_of["text"] == column_of["label"]:
+        raise DataError(f"{path}: column {column_of['text']!r} cannot be text and label at once; set both columns")
+    return column_of
 
 
-def _find_columns(path: Path, columns: Columns) -> dict[str, str]:
-    required = {role: required_column(path, role, getattr(columns, role)) for role in ("text", "label")}
-    optional = {role: find_column(path, role, getattr(columns, role)) for role in ("split", "group", "id")}
-    found = required | {role: column for role, column in optional.items() if column is not None}
-    if found["text"] == found["label"]:
-        raise DataError(f"{path}: column {found['text']!r} cannot be text and label at once; set both columns")
-    return found
+def _empty_as_null(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
 
 
-def _drop_without_text(table: pa.Table, rows: np.ndarray, column: str) -> tuple[pa.Table, np.ndarray, dict[str, int]]:
-    text = table[column]
-    missing = pc.is_null(text)
-    empty = pc.and_(pc.invert(missing), pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), False))
-    dropped = {"missing text": pc.sum(missing).as_py(), "empty text": pc.sum(empty).as_py()}
-    keep = pc.invert(pc.or_(missing, empty))
-    return (
-        table.filter(keep),
-        rows[keep.to_numpy()],
-        {reason: count for reason, count in dropped.items() if count},
-    )
-
-
-def _splits(path: Path, table: pa.Table, rows: np.ndarray, column: str | None) -> pa.Array:
+def _splits(rows: _Rows, column: str | None) -> pa.Array:
     if column is None:
-        return pa.array(["train"] * len(table), pa.string())
-    given = pc.utf8_lower(pc.utf8_trim_whitespace(table[column])).combine_chunks()
-    position = pc.index_in(given, pa.array(list(SPLITS)))
+        return pa.array(["train"] * len(rows.table), pa.string())
+    values = pc.utf8_lower(pc.utf8_trim_whitespace(rows.table[column])).combine_chunks()
+    position = pc.index_in(values, pa.array(list(SPLITS)))
     if position.null_count:
-        row = int(np.flatnonzero(pc.is_null(position).to_numpy(zero_copy_only=False))[0])
-        raise DataError(
-            f"{path}: row {rows[row]}, column {column!r} is {given[row].as_py()!r}; "
-            "write train, validation, test or unsup, or set split_column to another column"
-        )
+        i = pc.index(pc.is_null(position), True).as_py()
+        hint = "write train, validation, test or unsup, or set split_column to another column"
+        raise rows.error(i, column, f"is {values[i].as_py()!r}; {hint}")
     return pa.array(list(SPLITS.values())).take(position)
 
 
-def _labels(
-    path: Path,
-    table: pa.Table,
-    rows: np.ndarray,
-    split: pa.Array,
-    column: str,
-    labels: tuple[str, ...] | None,
-) -> tuple[pa.Array, tuple[str, ...]]:
-    given = pc.utf8_trim_whitespace(table[column]).combine_chunks()
-    given = pc.if_else(pc.equal(given, ""), pa.scalar(None, pa.string()), given)
-    missing = pc.and_(pc.is_null(given), pc.not_equal(split, "unsup")).to_numpy(zero_copy_only=False)
-    if missing.any():
-        raise DataError(
-            f"{path}: row {rows[missing.argmax()]}, column {column!r} has no label "
-            f"(and {missing.sum() - 1} rows more); label these rows or take them out"
-        )
-    given = pc.if_else(pc.equal(split, "unsup"), pa.scalar(None, pa.string()), given)
-    values = [value for value in pc.unique(given).to_pylist() if value is not None]
+def _label_values(rows: _Rows, column: str, split: pa.Array) -> pa.Array:
+    """Return the labels as they are written, null for unlabelled rows; DataError if another row has none."""
+    values = _empty_as_null(pc.utf8_trim_whitespace(rows.table[column]).combine_chunks())
+    is_unlabelled = pc.equal(split, "unsup")
+    missing = pc.and_(pc.is_null(values), pc.invert(is_unlabelled))
+    if num_missing := pc.sum(missing).as_py():
+        i = pc.index(missing, True).as_py()
+        more = f"(and {num_missing - 1} rows more); label these rows or take them out"
+        raise rows.error(i, column, f"has no label {more}")
+    return pc.if_else(is_unlabelled, pa.scalar(None, pa.string()), values)
+
+
+def _label_ids(
+    rows: _Rows, column: str, label_values: pa.Array, labels: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], pa.Array]:
+    """Return the names of the labels and the number of each row's label."""
+    distinct = [value for value in pc.unique(label_values).to_pylist() if value is not None]
     if labels is None:
-        labels = _named(path, column, values)
-        index = {value: labels.index(value) for value in values}
-    else:
-        index = _matched(values, labels)
-    unknown = [value for value in values if value not in index]
-    if unknown:
-        row = int(pc.index(given, unknown[0]).as_py())
-        raise DataError(
-            f"{path}: row {rows[row]}, column {column!r} is {unknown[0][:40]!r}, "
-            f"not one of the labels {', '.join(labels)}"
-        )
-    position = pc.index_in(given, pa.array(list(index), pa.string()), skip_nulls=True)
-    return pa.array(list(index.values()), pa.int8()).take(position), labels
+        labels = _names_of_labels(rows.path, column, distinct)
+    id_of = {value: label_id for value in distinct if (label_id := _label_id(value, labels)) is not None}
+    for value in distinct:
+        if value not in id_of:
+            i = pc.index(label_values, value).as_py()
+            raise rows.error(i, column, f"is {value[:40]!r}, not one of the labels {', '.join(labels)}")
+    position = pc.index_in(label_values, pa.array(list(id_of), pa.string()), skip_nulls=True)
+    return labels, pa.array(list(id_of.values()), pa.int8()).take(position)
 
 
-def _named(path: Path, column: str, values: Sequence[str]) -> tuple[str, ...]:
+def _names_of_labels(path: Path, column: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Return the values in the order of their labels."""
     if len(values) > MAX_CLASSES:
         raise DataError(
             f"{path}: column {column!r} has {len(values):,} values, more than {MAX_CLASSES} classes; "
@@ -193,30 +184,27 @@ def _named(path: Path, column: str, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(values, key=lambda value: (value.casefold() not in NEGATIVE, value.casefold(), value)))
 
 
-def _matched(values: Sequence[str], labels: tuple[str, ...]) -> dict[str, int]:
+def _label_id(value: str, labels: tuple[str, ...]) -> int | None:
+    """Return the number of the label that a value stands for: by name, in other case, or as another negative word."""
+    if value in labels:
+        return labels.index(value)
     folded = [label.casefold() for label in labels]
-    aliases = dict(zip(folded, range(len(labels)), strict=True))
     if len(labels) == 2 and folded[0] in NEGATIVE and folded[1] in POSITIVE:
-        aliases = dict.fromkeys(NEGATIVE, 0) | dict.fromkeys(POSITIVE, 1)
-    exact = {label: i for i, label in enumerate(labels)}
-    return {
-        value: exact.get(value, aliases.get(value.casefold(), -1))
-        for value in values
-        if value in exact or value.casefold() in aliases
-    }
+        return next((i for i, words in enumerate((NEGATIVE, POSITIVE)) if value.casefold() in words), None)
+    return folded.index(value.casefold()) if value.casefold() in folded else None
 
 
-def _ids(path: Path, table: pa.Table, rows: np.ndarray, column: str | None, *, chosen: bool) -> pa.Array:
-    numbered = pa.array([f"{path.stem}/{row}" for row in rows.tolist()], pa.string())
+def _ids(rows: _Rows, column: str | None, *, must_be_unique: bool) -> pa.Array:
+    """Return unique ids: those in the column, else row numbers; DataError if a column that must be unique is not."""
+    numbered = pa.array([f"{rows.path.stem}/{number}" for number in rows.numbers.tolist()], pa.string())
     if column is None:
         return numbered
-    ids = table[column].combine_chunks()
-    unique = pc.count_distinct(ids, mode="all").as_py() == len(ids) and not ids.null_count
-    if unique or not chosen:
-        return ids if unique else numbered
+    ids = rows.table[column].combine_chunks()
     seen: set[str | None] = {None}
-    for row, value in zip(rows.tolist(), ids.to_pylist(), strict=True):
+    for i, value in enumerate(ids.to_pylist()):
         if value in seen:
-            raise DataError(f"{path}: row {row}, column {column!r} is {value!r}, not unique; set another id_column")
+            if must_be_unique:
+                raise rows.error(i, column, f"is {value!r}, not unique; set another id_column")
+            return numbered
         seen.add(value)
-    raise AssertionError("no repeated id")
+    return ids

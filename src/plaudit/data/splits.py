@@ -1,11 +1,11 @@
-"""A dataset in, leak-free train, validation, test and unlabelled tables out.
+"""Split a data set into train, validation, test and unlabelled tables without leaks between them.
 
-What must not be torn apart stays on one side: rows of one group (a movie), and rows of one text, whatever
-their group.
+Rows of one group (a movie) stay on one side, and so do rows of one text, whatever their group.
+
+Shapes: N rows, U units of rows that must stay together.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.load import DataSettings
-from plaudit.data.table import Dataset
+from plaudit.data.table import Dataset, with_split
 from plaudit.errors import DataError
 
 Int64Array = npt.NDArray[np.int64]
@@ -44,53 +44,32 @@ class Splits:
 def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
     """Split a dataset; the same dataset and settings give the same rows in the same order.
 
-    Test and validation are held out from train, by group, where the source has none. Train and unlabelled
-    texts that repeat a text of test, and train texts that repeat one of the source's own validation, are
-    dropped: the same up to case and white space; so is what `settings.leave_out` lists. DataError if a split
-    would be empty.
+    Test and validation are held out from train, by group, where the source has none. Dropped are train and unlabelled
+    texts that repeat a text of test, train texts that repeat one of the source's own validation (both up to case and
+    white space), and what `settings.leave_out` lists. DataError if a split would be empty.
     """
-    # Keys are computed once for all rows: equal integers mean equal texts.
     keys = text_keys(dataset.table["text"])
     split = np.asarray(dataset.table["split"].to_pylist(), dtype=object)
     rows = {name: np.flatnonzero(split == name) for name in ("train", "validation", "test", "unsup")}
-    holder = Holder(dataset, keys, settings.seed)
-    if not len(rows["test"]):
-        rows["train"], rows["test"] = holder.hold_out(rows["train"], settings.test_fraction, "test")
-    if not len(rows["validation"]):
-        rows["train"], rows["validation"] = holder.hold_out(rows["train"], settings.validation_fraction, "validation")
-
+    rng = np.random.default_rng(settings.seed)
+    for name, fraction in (("test", settings.test_fraction), ("validation", settings.validation_fraction)):
+        if not len(rows[name]):
+            rows["train"], rows[name] = hold_out(dataset, keys, rows["train"], fraction, rng, purpose=name)
     dropped = dict(dataset.dropped)
-    for name, other in (
-        ("train", "test"),
-        ("validation", "test"),
-        ("unsup", "test"),
-        ("train", "validation"),
-    ):
-        repeated = np.isin(keys[rows[name]], keys[rows[other]])
-        if repeated.any():
-            dropped[f"{name} texts that repeat {other} texts"] = int(repeated.sum())
-            rows[name] = rows[name][~repeated]
+    _drop_repeated(rows, keys, dropped)
     split_settings = settings.model_dump_json(exclude={"name", "leave_out"})
     if settings.leave_out is not None:
-        listed = listed_ids(Path(settings.leave_out))
-        is_listed = pc.is_in(dataset.table["id"], pa.array(listed)).to_numpy()
-        if not is_listed.any():
-            like = dataset.table["id"][0]
-            raise DataError(f"{settings.leave_out}: lists no review of {dataset.name}, whose ids are like {like}")
-        split_settings += f" without {listed}"
-        for name in ("train", "validation", "unsup"):
-            is_kept = ~is_listed[rows[name]]
-            if not is_kept.all():
-                dropped[f"{name} texts listed to be left out"] = int((~is_kept).sum())
-                rows[name] = rows[name][is_kept]
+        ids = listed_ids(Path(settings.leave_out))
+        _drop_listed(dataset, rows, ids, dropped, source=settings.leave_out)
+        split_settings += f" without {ids}"
     if settings.limit is not None:
-        rows = _limited(rows, _labels(dataset.table), settings.limit, len(dataset.labels), settings.seed)
+        rows = _limited(dataset, rows, settings.limit, settings.seed)
     tables = {name: dataset.table.take(pa.array(chosen)) for name, chosen in rows.items()}
-    _check(dataset, tables)
+    _check_not_empty(dataset, tables)
     return Splits(
         train=tables["train"],
-        validation=_renamed(tables["validation"], "validation"),
-        test=_renamed(tables["test"], "test"),
+        validation=with_split(tables["validation"], "validation"),
+        test=with_split(tables["test"], "test"),
         unlabelled=tables["unsup"],
         labels=dataset.labels,
         dropped=dropped,
@@ -109,74 +88,71 @@ def listed_ids(path: Path) -> list[str]:
     column = "id" if "id" in (names := column_names(path)) else "acl_file"
     if column not in names:
         raise DataError(f"{path}: {unknown_column('id', names)}")
-    listed = (id for batch in open_batches(path, [column]) for id in batch[column].to_pylist())
-    return sorted({id.removesuffix(".txt") for id in listed if id})
+    ids = (id for batch in open_batches(path, [column]) for id in batch[column].to_pylist())
+    return sorted({id.removesuffix(".txt") for id in ids if id})
 
 
 def text_keys(texts: pa.ChunkedArray) -> Int64Array:
-    """Return an integer for each text, the same for texts that differ only in case and white space; int64
-    [N].
-    """
+    """Return an integer for each text, equal for texts that differ only in case and white space; int64 [N]."""
     folded = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
-    # Only runs and oddities are rewritten: a pattern that matches every space takes nine times as long.
+    # Replace only where it changes something: a pattern that matches every space takes nine times as long.
     folded = pc.replace_substring_regex(folded, r"\s{2,}|[^\S ]", " ")
-    return _integers(_codes(folded))
+    return _codes(folded)
 
 
-def _codes(values: pa.ChunkedArray) -> pa.Array:
-    """Number the distinct values in order of appearance; nulls stay null."""
-    return values.dictionary_encode().unify_dictionaries().combine_chunks().indices
+def label_ids(table: pa.Table) -> Int64Array:
+    """Return the label of each row, -1 for none; int64 [N]."""
+    return np.asarray(pc.fill_null(table["label"], -1).to_numpy(), np.int64)
 
 
-def _labels(table: pa.Table) -> Int64Array:
-    return _integers(table["label"])
+def _codes(values: pa.ChunkedArray) -> Int64Array:
+    """Number the distinct values in order of appearance, null as -1; int64 [N]."""
+    indices = values.dictionary_encode().unify_dictionaries().combine_chunks().indices
+    return np.asarray(pc.fill_null(indices, -1).to_numpy(), np.int64)
 
 
-def _integers(values: pa.Array | pa.ChunkedArray) -> Int64Array:
-    """Convert to int64 [N], null to -1."""
-    return np.asarray(pc.fill_null(values, -1).to_numpy(), np.int64)
+def hold_out(
+    dataset: Dataset, keys: Int64Array, rows: Int64Array, fraction: float, rng: np.random.Generator, *, purpose: str
+) -> tuple[Int64Array, Int64Array]:
+    """Return the rows that stay and those held out: about `fraction` of each label, at random.
+
+    `keys` are the text keys of the whole dataset. DataError if there are too few groups to hold out any.
+    """
+    table = dataset.table.select(["label", "group"]).take(pa.array(rows))
+    unit = units(table, keys[rows])
+    sizes = np.bincount(unit)
+    is_held_out = np.zeros(len(sizes), np.bool_)
+    for shuffled in shuffled_units(unit, label_ids(table), len(dataset.labels), rng):
+        if len(shuffled):
+            totals = np.concatenate([[0], np.cumsum(sizes[shuffled])])
+            is_held_out[shuffled[: int(np.abs(totals - fraction * totals[-1]).argmin())]] = True
+    held_out = is_held_out[unit]
+    if not held_out.any() or held_out.all():
+        raise DataError(
+            f"{dataset.name}: {len(rows)} rows in {len(sizes)} groups are too few to hold out "
+            f"{fraction:g} for {purpose}; give more rows, smaller groups or your own split"
+        )
+    return rows[~held_out], rows[held_out]
 
 
-class Holder:
-    """Holds out parts of a dataset without tearing apart a group or a text."""
+def units(table: pa.Table, keys: Int64Array) -> Int64Array:
+    """Number the units of rows that share a group or a text, in order of appearance; int64 [N]."""
+    group = _codes(table["group"])
+    # Rows without a group are a group of their own text.
+    return connected(np.where(group >= 0, group, keys + group.max(initial=-1) + 1), keys)
 
-    def __init__(self, dataset: Dataset, keys: Int64Array, seed: int) -> None:
-        self._name = dataset.name
-        self._labels = _labels(dataset.table)
-        self._num_labels = len(dataset.labels)
-        group = _integers(_codes(dataset.table["group"]))
-        # Rows without a group are a group of their own text.
-        self._group = np.where(group >= 0, group, keys + group.max(initial=-1) + 1)
-        self._keys = keys
-        self._rng = np.random.default_rng(seed)
 
-    def hold_out(self, rows: Int64Array, fraction: float, purpose: str) -> tuple[Int64Array, Int64Array]:
-        """Return the rows that stay and those held out: near `fraction` of each label, at random."""
-        unit = connected(self._group[rows], self._keys[rows])
-        num_units = int(unit.max(initial=-1)) + 1
-        sizes = np.bincount(unit, minlength=num_units)
-        counts = np.zeros((num_units, self._num_labels), np.int64)
-        np.add.at(counts, (unit, self._labels[rows]), 1)
-        order = self._rng.permutation(num_units)
-        held = np.zeros(num_units, np.bool_)
-        for label in range(self._num_labels):  # units go by the label that most of their rows have
-            units = order[counts[order].argmax(axis=1) == label]
-            total = np.cumsum(sizes[units])
-            if len(units):
-                held[units[: int(np.abs(np.concatenate([[0], total]) - fraction * total[-1]).argmin())]] = True
-        held_rows = held[unit]
-        if not held_rows.any() or held_rows.all():
-            raise DataError(
-                f"{self._name}: {len(rows)} rows in {num_units} groups are too few to hold out "
-                f"{fraction:g} for {purpose}; give more rows, smaller groups or your own split"
-            )
-        return rows[~held_rows], rows[held_rows]
+def shuffled_units(unit: Int64Array, labels: Int64Array, num_labels: int, rng: np.random.Generator) -> list[Int64Array]:
+    """Shuffle the units and return those of each label, which is the one that most rows of a unit have."""
+    counts = np.zeros((int(unit.max(initial=-1)) + 1, num_labels), np.int64)
+    np.add.at(counts, (unit, labels), 1)
+    order = rng.permutation(len(counts))
+    label = counts[order].argmax(axis=1)
+    return [order[label == i] for i in range(num_labels)]
 
 
 def connected(first: Int64Array, second: Int64Array) -> Int64Array:
-    """Number the classes of rows that are linked through equal values in `first` or in `second`, from 0;
-    int64 [N].
-    """
+    """Number the classes of rows that share a value of `first` or `second`, in order of appearance; int64 [N]."""
     columns = [np.unique(column, return_inverse=True)[1] for column in (first, second)]
     lowest = np.arange(len(first))
     while True:
@@ -190,19 +166,44 @@ def connected(first: Int64Array, second: Int64Array) -> Int64Array:
             return np.unique(lowest, return_inverse=True)[1]
 
 
-def _limited(
-    rows: dict[str, Int64Array], labels: Int64Array, limit: int, num_labels: int, seed: int
-) -> dict[str, Int64Array]:
-    kept = min(1.0, limit / max(1, len(rows["train"])))
+def _drop_repeated(rows: dict[str, Int64Array], keys: Int64Array, dropped: dict[str, int]) -> None:
+    """Drop what repeats a text of a split that is held out, and count it."""
+    for name, other in (("train", "test"), ("validation", "test"), ("unsup", "test"), ("train", "validation")):
+        _drop(rows, name, np.isin(keys[rows[name]], keys[rows[other]]), dropped, f"that repeat {other} texts")
+
+
+def _drop_listed(
+    dataset: Dataset, rows: dict[str, Int64Array], ids: list[str], dropped: dict[str, int], *, source: str
+) -> None:
+    is_listed = pc.is_in(dataset.table["id"], pa.array(ids)).to_numpy()
+    if not is_listed.any():
+        example = dataset.table["id"][0]
+        raise DataError(f"{source}: lists no review of {dataset.name}, whose ids are like {example}")
+    for name in ("train", "validation", "unsup"):
+        _drop(rows, name, is_listed[rows[name]], dropped, "listed to be left out")
+
+
+def _drop(rows: dict[str, Int64Array], name: str, out: BoolArray, dropped: dict[str, int], reason: str) -> None:
+    if out.any():
+        dropped[f"{name} texts {reason}"] = int(out.sum())
+        rows[name] = rows[name][~out]
+
+
+def _limited(dataset: Dataset, rows: dict[str, Int64Array], limit: int, seed: int) -> dict[str, Int64Array]:
+    """Keep `limit` rows of train, and of the other splits the same share."""
+    share = limit / max(1, len(rows["train"]))
+    if share >= 1:
+        return rows
+    labels, num_labels = label_ids(dataset.table), len(dataset.labels)
     rng = np.random.default_rng([seed, limit])
     return {
-        name: _balanced(chosen, labels[chosen], max(num_labels, round(kept * len(chosen))), rng) if kept < 1 else chosen
-        for name, chosen in rows.items()
+        name: _balanced(all_rows, labels[all_rows], max(num_labels, round(share * len(all_rows))), rng)
+        for name, all_rows in rows.items()
     }
 
 
 def _balanced(rows: Int64Array, labels: Int64Array, num_rows: int, rng: np.random.Generator) -> Int64Array:
-    """Draw rows, as many of each label as can be; what a rare label lacks, the others fill."""
+    """Draw rows, equally many of each label as far as possible; the other labels make up for a rare one."""
     by_label = [rng.permutation(rows[labels == label]) for label in np.unique(labels)]
     by_label.sort(key=len)
     drawn: list[Int64Array] = []
@@ -213,16 +214,11 @@ def _balanced(rows: Int64Array, labels: Int64Array, num_rows: int, rng: np.rando
     return np.sort(np.concatenate([*drawn, rows[:0]]))
 
 
-def _renamed(table: pa.Table, split: str) -> pa.Table:
-    at = table.schema.get_field_index("split")
-    return table.set_column(at, table.schema.field(at), pa.array([split] * len(table), pa.string()))
-
-
-def _check(dataset: Dataset, tables: dict[str, pa.Table]) -> None:
+def _check_not_empty(dataset: Dataset, tables: dict[str, pa.Table]) -> None:
     for name in ("train", "validation", "test"):
         if not len(tables[name]):
             raise DataError(f"{dataset.name}: no rows are left in {name}; give more rows or another seed")
     present = pc.unique(tables["train"]["label"]).to_pylist()
-    missing: Sequence[str] = [name for i, name in enumerate(dataset.labels) if i not in present]
+    missing = [name for i, name in enumerate(dataset.labels) if i not in present]
     if missing:
         raise DataError(f"{dataset.name}: train has no row labelled {missing[0]!r}; give more rows or another seed")

@@ -1,4 +1,4 @@
-"""The review table: what every dataset yields and every later stage takes."""
+"""The review table: what every data set yields and every later stage takes."""
 
 from dataclasses import dataclass, field
 
@@ -34,3 +34,9 @@ class Dataset:
     def split(self, name: str) -> pa.Table:
         """Return the rows of one split; an empty table if there are none."""
         return self.table.filter(pc.equal(self.table["split"], name))
+
+
+def with_split(table: pa.Table, split: str) -> pa.Table:
+    """Return a review table with all rows in this split."""
+    column = SCHEMA.get_field_index("split")
+    return table.set_column(column, SCHEMA.field(column), pa.array([split] * len(table), pa.string()))

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from plaudit.data.folds import Pool, deal, fold_splits
+from plaudit.data.folds import Pool, assign_folds, fold_splits
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import DataError, SettingsError
@@ -76,7 +76,7 @@ def select(
         "seed": seed,
     }
     rows = _read(out / ROWS_NAME, head, resume=resume)
-    pool = deal(splits, folds, seed)
+    pool = assign_folds(splits, folds, seed)
     names = [name for name, entry in recipe.models.items() if not entry.is_language_model]
     console.print(f"{len(pool.labels):,} reviews in {pool.unit.max() + 1:,} groups, {folds} folds, {len(names)} models")
     begin_journal(out / ROWS_NAME, head)

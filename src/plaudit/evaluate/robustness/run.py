@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.labelled_file import read_labelled_file
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.machine import code_version
 from plaudit.evaluate.robustness import behaviour, perturb
@@ -173,7 +173,7 @@ def _own_files(paths: Sequence[Path], names: Sequence[str], model_name: str) -> 
     for path in paths:
         if path.name in found:
             raise DataError(f"{path}: a second file of this name; rename it, for results go by names")
-        dataset = read_own(path, Columns())
+        dataset = read_labelled_file(path)
         table = dataset.split("test") if len(dataset.split("test")) else dataset.table
         labels_of_model(table, dataset.labels, names, where=str(path), model_name=model_name)
         labels = [dataset.labels[i] for i in table["label"].to_pylist()]
