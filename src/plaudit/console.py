@@ -24,25 +24,31 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 @contextmanager
 def progress(
-    console: Console, description: str, *, total: int, completed: int = 0, columns: tuple[ProgressColumn, ...] = ()
-) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar while the block runs, and yield the function that moves it to a number completed.
+    console: Console,
+    description: str,
+    *,
+    total: int | None,
+    completed: int = 0,
+    columns: tuple[ProgressColumn, ...] = (),
+) -> Iterator[Callable[..., None]]:
+    """Show a progress bar while the block runs, and yield a function that sets the number completed and a `note`.
 
-    `columns` take the place of "n/total". On anything but a terminal nothing is shown.
+    `columns` take the place of "n/total"; a `total` of None is not known. Nothing is shown unless on a terminal.
     """
     shown = columns or (MofNCompleteColumn(),)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         *shown,
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(description, total=total, completed=completed)
-        yield lambda done: bar.update(task, completed=done)
+        task = bar.add_task(description, total=total, completed=completed, note="")
+        yield lambda done, note="": bar.update(task, completed=done, note=note)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""An MLflow flavour: a trained model in; a logged model, whose only content is a bundle, out. And automatic logging.
+"""Save, log and load models with MLflow, and log each training automatically.
 
     import plaudit.mlflow
-    plaudit.mlflow.autolog()                             # each fit of a Classifier becomes part of a run
+    plaudit.mlflow.autolog()                             # each fit of a Classifier is logged to a run
     info = plaudit.mlflow.log_model(classifier, "model")
     mlflow.pyfunc.load_model(info.model_uri).predict(["A fine film that I will watch again."])
 
-Nothing is pickled: a logged model is as safe to load as any model folder (extra `mlflow`).
+A logged model holds a model folder and no pickle, so it is as safe to load as any model folder (extra `mlflow`).
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import plaudit
-from plaudit.errors import MissingExtraError
+from plaudit.console import missing_extra
 from plaudit.publishing import Trained, copy_bundle
 
 try:
@@ -26,7 +26,7 @@ try:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.utils.autologging_utils import autologging_integration, safe_patch
 except ImportError:
-    raise MissingExtraError("plaudit.mlflow needs MLflow and pandas: pip install 'plaudit[mlflow]'") from None
+    raise missing_extra("mlflow", "plaudit.mlflow needs MLflow and pandas") from None
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -54,18 +54,18 @@ def save_model(
     folder = Path(path)
     if folder.exists() and any(folder.iterdir()):
         raise mlflow.exceptions.MlflowException(f"Path '{folder}' already exists and is not empty")
-    described = Model() if mlflow_model is None else mlflow_model
-    described.signature = described.signature or _TEXT_TO_LABEL
+    meta = Model() if mlflow_model is None else mlflow_model
+    meta.signature = meta.signature or _TEXT_TO_LABEL
     if metadata is not None:
-        described.metadata = dict(metadata)
+        meta.metadata = dict(metadata)
     copy_bundle(model, folder / _BUNDLE)
-    described.add_flavor(FLAVOR_NAME, plaudit_version=plaudit.__version__, data=_BUNDLE)
-    mlflow.pyfunc.add_to_model(described, loader_module="plaudit.mlflow", data=_BUNDLE, python_env="python_env.yaml")
+    meta.add_flavor(FLAVOR_NAME, plaudit_version=plaudit.__version__, data=_BUNDLE)
+    mlflow.pyfunc.add_to_model(meta, loader_module="plaudit.mlflow", data=_BUNDLE, python_env="python_env.yaml")
     requirements = [f"plaudit=={plaudit.__version__}", f"mlflow-skinny=={mlflow.__version__}", "pandas"]
     (folder / _REQUIREMENTS).write_text("\n".join(requirements) + "\n", encoding="utf-8")
     python_env = {"python": platform.python_version(), "dependencies": [f"-r {_REQUIREMENTS}"]}
-    (folder / "python_env.yaml").write_text(json.dumps(python_env), encoding="utf-8")  # which is YAML, too
-    described.save(str(folder / "MLmodel"))
+    (folder / "python_env.yaml").write_text(json.dumps(python_env), encoding="utf-8")  # JSON is YAML, too
+    meta.save(str(folder / "MLmodel"))
 
 
 def log_model(
@@ -75,7 +75,7 @@ def log_model(
     registered_model_name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> "ModelInfo":
-    """Log a model to the active run, or to a new one; the answer's `model_uri` loads it."""
+    """Log a model to the active run, or to a new one; the `model_uri` of what is returned loads it."""
     from plaudit import mlflow as flavor
 
     return Model.log(
@@ -97,7 +97,7 @@ def load_model(model_uri: str | Path) -> "Classifier":
 
 
 class _Pyfunc:
-    """What `mlflow.pyfunc` calls: labels, or with the parameter `probabilities` a column of them for each label."""
+    """The model that `mlflow.pyfunc` calls: it returns labels, or one column for each with `probabilities`."""
 
     def __init__(self, folder: Path) -> None:
         self._predictor = plaudit.load(folder)
@@ -116,10 +116,10 @@ def _load_pyfunc(path: str) -> _Pyfunc:
 
 @autologging_integration(FLAVOR_NAME)  # type: ignore[untyped-decorator]  # mlflow has no types
 def autolog(*, log_models: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Log each `Classifier.fit`: parameters, what each epoch and validation gave, and the model.
+    """Log each `Classifier.fit`: its parameters, the metrics of each epoch, and the model.
 
-    It goes to the active run; to a run of its own, nested where one is active, if that has another fit already, as in
-    a grid search. What fails in logging is a warning and never stops a training.
+    The log goes to the active run or, if that has logged another fit already, as in a grid search, to a run nested in
+    it. A failure of logging is a warning and never stops a training.
     """
     from plaudit.classifier import Classifier
 
@@ -144,7 +144,7 @@ def _log_fit(fitted: "Classifier", log_models: bool) -> None:
     params["validation_fraction"] = recipe["data"]["validation_fraction"]
     flat = [Param(name, str(value)) for name, value in _flat(params).items()]
     client = mlflow.MlflowClient()
-    for start in range(0, len(flat), 100):  # the most that a server takes at once
+    for start in range(0, len(flat), 100):  # the limit of a server
         client.log_batch(run_id, params=flat[start : start + 100])
     now = mlflow.utils.time.get_current_time_millis()
     for event in fitted.history_:

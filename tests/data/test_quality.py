@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from plaudit.data.labelled_file import Columns, read_own
+from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.quality.report import inspect
-from plaudit.data.quality.view import render, write
+from plaudit.data.quality.view import print_report, write_report
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import MissingExtraError, OutputError
 
@@ -78,13 +78,13 @@ def test_report_is_the_same_json_each_time(dataset):
 
 def test_terminal_shows_names_as_they_are(dataset):
     out = io.StringIO()
-    render(inspect(dataset), Console(file=out, width=120))
+    print_report(inspect(dataset), Console(file=out, width=120))
     for shown in ("toy [bold]: 9 rows", "label good", "html tags", "train, test", "empty text: 3 rows"):
         assert shown in out.getvalue()
 
 
 def test_folder_gets_json_and_plots(dataset, tmp_path):
-    paths = write(inspect(dataset), tmp_path / "new")
+    paths = write_report(inspect(dataset), tmp_path / "new")
     assert [path.name for path in paths] == [
         "quality.json",
         "labels.svg",
@@ -97,12 +97,12 @@ def test_folder_gets_json_and_plots(dataset, tmp_path):
     assert sorted(tmp_path.joinpath("new").iterdir()) == sorted(paths)
 
 
-def test_own_file_without_ratings_or_groups_is_reported(tmp_path):
+def test_labelled_file_without_ratings_or_groups_is_reported(tmp_path):
     (tmp_path / "own.csv").write_text("text,label\nfine,1\n,0\nbad,0\n")
-    report = inspect(read_own(tmp_path / "own.csv", Columns()))
+    report = inspect(read_labelled_file(tmp_path / "own.csv"))
     assert report.dropped == {"empty text": 1}
     assert report.overlaps == []
-    paths = write(report, tmp_path / "out")
+    paths = write_report(report, tmp_path / "out")
     assert "ratings.svg" not in [path.name for path in paths]
 
 
@@ -110,11 +110,11 @@ def test_plots_without_their_extra_name_it(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     monkeypatch.delitem(sys.modules, "plaudit.data.quality.plots", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'plaudit\[report\]'"):
-        write(inspect(dataset), tmp_path / "out")
+        write_report(inspect(dataset), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_unwritable_folder_is_one_line(dataset, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="give --out another folder"):
-        write(inspect(dataset), tmp_path / "file")
+        write_report(inspect(dataset), tmp_path / "file")

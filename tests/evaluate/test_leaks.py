@@ -67,7 +67,7 @@ def test_repeated_and_near_texts_are_counted_in_each_pair_of_splits():
         test=[f"  {' '.join(words(2, 80)).upper()} ", near, far, " ".join(words(3, 80))],
         unlabelled=[near],
     )
-    found = {(overlap.split, overlap.other): overlap for overlap in leaks.overlaps(splits)}
+    found = {(overlap.split, overlap.other): overlap for overlap in leaks.find_overlaps(splits)}
     assert set(found) == set(leaks.PAIRS)
     of_train = found["test", "train"]
     assert (of_train.texts, of_train.repeated, of_train.near, of_train.rows) == (4, 1, 1, (0, 1))
@@ -76,7 +76,7 @@ def test_repeated_and_near_texts_are_counted_in_each_pair_of_splits():
     assert found["validation", "train"].rows == ()
 
 
-def test_a_5_gram_that_more_than_a_hundred_texts_share_tells_nothing():
+def test_a_5_gram_that_more_than_a_hundred_texts_share_is_left_out():
     usual = "one of the best films ever"
     texts = [f"{usual} {' '.join(words(i, 3))}" for i in range(leaks.MAX_TEXTS + 1)]
     assert leaks._shingles(texts[:-1]).max() == 1
@@ -96,12 +96,12 @@ def test_accuracy_without_the_overlap_leaves_those_reviews_out(tmp_path):
         "split": ["test"] * 3,
     }
     pq.write_table(pa.table(columns), path)
-    judged = leaks.worth(path, splits, leaks.overlaps(splits))
-    assert (judged.model, judged.n, judged.n_without) == ("model", 3, 2)
-    assert judged.accuracy == pytest.approx(2 / 3)
-    assert judged.accuracy_without == pytest.approx(1 / 2)
+    result = leaks.clean_accuracy(path, splits, leaks.find_overlaps(splits))
+    assert (result.model, result.n, result.n_without) == ("model", 3, 2)
+    assert result.accuracy == pytest.approx(2 / 3)
+    assert result.accuracy_without == pytest.approx(1 / 2)
     pq.write_table(pa.table(columns | {"probabilities": [wrong, wrong, right]}), path)
-    assert leaks.worth(path, splits, leaks.overlaps(splits)).accuracy_without == 1
+    assert leaks.clean_accuracy(path, splits, leaks.find_overlaps(splits)).accuracy_without == 1
 
 
 def test_predictions_of_other_reviews_or_other_files_are_refused_in_one_line(tmp_path):
@@ -110,8 +110,8 @@ def test_predictions_of_other_reviews_or_other_files_are_refused_in_one_line(tmp
     pq.write_table(
         pa.table({"id": ["elsewhere"], "label": [0], "probabilities": [[0.5, 0.5]], "split": ["test"]}), path
     )
-    with pytest.raises(DataError, match="is of other reviews than the test split of own"):
-        leaks.worth(path, splits, [])
+    with pytest.raises(DataError, match="its reviews are not the test split of own"):
+        leaks.clean_accuracy(path, splits, [])
     path.write_text("no Parquet")
     with pytest.raises(DataError, match="not a file of predictions"):
-        leaks.worth(path, splits, [])
+        leaks.clean_accuracy(path, splits, [])

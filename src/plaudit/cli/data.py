@@ -1,108 +1,108 @@
-"""Verbs about reviews: data list, fetch, inspect, leaks."""
+"""Commands about data sets: data list, fetch, inspect, leaks."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    JsonOption,
-    SetOption,
-    data_app,
-    progress_console,
-)
+from plaudit.cli.base import JsonOption, SetOption, data_app, progress_console
 from plaudit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from plaudit.data.load import DataSettings
+    from plaudit.data.table import Dataset
+
+NameArgument = Annotated[str, typer.Argument(help="A data set's name or your own file.")]
 
 
 @data_app.command("list", epilog="Example:  plaudit data list --json")
 def data_list(as_json: JsonOption = False) -> None:
     """List the data sets and where each would come from now."""
-    from rich.table import Table
-
+    from plaudit.console import table
     from plaudit.data.load import DATASETS, available
 
     places = available()
     if as_json:
-        rows = {
-            name: {"description": DATASETS[name].description, "local": place.local, "where": place.where}
-            for name, place in places.items()
-        }
+        rows = {name: {"description": DATASETS[name].description, **asdict(place)} for name, place in places.items()}
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("name", "what", "here", "from")
+    shown = table("name", "what", "here", "from")
     for name, place in places.items():
-        table.add_row(name, DATASETS[name].description, "yes" if place.local else "no", place.where)
-    Console().print(table)
+        shown.add_row(name, DATASETS[name].description, "yes" if place.local else "no", place.where)
+    Console().print(shown)
 
 
 @data_app.command("fetch", epilog="Example:  plaudit data fetch imdb")
 def data_fetch(name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")]) -> None:
-    """Get a data set onto this machine; an interrupted download goes on where it broke off."""
-    from plaudit.data.load import DATASETS, DataSettings, load_dataset
+    """Get a data set onto this machine; an interrupted download is resumed."""
+    from plaudit.data.load import DATASETS
     from plaudit.settings import unknown_name
 
     if name not in DATASETS:
         raise SettingsError(f"data set {name} {unknown_name(name, DATASETS)}")
     console = progress_console()
-    dataset = load_dataset(DataSettings(name=name), console=console)
+    dataset, _ = _load(name, (), console)
     console.print(f"{name}: {dataset.table.num_rows:,} reviews are here", highlight=False)
 
 
 @data_app.command("inspect", epilog="Example:  plaudit data inspect reviews.csv --set label_column=stars --out look")
 def data_inspect(
-    name: Annotated[str, typer.Argument(help="A data set's name or an own file.")],
+    name: NameArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for quality.json and plots.")] = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report what is odd about a data set: gaps, duplicates, leaks, balance, lengths, HTML, broken encoding."""
-    from plaudit.data.load import DataSettings, load_dataset
     from plaudit.data.quality.report import inspect
-    from plaudit.data.quality.view import render, write
-    from plaudit.settings import override, parse
+    from plaudit.data.quality.view import print_report, write_report
 
-    settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
     console = progress_console()
-    report = inspect(load_dataset(settings, console=console))
+    dataset, _ = _load(name, assignments or (), console)
+    report = inspect(dataset)
     if out is not None:
-        written = write(report, out)
+        written = write_report(report, out)
         console.print(f"{len(written)} files in {out}", highlight=False)
     if as_json:
         typer.echo(report.to_json())
     else:
-        render(report, Console())
+        print_report(report, Console())
 
 
 @data_app.command(
     "leaks", epilog="Example:  plaudit data leaks imdb --predictions runs/students/predictions/bow.parquet"
 )
 def data_leaks(
-    name: Annotated[str, typer.Argument(help="A data set's name or an own file.")],
+    name: NameArgument,
     predictions: Annotated[
-        list[Path] | None, typer.Option("--predictions", help="A run's predictions, judged without the overlap too.")
+        list[Path] | None,
+        typer.Option("--predictions", help="A run's predictions: also give their accuracy without the overlap."),
     ] = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find texts of test and validation that train or unlabelled texts repeat, or nearly repeat, after the split."""
-    from dataclasses import asdict
-
-    from plaudit.data.load import DataSettings, load_dataset
+    """Find test and validation texts that train or unlabelled texts repeat, entirely or nearly, after the split."""
     from plaudit.data.splits import prepare
     from plaudit.evaluate import leaks
+
+    console = progress_console()
+    splits = prepare(*_load(name, assignments or (), console))
+    with console.status("comparing texts"):
+        overlaps = leaks.find_overlaps(splits)
+    accuracies = [leaks.clean_accuracy(path, splits, overlaps) for path in predictions or ()]
+    if as_json:
+        content = {"overlaps": [asdict(each) for each in overlaps], "models": [asdict(each) for each in accuracies]}
+        typer.echo(json.dumps(content, indent=1))
+    else:
+        leaks.print_overlaps(overlaps, accuracies, Console())
+
+
+def _load(name: str, assignments: Sequence[str], console: Console) -> "tuple[Dataset, DataSettings]":
+    from plaudit.data.load import DataSettings, load_dataset
     from plaudit.settings import override, parse
 
-    settings = parse(DataSettings, override({"name": name}, assignments or ()), source="--set")
-    console = progress_console()
-    splits = prepare(load_dataset(settings, console=console), settings)
-    with console.status("comparing texts"):
-        found = leaks.overlaps(splits)
-    judged = [leaks.worth(path, splits, found) for path in predictions or ()]
-    if as_json:
-        typer.echo(
-            json.dumps({"overlaps": [asdict(o) for o in found], "models": [asdict(w) for w in judged]}, indent=1)
-        )
-    else:
-        leaks.render(found, judged, Console())
+    settings = parse(DataSettings, override({"name": name}, assignments), source="--set")
+    return load_dataset(settings, console=console), settings

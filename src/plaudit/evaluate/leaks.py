@@ -1,8 +1,8 @@
-"""Near-duplicates between splits, and what they are worth: accuracy with and without them.
+"""Find near-duplicates between splits, and measure accuracy with and without them.
 
-Two texts are as alike as the share of word 5-grams that they have in common (Broder 1997, "On the resemblance and
+The resemblance of two texts is the share of word 5-grams that they have in common (Broder 1997, "On the resemblance and
 containment of documents"). A sparse matrix product finds all pairs exactly; 5-grams that more than a hundred texts of a
-split share, such as "one of the best films", tell nothing and are left out.
+split share, such as "one of the best films", are no evidence of copying and are left out.
 
 Shapes: N texts of one split, M texts of another, F 5-grams.
 """
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from plaudit.console import table
 from plaudit.data.splits import Splits, text_keys
 from plaudit.errors import DataError
 from plaudit.evaluate.predictions import read_predictions
@@ -29,20 +28,20 @@ if TYPE_CHECKING:
 
 ORDER = 5
 MAX_TEXTS = 100
-"""Texts of one split that may share a 5-gram which still counts."""
+"""A 5-gram that more texts of one split share is left out."""
 NEAR = 0.5
-"""Resemblance from which on two texts are near-duplicates."""
+"""Texts of at least this resemblance are near-duplicates."""
 _CHUNK = 4_096
 _COLUMNS = 1 << 24
-"""Of 24 bits of a hash: that two different texts seem to share a 5-gram by chance happens to one pair in 300."""
+"""24 bits of a hash: one pair of different texts in 300 seems to share a 5-gram by chance."""
 
 PAIRS = (("test", "train"), ("test", "unlabelled"), ("validation", "train"), ("validation", "unlabelled"))
-"""Held-out splits, and those that may be learned from."""
+"""Held-out splits, and the splits that models learn from."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many texts of a held-out split repeat one that may be learned from: as a whole, or nearly."""
+    """How many texts of a held-out split repeat, entirely or nearly, a text of a split that models learn from."""
 
     split: str
     other: str
@@ -50,12 +49,12 @@ class Overlap:
     repeated: int
     near: int
     rows: tuple[int, ...]
-    """Those texts of `split`, repeated or near."""
+    """The texts of `split` that are repeated, entirely or nearly."""
 
 
 @dataclass(frozen=True)
-class Worth:
-    """A model's accuracy on all reviews, and on those that resemble nothing that may be learned from."""
+class CleanAccuracy:
+    """A model's accuracy on all test reviews, and on those that repeat nothing it may have learned from."""
 
     model: str
     n: int
@@ -64,38 +63,43 @@ class Worth:
     accuracy_without: float
 
 
-def overlaps(splits: Splits) -> list[Overlap]:
-    """Compare held-out splits with those that may be learned from."""
+def find_overlaps(splits: Splits) -> list[Overlap]:
+    """Compare held-out splits with the splits that models learn from."""
     texts = {name: getattr(splits, name)["text"] for name in ("train", "validation", "test", "unlabelled")}
     shingles = {name: _shingles(column.to_pylist()) for name, column in texts.items()}
-    found = []
+    result = []
     for split, other in PAIRS:
         repeated = _repeated(texts[split], texts[other])
         near = greatest_resemblance(shingles[split], shingles[other]) >= NEAR
         rows = tuple(np.flatnonzero(repeated | near).tolist())
-        found.append(Overlap(split, other, len(texts[split]), int(repeated.sum()), int((near & ~repeated).sum()), rows))
-    return found
+        num_near = int((near & ~repeated).sum())
+        result.append(Overlap(split, other, len(texts[split]), int(repeated.sum()), num_near, rows))
+    return result
 
 
-def worth(predictions: Path, splits: Splits, found: Sequence[Overlap]) -> Worth:
-    """Return accuracy with and without the test reviews that overlap; DataError if the file is not of this test split.
+def clean_accuracy(predictions: Path, splits: Splits, overlaps: Sequence[Overlap]) -> CleanAccuracy:
+    """Return accuracy with and without the test reviews that overlap with other splits.
 
-    `predictions` is a Parquet file that a run left behind: id, label and probabilities of each test review.
+    `predictions` is a Parquet file written by a run: id, label and probabilities of each test review. DataError if its
+    reviews are not this test split.
     """
-    judged = read_predictions(predictions)
-    if judged.ids != splits.test["id"].to_pylist():
-        raise DataError(f"{predictions}: is of other reviews than the test split of {splits.name}")
-    is_right = judged.is_right
+    predicted = read_predictions(predictions)
+    if predicted.ids != splits.test["id"].to_pylist():
+        raise DataError(f"{predictions}: its reviews are not the test split of {splits.name}")
+    is_right = predicted.is_right
     is_clean = np.ones(len(is_right), np.bool_)
-    for overlap in found:
+    for overlap in overlaps:
         if overlap.split == "test":
             is_clean[list(overlap.rows)] = False
     clean = is_right[is_clean]
-    return Worth(predictions.stem, len(is_right), float(is_right.mean()), len(clean), float(clean.mean()))
+    return CleanAccuracy(predictions.stem, len(is_right), float(is_right.mean()), len(clean), float(clean.mean()))
 
 
 def greatest_resemblance(shingles: "sparse.csr_matrix", others: "sparse.csr_matrix") -> npt.NDArray[np.float64]:
-    """Return how much each of N texts resembles the most alike of M others, 0 … 1, float64 [N]; both are [·, F]."""
+    """Return the resemblance of each of N texts to the most similar of M others, 0 … 1, float64 [N].
+
+    The arguments are [N, F] and [M, F].
+    """
     sizes, other_sizes = (np.asarray(m.sum(axis=1), np.float64).ravel() for m in (shingles, others))
     by_shingle = others.T.tocsr()
     greatest = np.zeros(shingles.shape[0])
@@ -108,20 +112,20 @@ def greatest_resemblance(shingles: "sparse.csr_matrix", others: "sparse.csr_matr
 
 
 def _shingles(texts: Sequence[str]) -> "sparse.csr_matrix":
-    """Return which text has which 5-gram, by 24 bits of its hash: float32 of 0 and 1, [N, F]."""
+    """Return which text has which 5-gram, float32 of 0 and 1, [N, F]; a 5-gram is 24 bits of its hash."""
     from scipy import sparse
 
     from plaudit.text import kernel
 
     data, offsets = kernel.join_utf8(texts)
     keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(CleaningSettings().resolved()), ORDER)
-    # Orders follow one another: n tokens have n + (n - 1) + … n-grams, of which the last n - 4 are wanted.
-    sums, of_shorter_text = np.diff(ends), ORDER * (ORDER - 1) // 2
-    wanted = np.where(sums > of_shorter_text, (sums + of_shorter_text) // ORDER - (ORDER - 1), 0)
-    rows = np.repeat(np.arange(len(texts)), wanted)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(wanted) - ends[1:], wanted)
+    # A text of n tokens has n + (n - 1) + … n-grams of orders 1, 2, … one after the other; its last n - 4 are 5-grams.
+    num_ngrams, lost = np.diff(ends), ORDER * (ORDER - 1) // 2
+    num_5grams = np.where(num_ngrams > lost, (num_ngrams + lost) // ORDER - (ORDER - 1), 0)
+    rows = np.repeat(np.arange(len(texts)), num_5grams)
+    positions = np.arange(len(rows)) - np.repeat(np.cumsum(num_5grams) - ends[1:], num_5grams)
     matrix = sparse.csr_matrix(
-        (np.ones(len(rows), np.float32), (rows, keys[places] >> 8)), shape=(len(texts), _COLUMNS)
+        (np.ones(len(rows), np.float32), (rows, keys[positions] >> 8)), shape=(len(texts), _COLUMNS)
     )
     matrix.data[:] = 1
     frequent = np.bincount(matrix.indices, minlength=_COLUMNS) > MAX_TEXTS
@@ -135,20 +139,16 @@ def _repeated(texts: pa.ChunkedArray, others: pa.ChunkedArray) -> npt.NDArray[np
     return np.isin(keys[: len(texts)], keys[len(texts) :])
 
 
-def render(found: Sequence[Overlap], judged: Sequence[Worth], console: Console) -> None:
-    """Print both as tables."""
-    table = Table("held out", "learned from", box=SIMPLE_HEAD)
-    for column in ("texts", "repeated", "nearly"):
-        table.add_column(column, justify="right")
-    for overlap in found:
+def print_overlaps(overlaps: Sequence[Overlap], accuracies: Sequence[CleanAccuracy], console: Console) -> None:
+    """Print the overlaps, and the accuracies if there are any, as tables."""
+    shown = table("held out", "learned from", "#texts", "#repeated", "#nearly")
+    for overlap in overlaps:
         counts = (overlap.texts, overlap.repeated, overlap.near)
-        table.add_row(overlap.split, overlap.other, *(f"{count:,}" for count in counts))
-    console.print(table)
-    if judged:
-        table = Table("model", box=SIMPLE_HEAD)
-        for column in ("reviews", "accuracy %", "without the overlap", "accuracy %"):
-            table.add_column(column, justify="right")
-        for one in judged:
-            accuracies = (f"{100 * one.accuracy:.2f}", f"{one.n_without:,}", f"{100 * one.accuracy_without:.2f}")
-            table.add_row(one.model, f"{one.n:,}", *accuracies)
-        console.print(table)
+        shown.add_row(overlap.split, overlap.other, *(f"{count:,}" for count in counts))
+    console.print(shown)
+    if accuracies:
+        shown = table("model", "#reviews", "#accuracy %", "#without the overlap", "#accuracy %")
+        for one in accuracies:
+            percents = (f"{100 * one.accuracy:.2f}", f"{one.n_without:,}", f"{100 * one.accuracy_without:.2f}")
+            shown.add_row(one.model, f"{one.n:,}", *percents)
+        console.print(shown)

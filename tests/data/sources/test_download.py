@@ -89,7 +89,7 @@ def test_file_arrives_and_part_is_gone(server, tmp_path):
 def test_interrupted_download_goes_on_where_it_broke_off(server, tmp_path):
     target = tmp_path / "file.tar.gz"
     server.break_off_at = 300_001
-    assert "broke off at 300,001 of 1,024,000 bytes; run again" in error_of(server.url, target)
+    assert "stopped at 300,001 of 1,024,000 bytes; run again" in error_of(server.url, target)
     server.break_off_at = 700_000
     error_of(server.url, target)
     fetch(server.url, target)

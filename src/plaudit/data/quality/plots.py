@@ -1,4 +1,4 @@
-"""A quality report in, its plots as SVG out. Needs the extra `report`."""
+"""Plots of a quality report as SVG; needs the extra `report`."""
 
 import altair as alt
 import numpy as np
@@ -6,9 +6,8 @@ import vl_convert
 
 from plaudit.data.quality.report import QualityReport
 
-# Okabe and Ito's colours, told apart by the colour-blind as well.
+# Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
-Row = dict[str, str | int | float]
 
 
 def plots(report: QualityReport) -> dict[str, str]:
@@ -24,14 +23,14 @@ def charts(report: QualityReport) -> dict[str, alt.Chart | alt.LayerChart]:
     labels = {name: split.labels for name, split in report.splits.items()}
     ratings = {name: split.ratings for name, split in report.splits.items()}
     stars = sorted({rating for counts in ratings.values() for rating in counts}, key=int)
-    drawn: dict[str, alt.Chart | alt.LayerChart] = {
+    by_name: dict[str, alt.Chart | alt.LayerChart] = {
         "labels": _counts(report, "label", labels, order=[*report.labels, "(none)"]),
         "lengths": _lengths(report),
         "problems": _problems(report),
     }
     if stars:
-        drawn["ratings"] = _counts(report, "rating", ratings, order=stars)
-    return drawn
+        by_name["ratings"] = _counts(report, "rating", ratings, order=stars)
+    return by_name
 
 
 def _colour(report: QualityReport) -> alt.Color:
@@ -40,7 +39,7 @@ def _colour(report: QualityReport) -> alt.Color:
 
 
 def _counts(report: QualityReport, category: str, counts: dict[str, dict[str, int]], *, order: list[str]) -> alt.Chart:
-    rows: list[Row] = [
+    rows = [
         {"split": split, category: value, "rows": count}
         for split, by_value in counts.items()
         for value, count in by_value.items()
@@ -59,18 +58,12 @@ def _counts(report: QualityReport, category: str, counts: dict[str, dict[str, in
 
 
 def _lengths(report: QualityReport) -> alt.Chart:
-    """Draw shares of texts up to a length: they show what a limit cuts, and do not depend on the width of
-    bins.
-    """
-    rows: list[Row] = [
-        {"split": name, "words": words, "share": share}
-        for name, split in report.splits.items()
-        for words, share in zip(
-            (edge - 1 for edge in report.num_words_edges[1:]),
-            (np.cumsum(split.num_words_histogram) / max(1, sum(split.num_words_histogram))).tolist(),
-            strict=True,
-        )
-    ]
+    """Draw the share of texts up to each length: it shows what a limit cuts, and does not depend on the bin width."""
+    rows = []
+    for name, split in report.splits.items():
+        shares = np.cumsum(split.num_words_histogram) / max(1, sum(split.num_words_histogram))
+        for edge, share in zip(report.num_words_edges[1:], shares.tolist(), strict=True):
+            rows.append({"split": name, "words": edge - 1, "share": share})
     chart: alt.Chart = (
         alt.Chart({"values": rows}, title="Length of the texts", width=480, height=220)
         .mark_line(interpolate="monotone")
@@ -85,25 +78,20 @@ def _lengths(report: QualityReport) -> alt.Chart:
 
 def _problems(report: QualityReport) -> alt.LayerChart:
     problems = {name: split.problems() for name, split in report.splits.items()}
-    found = [problem for problem in next(iter(problems.values())) if any(p[problem] for p in problems.values())]
-    rows: list[Row] = [
-        {
-            "split": name,
-            "problem": problem,
-            "share": counts[problem] / report.splits[name].num_rows,
-            "rows": f"{counts[problem]:,}",
-        }
-        for name, counts in problems.items()
-        for problem in found
+    present = [problem for problem in next(iter(problems.values())) if any(p[problem] for p in problems.values())]
+    rows = [
+        {"split": name, "problem": problem, "share": counts[problem] / split.num_rows, "rows": f"{counts[problem]:,}"}
+        for (name, split), counts in zip(report.splits.items(), problems.values(), strict=True)
+        for problem in present
     ]
-    height = max(60, (14 * len(report.splits) + 8) * len(found))
-    title = "Rows to know about" if found else "Rows to know about: none"
+    height = max(60, (14 * len(report.splits) + 8) * len(present))
+    title = "Rows to know about" if present else "Rows to know about: none"
     base = alt.Chart({"values": rows}, title=title, width=420, height=height).encode(
-        y=alt.Y("problem:N", sort=found, title=None, axis=alt.Axis(labelLimit=260)),
+        y=alt.Y("problem:N", sort=present, title=None, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset("split:N", sort=list(report.splits)),
         x=alt.X("share:Q", title="share of the split's rows", axis=alt.Axis(format=".1~%")),
     )
-    # The number at a bar's end is that of rows.
+    # The number at the end of a bar counts rows.
     numbers = base.mark_text(align="left", dx=3, fontSize=9).encode(text="rows:N")
     chart: alt.LayerChart = base.mark_bar().encode(color=_colour(report)) + numbers
     return chart

@@ -1,6 +1,4 @@
-"""A dataset in, what is worth knowing about it out: counts of everything that misleads training or
-evaluation.
-"""
+"""Inspect a data set: count everything in it that misleads training or evaluation."""
 
 import dataclasses
 import itertools
@@ -17,7 +15,7 @@ from plaudit.data.table import Dataset
 SPLIT_ORDER = ("train", "validation", "test", "unsup")
 NUM_LENGTH_BINS = 40  # at most; short texts have fewer whole numbers
 
-# Regular expressions (RE2) of what is left of a page or a wrong encoding. Mojibake is UTF-8 that was read as
+# Regular expressions (RE2) for remains of web pages and of wrong encodings. Mojibake is UTF-8 that was read as
 # Windows-1252 or Latin-1: an accent or a quotation mark has become two or three letters.
 ISSUES = {
     "html_tags": r"<[A-Za-z/!][^<>]*>",
@@ -30,7 +28,7 @@ ISSUES = {
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long texts are, in one unit."""
+    """How long texts are, in words or in characters."""
 
     min: int
     median: float
@@ -42,9 +40,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class SplitQuality:
-    """One split: counts are of rows unless the name says otherwise; `num_words_histogram` has the report's
-    edges.
-    """
+    """One split: counts of rows unless the name says otherwise; the bins of the histogram are the report's."""
 
     num_rows: int
     labels: dict[str, int]
@@ -63,7 +59,7 @@ class SplitQuality:
     num_words_histogram: list[int]
 
     def problems(self) -> dict[str, int]:
-        """Return what should mostly be zero, by a name to show."""
+        """Return counts that should be near zero, by a name to show."""
         return {
             "missing text": self.missing_texts,
             "empty text": self.empty_texts,
@@ -74,7 +70,7 @@ class SplitQuality:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class SplitOverlap:
     """What two splits share."""
 
     first: str
@@ -87,7 +83,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """All that `inspect` found."""
+    """The counts for a data set, split by split and between splits."""
 
     name: str
     digest: str
@@ -96,16 +92,16 @@ class QualityReport:
     dropped: dict[str, int]
     """Rows that loading left out, by reason."""
     splits: dict[str, SplitQuality]
-    overlaps: list[Overlap]
+    overlaps: list[SplitOverlap]
     num_words_edges: list[int]
 
     def to_json(self) -> str:
-        """Return the report as JSON with fixed order, ending in a line break."""
+        """Return the report as JSON in a fixed order, ending in a line break."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 def inspect(dataset: Dataset) -> QualityReport:
-    """Count what is odd in a dataset, split by split and between splits; it is left as it is."""
+    """Count what is odd in a dataset, split by split and between splits; nothing is changed."""
     keys = text_keys(dataset.table["text"])
     num_words = _num_words(dataset.table["text"])
     longest = max(2, int(num_words.max(initial=1)))
@@ -159,9 +155,9 @@ def _split_quality(
 
 def _overlap(
     first: str, second: str, first_keys: np.ndarray, second_keys: np.ndarray, tables: dict[str, pa.Table]
-) -> Overlap:
+) -> SplitOverlap:
     groups = [set(pc.unique(tables[name]["group"].drop_null()).to_pylist()) for name in (first, second)]
-    return Overlap(
+    return SplitOverlap(
         first=first,
         second=second,
         shared_texts=len(np.intersect1d(first_keys, second_keys)),
@@ -173,17 +169,15 @@ def _overlap(
 
 def _num_words(texts: pa.ChunkedArray) -> np.ndarray:
     """Count the words between white space; 0 for a missing or empty text. int64 [N]."""
+    trimmed = pc.utf8_trim_whitespace(texts)
     counts = [
-        # Slices bound the memory for the words, which are split off only to be counted.
-        pc.fill_null(
-            pc.list_value_length(pc.ascii_split_whitespace(pc.utf8_trim_whitespace(chunk.slice(i, 10_000)))),
-            0,
-        )
-        for chunk in texts.chunks
+        # Slices limit the memory for the words, which are only counted.
+        pc.list_value_length(pc.ascii_split_whitespace(chunk.slice(i, 10_000)))
+        for chunk in trimmed.chunks
         for i in range(0, len(chunk), 10_000)
     ]
-    num_words = pa.chunked_array(counts, pa.int32()).to_numpy().astype(np.int64)
-    blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True).to_numpy()
+    num_words = pc.fill_null(pa.chunked_array(counts, pa.int32()), 0).to_numpy().astype(np.int64)
+    blank = pc.fill_null(pc.equal(trimmed, ""), True).to_numpy()
     return np.where(blank, 0, num_words)
 
 

@@ -1,64 +1,50 @@
-"""A quality report in; tables on a terminal, or a folder with JSON and plots, out."""
+"""Show a quality report as tables on a terminal, or write it to a folder as JSON and plots."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from plaudit.console import needs_extra, table
 from plaudit.data.quality.report import QualityReport, SplitQuality
-from plaudit.errors import MissingExtraError
-from plaudit.storage import replacing
+from plaudit.storage import write_text
 
 HINT = "give --out another folder"
 
 
-def render(report: QualityReport, console: Console) -> None:
+def print_report(report: QualityReport, console: Console) -> None:
     """Print the report as tables, one column for each split."""
-    table = Table(title=Text(f"{report.name}: {report.num_rows:,} rows"), title_justify="left")
-    table.add_column("")
-    for name in report.splits:
-        table.add_column(name, justify="right")
+    figures = table("", *(f"#{name}" for name in report.splits))
+    figures.title = Text(f"{report.name}: {report.num_rows:,} rows")
     columns = [dict(_figures(split)) for split in report.splits.values()]
     for figure in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(Text(figure), *(column.get(figure, "–") for column in columns))
-    console.print(table)
+        figures.add_row(Text(figure), *(column.get(figure, "–") for column in columns))
+    console.print(figures)
     if report.overlaps:
-        shared = Table(title="Shared between splits", title_justify="left")
-        for heading in ("splits", "texts", "rows in the first", "rows in the second", "groups"):
-            shared.add_column(heading, justify="left" if heading == "splits" else "right")
+        shared = table(
+            "splits", "#texts", "#rows in the first", "#rows in the second", "#groups", title="Shared between splits"
+        )
         for overlap in report.overlaps:
-            counts = (
-                overlap.shared_texts,
-                overlap.rows_in_first,
-                overlap.rows_in_second,
-                overlap.shared_groups,
-            )
+            counts = (overlap.shared_texts, overlap.rows_in_first, overlap.rows_in_second, overlap.shared_groups)
             shared.add_row(f"{overlap.first}, {overlap.second}", *(f"{count:,}" for count in counts))
         console.print(shared)
     for reason, count in report.dropped.items():
         console.print(f"left out on loading, {reason}: {count:,} rows", markup=False)
 
 
-def write(report: QualityReport, out_dir: Path) -> list[Path]:
+def write_report(report: QualityReport, out_dir: Path) -> list[Path]:
     """Write quality.json and the plots (SVG) into a folder and return their paths.
 
     MissingExtraError without the extra `report`, before anything is written; OutputError if the folder cannot
     be written.
     """
-    try:
+    with needs_extra("report", "drawing plots"):
         from plaudit.data.quality.plots import plots
-    except ImportError:
-        raise MissingExtraError("plots need altair and vl-convert; pip install 'plaudit[report]'") from None
-    paths = [out_dir / "quality.json"]
-    with replacing(paths[0], hint=HINT) as temporary:
-        temporary.write_text(report.to_json(), encoding="utf-8")
-    for name, svg in plots(report).items():
-        paths.append(out_dir / f"{name}.svg")
-        with replacing(paths[-1], hint=HINT) as temporary:
-            temporary.write_text(svg, encoding="utf-8")
-    return paths
+    contents = {"quality.json": report.to_json(), **{f"{name}.svg": svg for name, svg in plots(report).items()}}
+    for name, content in contents.items():
+        write_text(out_dir / name, content, hint=HINT)
+    return [out_dir / name for name in contents]
 
 
 def _figures(split: SplitQuality) -> Iterator[tuple[str, str]]:

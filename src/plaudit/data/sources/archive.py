@@ -1,10 +1,8 @@
-"""The Large Movie Review Dataset (Maas et al. 2011): its archive or an unpacked folder in, a review table
-out.
+"""Read the Large Movie Review Dataset (Maas et al. 2011) from its archive or from an unpacked folder.
 
-Layout: `aclImdb/{train,test}/{pos,neg}/ID_RATING.txt`, `aclImdb/train/unsup/ID_0.txt`, and
-`urls_{pos,neg,unsup}.txt` beside them, whose line ID is the page of that review's movie. The original archive
-also holds a README, a vocabulary and bags of words, which are passed over. An archive is read once, as a
-stream; nothing is unpacked.
+Layout: `aclImdb/{train,test}/{pos,neg}/ID_RATING.txt`, `aclImdb/train/unsup/ID_0.txt`, and next to these folders
+`urls_{pos,neg,unsup}.txt`, whose line ID is the page of that review's movie. The original archive also holds a README,
+a vocabulary and bags of words, which are skipped. An archive is read once, as a stream, and never unpacked to disk.
 """
 
 import gzip
@@ -17,7 +15,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pyarrow as pa
 
 from plaudit.data.table import SCHEMA, Dataset
@@ -42,10 +39,10 @@ _TITLE = re.compile(r"tt\d+")
 
 
 def read_archive(path: Path) -> Dataset:
-    """Read an archive (.tar.gz) or a folder that is or holds aclImdb; rows come by folder, then by number.
+    """Read an archive (.tar.gz) or a folder that is or holds aclImdb; rows are sorted by folder, then by number.
 
-    The digest is taken over ids, texts and movies, so the same reviews have the same digest in whatever
-    wrapping. DataError names the member that is unsafe, unreadable or missing.
+    The digest is taken over ids, texts and movies, so the same reviews have the same digest in an archive and in a
+    folder. DataError names the file that is unsafe, unreadable or missing.
     """
     files = _folder_files(path) if path.is_dir() else _archive_files(path)
     reviews: dict[str, dict[int, tuple[int, str]]] = {folder: {} for folder in FOLDERS}
@@ -73,36 +70,30 @@ def _dataset(
     digest = hashlib.sha256()
     tables = []
     for folder, (label, split) in FOLDERS.items():
-        if not reviews[folder]:
-            raise DataError(f"{path}: holds no aclImdb/{folder}/ID_RATING.txt; give the whole archive or folder")
         numbers = sorted(reviews[folder])
-        ratings = [reviews[folder][number][0] for number in numbers]
-        texts = [reviews[folder][number][1] for number in numbers]
-        ids = [f"{folder}/{number}_{rating}" for number, rating in zip(numbers, ratings, strict=True)]
         _check_complete(path, folder, numbers)
+        ratings, texts = zip(*(reviews[folder][number] for number in numbers), strict=True)
+        ids = [f"{folder}/{number}_{rating}" for number, rating in zip(numbers, ratings, strict=True)]
         titles = movies.get(folder, [])
         groups = [titles[number] if number < len(titles) else None for number in numbers]
         for row in zip(ids, texts, groups, strict=True):
             digest.update("\0".join(field or "" for field in row).encode() + b"\0")
-        unlabelled = label is None
-        tables.append(
-            pa.table(
-                [
-                    pa.array(ids),
-                    pa.array(texts),
-                    pa.array([label] * len(ids), pa.int8()),
-                    pa.array([split] * len(ids)),
-                    pa.array(groups, pa.string()),
-                    pa.array(np.array(ratings, np.int8), mask=np.full(len(ids), unlabelled)),
-                ],
-                schema=SCHEMA,
-            )
-        )
+        columns = {
+            "id": ids,
+            "text": texts,
+            "label": [label] * len(ids),
+            "split": [split] * len(ids),
+            "group": groups,
+            "rating": [None] * len(ids) if label is None else ratings,
+        }
+        tables.append(pa.table(columns, schema=SCHEMA))
     return Dataset("imdb", LABELS, pa.concat_tables(tables).combine_chunks(), digest.hexdigest())
 
 
 def _check_complete(path: Path, folder: str, numbers: list[int]) -> None:
-    """Reviews are numbered from 0 without a gap, so a gap shows what was lost."""
+    """Reviews are numbered from 0 without a gap, so a gap shows that a review is missing."""
+    if not numbers:
+        raise DataError(f"{path}: holds no aclImdb/{folder}/ID_RATING.txt; give the whole archive or folder")
     if numbers[-1] != len(numbers) - 1:
         missing = next(i for i, number in enumerate(numbers) if i != number)
         raise DataError(f"{path}: review {missing} of {folder} is missing; the archive is incomplete, fetch it again")
@@ -120,7 +111,7 @@ def _title(url: str) -> str | None:
     return title[0] if title else None
 
 
-def _wanted(name: str) -> bool:
+def _is_needed(name: str) -> bool:
     return bool(_REVIEW.search(name) or _URLS.search(name))
 
 
@@ -129,7 +120,7 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
         with gzip.open(path) as stream, tarfile.open(fileobj=_Bounded(stream, path), mode="r|") as archive:
             for member in archive:
                 _check_member(path, member)
-                if member.isfile() and _wanted(member.name):
+                if member.isfile() and _is_needed(member.name):
                     content = archive.extractfile(member)
                     assert content is not None, member.name
                     yield member.name, content.read()
@@ -145,7 +136,7 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that refuses to yield more than MAX_ARCHIVE_BYTES: neither data nor headers can be a bomb."""
+    """A stream that stops at MAX_ARCHIVE_BYTES, so that neither data nor headers can be a decompression bomb."""
 
     def __init__(self, stream: gzip.GzipFile, path: Path) -> None:
         self._stream = stream
@@ -190,7 +181,7 @@ def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     name = f"{folder.relative_to(root).as_posix()}/{entry.name}"
-                    if _wanted(name):
+                    if _is_needed(name):
                         yield name, _read(path, name, entry)
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None

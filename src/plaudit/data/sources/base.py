@@ -1,4 +1,4 @@
-"""What a dataset with a name must be able to say and do."""
+"""What every named data set provides: a description, how to load it, and where it comes from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from plaudit.data.table import Dataset
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a dataset can be loaded without the network, and where it would come from, in words."""
+    """Whether a data set can be loaded without the network, and where it would come from, for people to read."""
 
     local: bool
     where: str
@@ -18,7 +18,7 @@ class Availability:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset with a name; `load` may take seconds the first time, `locate` never does."""
+    """A named data set; `load` may take seconds the first time, `locate` is always fast."""
 
     description: str
     load: Callable[[Console | None], Dataset]

@@ -1,8 +1,8 @@
-"""Memory-mapped Arrow cache: what took seconds to parse is there at once the next time.
+"""A cache of parsed data sets: memory-mapped Arrow files that open at once.
 
-A cache file is an Arrow IPC file of one dataset, with its name, labels and digest in the schema's metadata,
-followed by a checksum. Its name is derived from where the source lies, how large it is and when it changed,
-so that opening needs no hash of the source.
+A cache file is an Arrow IPC file of one dataset, with its name, labels and digest in the schema's metadata, followed by
+a checksum. Its name is derived from the source's path, size and modification time, so that opening needs no hash of
+the source.
 """
 
 import hashlib
@@ -20,16 +20,17 @@ from plaudit.storage import replacing
 
 FORMAT = "plaudit-reviews-1"
 CHECKSUM_BYTES = 4
+_FIELDS = ("name", "labels", "digest", "dropped")
 
 
 def cache_dir() -> Path:
     """Return the folder for downloads and caches: PLAUDIT_CACHE, or the user's cache folder."""
-    given = os.environ.get("PLAUDIT_CACHE")
-    return Path(given) if given else platformdirs.user_cache_path("plaudit")
+    folder = os.environ.get("PLAUDIT_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("plaudit")
 
 
 def stat_key(paths: Iterable[Path]) -> str:
-    """Return a key that changes with the place, size or modification time of any of `paths`."""
+    """Return a key that changes with the location, size or modification time of any of `paths`."""
     key = hashlib.sha256(FORMAT.encode())
     for path in paths:
         status = path.stat()
@@ -40,8 +41,8 @@ def stat_key(paths: Iterable[Path]) -> str:
 def cached(name: str, key: str, build: Callable[[], Dataset]) -> Dataset:
     """Open the cached dataset of this name and key, or build and store it first.
 
-    A damaged file is built anew. Processes that build the same one at once each write their own, and the last
-    one stays. OutputError if the cache cannot be written.
+    A damaged file is built again. Processes that build the same one at the same time each write their own, and the
+    last one stays. OutputError if the cache cannot be written.
     """
     path = cache_dir() / f"{name}-{key}.arrow"
     dataset = _open(path)
@@ -53,13 +54,7 @@ def cached(name: str, key: str, build: Callable[[], Dataset]) -> Dataset:
 
 
 def _store(path: Path, dataset: Dataset) -> None:
-    about = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "labels": dataset.labels,
-        "digest": dataset.digest,
-        "dropped": dataset.dropped,
-    }
+    about = {name: getattr(dataset, name) for name in _FIELDS} | {"format": FORMAT}
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, SCHEMA.with_metadata({"plaudit": json.dumps(about)})) as writer:
         writer.write_table(dataset.table.combine_chunks())
@@ -82,13 +77,8 @@ def _open(path: Path) -> Dataset | None:
         about = json.loads(table.schema.metadata[b"plaudit"])
     except (OSError, pa.ArrowInvalid):
         return None
-    return Dataset(
-        name=about["name"],
-        labels=tuple(about["labels"]),
-        table=table.replace_schema_metadata(None),
-        digest=about["digest"],
-        dropped=about["dropped"],
-    )
+    about["labels"] = tuple(about["labels"])
+    return Dataset(table=table.replace_schema_metadata(None), **{name: about[name] for name in _FIELDS})
 
 
 def _checksum(content: pa.Buffer) -> bytes:

@@ -1,6 +1,4 @@
-"""One file from the network: with progress, taken up again where it broke off, and kept only if its digest is
-right.
-"""
+"""Download a file with progress, resume where a download stopped, and keep the file only if its digest is right."""
 
 import hashlib
 import http.client
@@ -9,15 +7,9 @@ import urllib.request
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
+from plaudit.console import progress
 from plaudit.errors import DataError, OutputError
 
 CHUNK_BYTES = 1 << 18
@@ -27,9 +19,8 @@ TIMEOUT_SECONDS = 30
 def download(url: str, target: Path, *, md5: str, hint: str, console: Console | None) -> None:
     """Download `url` to `target`; `console` shows the progress.
 
-    What has arrived waits in `target`.part for the next call. DataError, ending in `hint`, if the server
-    cannot be reached, breaks off or sends another file; OutputError if the disk is full or the folder is not
-    writable.
+    An incomplete file stays in `target`.part for the next call. DataError, ending in `hint`, if the server cannot be
+    reached, stops early or sends another file; OutputError if the disk is full or the folder is not writable.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -38,7 +29,7 @@ def download(url: str, target: Path, *, md5: str, hint: str, console: Console | 
         digest = _md5(part)
         if digest != md5:
             part.unlink()
-            raise DataError(f"{url}: md5 is {digest}, not {md5}; what came was thrown away: try again, {hint}")
+            raise DataError(f"{url}: md5 is {digest}, not {md5}; the file was deleted; try again, {hint}")
         part.replace(target)
     except OSError as error:
         raise OutputError(
@@ -51,22 +42,27 @@ def _fetch(url: str, part: Path, *, hint: str, console: Console | None) -> None:
     response = _open(url, start=have, hint=hint)
     if response is None:
         return
-    with response, Progress(*_COLUMNS, console=console or Console(quiet=True), transient=True) as progress:
-        start = have if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0  # some servers ignore Range
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length is not None else None
-        task = progress.add_task(part.name.removesuffix(".part"), total=total, completed=start)
-        with part.open("ab" if start else "wb") as file:
-            while chunk := _read(response, url, hint=hint):
-                file.write(chunk)
-                progress.advance(task, len(chunk))
-            have = file.tell()
+    start = have if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0  # some servers ignore Range
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length is not None else None
+    bar = progress(
+        console or Console(quiet=True),
+        part.name.removesuffix(".part"),
+        total=total,
+        completed=start,
+        columns=(DownloadColumn(), TransferSpeedColumn()),
+    )
+    with response, part.open("ab" if start else "wb") as file, bar as show:
+        while chunk := _read(response, url, hint=hint):
+            file.write(chunk)
+            show(file.tell())
+        have = file.tell()
     if total is not None and have < total:
-        raise DataError(f"{url}: broke off at {have:,} of {total:,} bytes; run again to go on from there, {hint}")
+        raise DataError(f"{url}: stopped at {have:,} of {total:,} bytes; run again to resume, {hint}")
 
 
 def _open(url: str, *, start: int, hint: str) -> http.client.HTTPResponse | None:
-    """Ask for the bytes from `start` on; None if the server says that there are no more."""
+    """Request the bytes from `start` on; None if the server answers that there are no more."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
@@ -86,19 +82,10 @@ def _read(response: http.client.HTTPResponse, url: str, *, hint: str) -> bytes:
     try:
         return response.read(CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{url}: broke off ({error}); run again to go on from there, {hint}") from None
+        raise DataError(f"{url}: stopped ({error}); run again to resume, {hint}") from None
 
 
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         # The digest guards against damage, not against forgery: md5 is what Stanford publishes.
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)

