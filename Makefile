@@ -35,7 +35,7 @@ demo: .venv/.demo
 
 # The paper, as a page and as a PDF, from the committed results.
 report: setup
-	$(BIN)/plaudit report docs/results --out docs/results/imdb --excerpt-characters 0
+	$(BIN)/python -m paper
 
 # The documentation, into build/site; whatever Sphinx would warn of is an error.
 site: setup

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from plaudit.data.table import SCHEMA
 from plaudit.errors import BundleError, DataError, OutputError
-from plaudit.evaluate.score import evaluate, write_predictions
+from plaudit.evaluate.predictions import write_predictions
+from plaudit.evaluate.score import evaluate
 from plaudit.evaluate.view import render
 
 LABELS = ("neg", "pos")

@@ -9,7 +9,7 @@ import pytest
 from plaudit.data.quality.report import inspect
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.evaluate.analysis import analyze, write_analysis
-from plaudit.evaluate.predictions import read_predictions
+from plaudit.evaluate.predictions import read_predictions, write_predictions
 from plaudit.evaluate.results import add_results
 from plaudit.evaluate.robustness.results import (
     Behaviour,
@@ -24,7 +24,7 @@ from plaudit.evaluate.robustness.results import (
     Robustness,
     add_robustness,
 )
-from plaudit.evaluate.score import Evaluation, write_predictions
+from plaudit.evaluate.score import Evaluation
 
 HOSTILE = '<script>alert("x")</script><br /><br />It is "fine" & **`<img src=x onerror=alert(1)>`**'
 

@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from plaudit.evaluate.analysis import Coverage, ModelAnalysis, Slice
-from plaudit.report import figures, speed_chart
-from plaudit.report.scored import Scored
+from plaudit.report import figures, scatter
+from plaudit.report.leaderboard import Entry
 
 EPOCHS = [
     {"event": "step", "step": 10, "epoch": 0, "train_loss": 0.7, "train_accuracy": 0.5},
@@ -18,18 +18,18 @@ def texts(svg):
     return [element.text for element in ET.fromstring(svg).iter(f"{SVG}text")]
 
 
-def says(svg):
-    return [element.get("data-says") for element in ET.fromstring(svg).iter() if element.get("data-says")]
+def tooltips(svg):
+    return [element.get("data-tooltip") for element in ET.fromstring(svg).iter() if element.get("data-tooltip")]
 
 
 @pytest.fixture
-def scored(make_result):
-    """Return a function that makes a model by accuracy and speed, made with one seed."""
+def entry(make_result):
+    """Return a function that makes a model by accuracy and speed."""
 
     def make(model, accuracy, speed, run="run"):
         ci95 = (accuracy - 0.01, accuracy + 0.01)
         result = make_result(model=model, accuracy=accuracy, accuracy_ci95=ci95, reviews_per_second=speed)
-        return Scored((run,), (result,))
+        return Entry((run,), (result,))
 
     return make
 
@@ -49,16 +49,14 @@ def analysis_of(model):
 @pytest.fixture(scope="module")
 def drawn():
     analyses = [analysis_of("bow"), analysis_of("lstm")]
-    rows = [{"link": link, "exchange": "plain", "tokens_per_second": 100.0} for link in ("open", "1gbit")]
-    levels = [{"change": "typos", "model": "bow", "share": 0.5, "says": "bow, typos"}]
+    levels = [{"change": "typos", "model": "bow", "accuracy": 0.5, "tooltip": "bow, typos"}]
     return {
         "loss": figures.learning_curve(EPOCHS, "loss"),
         "accuracy": figures.learning_curve(EPOCHS, "accuracy"),
         "reliability": figures.reliability_diagram([(10, 0.6, 0.5), (90, 0.95, 0.9)]),
         "coverage": figures.coverage(analyses),
         "slices": figures.slices(analyses, "length"),
-        "links": figures.link_speeds(rows),
-        "levels": figures.by_level(levels, x="change", x_title="", series="model", y_title="accuracy"),
+        "levels": figures.perturbations(levels),
     }
 
 
@@ -77,10 +75,12 @@ def test_learning_curve_names_both_parts(drawn):
     assert {"training", "validation"} <= set(texts(drawn["loss"]))
 
 
-def test_lines_are_named_in_a_legend_and_points_say_their_figures(drawn):
+def test_lines_are_named_in_a_legend_and_points_have_tooltips(drawn):
     assert {"bow", "lstm"} <= set(texts(drawn["slices"]))
-    assert "bow, 0–49 words: 80.0\u00a0% of 5 reviews" in says(drawn["slices"])
-    assert "lstm: of the surest 50\u00a0%, 95.0\u00a0% right (at least 60.0\u00a0% sure)" in says(drawn["coverage"])
+    assert "bow, 0–49 words: 80.0\u00a0% of 5 reviews" in tooltips(drawn["slices"])
+    assert "lstm: 95.0\u00a0% accuracy on the most confident 50\u00a0% (confidence at least 60.0\u00a0%)" in tooltips(
+        drawn["coverage"]
+    )
 
 
 def test_a_kind_of_slice_that_no_model_has_is_not_drawn():
@@ -98,35 +98,35 @@ def test_a_long_log_is_thinned_to_what_can_be_seen():
     assert "50,000" in texts(svg) or "40,000" in texts(svg)
 
 
-def test_unbeaten_models_are_those_that_none_beats_in_both(scored):
-    best, middle, fast = scored("best", 0.9, 1e2), scored("middle", 0.8, 1e3), scored("fast", 0.7, 1e4)
-    slower, worse = scored("slower", 0.8, 5e2), scored("worse", 0.6, 1e4)
-    assert speed_chart.unbeaten([slower, best, middle, worse, fast]) == [best, middle, fast]
+def test_unbeaten_models_are_those_that_none_beats_in_both(entry):
+    best, middle, fast = entry("best", 0.9, 1e2), entry("middle", 0.8, 1e3), entry("fast", 0.7, 1e4)
+    slower, worse = entry("slower", 0.8, 5e2), entry("worse", 0.6, 1e4)
+    assert scatter.unbeaten([slower, best, middle, worse, fast]) == [best, middle, fast]
 
 
-def test_models_that_tie_are_both_unbeaten(scored):
-    assert len(speed_chart.unbeaten([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])) == 2
+def test_models_that_tie_are_both_unbeaten(entry):
+    assert len(scatter.unbeaten([entry("a", 0.9, 1e3), entry("b", 0.9, 1e3)])) == 2
 
 
-def test_unbeaten_models_are_named_beside_their_points_and_all_say_theirs(scored):
-    models = [scored("bow", 0.8, 1e5), scored("lstm <b>", 0.9, 1e3), scored("beaten", 0.7, 1e2)]
-    svg = speed_chart.accuracy_against_speed(models)
+def test_unbeaten_models_are_labelled_and_the_others_have_tooltips(entry):
+    models = [entry("bow", 0.8, 1e5), entry("lstm <b>", 0.9, 1e3), entry("beaten", 0.7, 1e2)]
+    svg = scatter.accuracy_against_speed(models)
     assert {"bow", "lstm <b>"} <= set(texts(svg))
     assert "beaten" not in texts(svg)
-    assert "beaten (run): 70.00\u00a0% at 100 reviews/s" in says(svg)
+    assert "beaten (run): 70.00\u00a0% at 100 reviews/s" in tooltips(svg)
 
 
-def test_a_name_stands_at_the_height_of_its_point_where_nothing_is_in_its_way(scored):
-    models = [scored("a", 0.9, 1e2), scored("b", 0.8, 1e5)]
-    rows = [{"model": m.first.model, "accuracy": m.accuracy, "speed": m.first.reviews_per_second} for m in models]
-    heights = speed_chart.label_heights(
-        [{**row, "inwards": side} for row, side in zip(rows, ("right", "left"), strict=True)], [True, True], gap=0.01
-    )
-    assert heights == [0.9, 0.8]
+def test_a_label_is_at_the_height_of_its_point_where_nothing_is_in_its_way(entry):
+    points = [
+        scatter.Point("b", 1e5, 0.8, (0.79, 0.81), "lstm"),
+        scatter.Point("unlabelled", 1e3, 0.85, (0.84, 0.86), "lstm", is_labelled=False),
+        scatter.Point("a", 1e2, 0.9, (0.89, 0.91), "bow"),
+    ]
+    assert scatter.label_heights(points, ["left", "right", "right"]) == [0.8, None, 0.9]
 
 
-def test_models_with_the_same_figures_are_drawn_too(scored):
-    svg = speed_chart.accuracy_against_speed([scored("a", 0.9, 1e3), scored("b", 0.9, 1e3)])
+def test_models_with_the_same_figures_are_drawn_too(entry):
+    svg = scatter.accuracy_against_speed([entry("a", 0.9, 1e3), entry("b", 0.9, 1e3)])
     heights = {
         element.get("transform").split(",")[1]
         for element in ET.fromstring(svg).iter(f"{SVG}text")

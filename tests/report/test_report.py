@@ -1,9 +1,7 @@
 import json
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,26 +13,11 @@ from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, OutputError
 from plaudit.evaluate.errors.mistakes import find_errors, write_errors
 from plaudit.evaluate.results import add_results
+from plaudit.models.kinds import model_class
 from plaudit.predictor import load
-from plaudit.report.evidence import STUDIES
+from plaudit.report.sections.models import SHOWN_SETTINGS
 from plaudit.report.write import write_report
 from tests.conftest import toy_reviews
-
-COMMITTED = Path(__file__).parents[2] / "docs" / "results"
-CLEANING = {
-    "data": "imdb train, 3 splits",
-    "rows": [
-        {
-            "kind": "bow",
-            "variant": variant,
-            "accuracies": [0.9, 0.8],
-            "accuracy": 0.85,
-            "difference": difference,
-            "standard_error": 0.001,
-        }
-        for variant, difference in (("as shipped", 0.0), ("HTML kept", -0.002))
-    ],
-}
 
 
 def read(path):
@@ -75,24 +58,18 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture
-def studies_dir(tmp_path, make_result):
-    """A folder of two runs that differ in their seed, and a file of every study, committed ones where there are."""
-    folder = tmp_path / "all"
+def two_seeds(tmp_path, make_result):
+    """A folder of two runs that differ in their seed."""
     recipe = {"name": "quick", "models": {"bow": {"max_order": 3}}, "data": {"name": "imdb"}}
     for seed, accuracy in enumerate((0.8, 0.9)):
         result = make_result(seed=seed, accuracy=accuracy, recipe=recipe)
-        add_results(folder / f"run-{seed}" / "results.json", [result])
-    for file in STUDIES.values():
-        (folder / file).parent.mkdir(exist_ok=True)
-        if (COMMITTED / file).exists():
-            shutil.copy(COMMITTED / file, folder / file)
-    (folder / STUDIES["cleaning"]).write_text(json.dumps(CLEANING))
-    return folder
+        add_results(tmp_path / "all" / f"run-{seed}" / "results.json", [result])
+    return tmp_path / "all"
 
 
 def test_page_leads_with_the_most_accurate_model_and_holds_every_part_of_a_run(run_dir):
     page = page_of(run_dir)
-    assert "<h1>bow judges 90.0\u00a0% of 10 reviews rightly</h1>" in page
+    assert "<h1>bow: 90.0\u00a0% accuracy on 10 reviews</h1>" in page
     for expected in (
         "tiny: 10 reviews",
         "lstm after the last epoch: 70.00\u00a0%",
@@ -102,7 +79,7 @@ def test_page_leads_with_the_most_accurate_model_and_holds_every_part_of_a_run(r
     ):
         assert expected in page
     for source in ("data.json", "MODEL/metrics.jsonl", "analysis.json", "MODEL.parquet", "robustness.json,"):
-        assert f"A report takes it from <code>{source}" not in page
+        assert f"Source: <code>{source}" not in page
 
 
 def test_page_is_one_sound_file_that_fetches_nothing_and_runs_its_own_script_alone(run_dir):
@@ -144,7 +121,7 @@ def test_hostile_names_are_shown_as_text(tmp_path, make_result):
     assert "#panic()" in pdf_text(tmp_path / "report.pdf")
 
 
-def test_surest_mistakes_come_first(run_dir):
+def test_the_most_confident_mistakes_come_first(run_dir):
     page = page_of(run_dir)
     assert "lstm: 2 of 2 mistakes" in page
     mistakes = page[page.index("lstm: 2 of 2 mistakes") :]
@@ -155,7 +132,7 @@ def test_review_texts_can_be_left_out(run_dir):
     path = write_report(run_dir, run_dir / "report.html", excerpt_characters=0)
     page = read(path)
     assert "mild mistake" not in page and "alert" not in page
-    assert "The texts are left out" in page
+    assert "This report omits the texts" in page
     assert "r/9" in page
     assert "mild mistake" not in pdf_text(path.with_suffix(".pdf"))
 
@@ -172,23 +149,28 @@ def test_pdf_has_pages_that_hold_the_title_the_models_and_the_reviews(run_dir):
     assert path.read_bytes().startswith(b"%PDF")
     assert len(pypdf.PdfReader(path).pages) > 1
     text = pdf_text(path)
-    for expected in ("bow judges 90.0", "lstm", '<script>alert("x")</script>', "r/9"):
+    for expected in ("bow: 90.0", "lstm", '<script>alert("x")</script>', "r/9"):
         assert expected in text
 
 
-def test_method_says_what_a_student_learned_beside(tmp_path, make_result):
+def test_method_says_what_a_student_was_taught_together_with(tmp_path, make_result):
     table = {"kind": "lstm", "distill": {"soft_labels": "labels.parquet", "beside": "bow"}}
     result = make_result(model="lstm", recipe={"name": "r", "models": {"lstm": table}})
     add_results(tmp_path / "results.json", [result])
-    assert "taught by labels.parquet beside bow" in page_of(tmp_path)
+    assert "taught by labels.parquet together with bow" in page_of(tmp_path)
 
 
 def test_results_alone_make_a_page_that_names_what_is_missing(run_dir):
     page = read(write_report(run_dir / "results.json", run_dir / "alone.html"))
-    sources = ["data.json", "recipe.json", "analysis.json", "errors.json", "robustness.json", *STUDIES.values()]
+    sources = ["data.json", "recipe.json", "analysis.json", "errors.json", "robustness.json"]
     for source in ("training/MODEL/metrics.jsonl", "predictions/MODEL.parquet", *sources):
-        assert f"A report takes it from <code>{source}" in page
+        assert f"Source: <code>{source}" in page
     assert "max_order" in page  # the recipes of the results stand in for the run's
+
+
+@pytest.mark.parametrize("kind", SHOWN_SETTINGS)
+def test_the_shown_settings_of_a_kind_exist(kind):
+    assert set(SHOWN_SETTINGS[kind]) <= set(model_class(kind).Settings.model_fields)
 
 
 def test_undefined_auc_and_unknown_origin_are_shown_as_dashes(tmp_path, make_result):
@@ -203,12 +185,12 @@ def test_undefined_auc_and_unknown_origin_are_shown_as_dashes(tmp_path, make_res
 def test_the_test_split_leads(tmp_path, make_result):
     results = [make_result(split="contrast"), make_result(accuracy=0.7), make_result(data="a", split="x")]
     add_results(tmp_path / "r.json", results)
-    assert "<h1>bow judges 70.0" in read(write_report(tmp_path / "r.json", tmp_path / "r.html"))
+    assert "<h1>bow: 70.0" in read(write_report(tmp_path / "r.json", tmp_path / "r.html"))
 
 
 def test_analysis_is_shown_as_comparisons_calibration_and_slices(run_dir):
     page = page_of(run_dir)
-    assert "tiny-run: pairs of models on the same imdb, test reviews" in page
+    assert "tiny-run: pairs of models on the same reviews of imdb, test" in page
     assert "1 : 0" in page  # bow alone is right once, lstm never
     for label in (
         "Accuracy by confidence of lstm (tiny-run)",
@@ -229,7 +211,7 @@ def test_robustness_is_shown_and_tells_who_may_have_learned_the_originals(run_di
         "blame negated (minimum functionality, n = 4)",
         "It is not &lt;b&gt;bad&lt;/b&gt;.",
         "typos in 5 % of words",
-        "bow (tiny-run) judges both rightly in 60.0\u00a0% of edits",
+        "bow (tiny-run) classifies both the original and the edit correctly in 60.0\u00a0%",
     ):
         assert expected in page
 
@@ -255,44 +237,17 @@ def test_errors_are_shown_without_texts(run_dir, toy_bow_folder):
     )
     write_errors(run_dir / "errors.json", found)
     page = page_of(run_dir)
-    assert "toy: words that push most wrong verdicts on own.csv, test (1 of 21 reviews)" in page
+    assert "toy: words that mislead it most often on own.csv, test (1 of 21 reviews misclassified)" in page
     assert '<th scope="row">superb</th>' in page
     assert '<th scope="row"><code>t/0</code></th>' in page
     assert "number 999" not in page
 
 
-def test_runs_and_every_study_of_a_folder_make_one_report(studies_dir):
-    page = page_of(studies_dir)
-    assert "<h1>bow judges 85.0" in page  # the mean of two seeds
-    assert "1 models were scored" not in page
-    for file in STUDIES.values():
-        assert f"A report takes it from <code>{file}</code>" not in page
-    for expected in ("run-0 …", "Cleaning for <code>bow</code>", "plaudit run quick.toml --set seed=1", "VADER"):
-        assert expected in page
-    assert "2 seeds" in pdf_text(studies_dir / "report.pdf")
-
-
-def test_what_a_study_of_exchanges_notes_of_its_rows_is_told(studies_dir):
-    path = studies_dir / STUDIES["distributed"]
-    study = json.loads(path.read_text())
-    assert "of another machine" not in page_of(studies_dir)
-    path.write_text(json.dumps({**study, "note": "two rows are of another machine"}))
-    assert "two rows are of another machine." in page_of(studies_dir)
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_that_lacks_a_key_is_refused_in_one_line_that_names_it(studies_dir, name):
-    (studies_dir / STUDIES[name]).write_text('{"rows": [{"surprise": 1}]}\n' * (2 if name == "sweep" else 1))
-    with pytest.raises(DataError, match=f"{STUDIES[name]}: not what its command writes") as refusal:
-        write_report(studies_dir, studies_dir / "report.html")
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_that_is_not_json_is_refused(studies_dir, name):
-    (studies_dir / STUDIES[name]).write_text("{")
-    with pytest.raises(DataError, match=f"{STUDIES[name]}: damaged, not JSON"):
-        write_report(studies_dir, studies_dir / "report.html")
+def test_runs_that_differ_in_their_seed_make_one_row(two_seeds):
+    page = page_of(two_seeds)
+    assert "<h1>bow: 85.0\u00a0% accuracy" in page  # the mean of two seeds
+    assert "run-0 …" in page
+    assert "2 seeds" in pdf_text(two_seeds / "report.pdf")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +283,7 @@ def test_results_that_contradict_each_other_are_refused(run_dir):
 def test_predictions_that_no_result_is_of_are_refused(run_dir):
     path = run_dir / "predictions" / "lstm.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(DataError, match="evaluate lstm again"):
+    with pytest.raises(DataError, match="no result matches these predictions; evaluate lstm again"):
         write_report(run_dir, run_dir / "report.html")
 
 
@@ -337,7 +292,7 @@ def test_a_folder_or_file_without_results_is_refused(tmp_path):
         write_report(tmp_path, tmp_path / "report.html")
     (tmp_path / "results.json").write_text('{"format": 2, "results": []}')
     for path in (tmp_path, tmp_path / "results.json"):
-        with pytest.raises(DataError, match="holds no results"):
+        with pytest.raises(DataError, match="contains no results"):
             write_report(path, tmp_path / "report.html")
 
 

@@ -341,7 +341,7 @@ def test_more_than_two_labels_are_compared_too(read, tmp_path):
 
 def test_without_the_report_extra_only_the_picture_is_missing(read, tmp_path, monkeypatch):
     selection = run(read(BOW), tmp_path / "out")
-    for name in ("plaudit.report.choices", "plaudit.report.figures"):
+    for name in ("plaudit.report.search_charts", "plaudit.report.scatter", "plaudit.report.chart_style"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "altair", None)
     remark = draw(selection, tmp_path / "out/select.svg")

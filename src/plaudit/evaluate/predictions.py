@@ -1,5 +1,6 @@
-"""Predictions that a run left behind, a Parquet file for each model: how every review was judged."""
+"""Files of predictions: what a model predicted for each review of a split, one Parquet file per model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plaudit.errors import DataError
+from plaudit.evaluate.score import Evaluation
+from plaudit.storage import replacing
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,23 @@ class Predictions:
         return right
 
 
+def write_predictions(path: Path, table: pa.Table, evaluation: Evaluation) -> None:
+    """Write id, text, label, probabilities and split of each review; OutputError if it cannot be written."""
+    probabilities = evaluation.probabilities
+    offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * probabilities.shape[1]
+    columns = {
+        "id": table["id"],
+        "text": table["text"],
+        "label": pa.array(evaluation.labels),
+        "probabilities": pa.ListArray.from_arrays(offsets, probabilities.ravel()),
+        "split": pa.repeat(evaluation.result.split, table.num_rows),
+    }
+    with replacing(path, hint="name a folder with room to write to") as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
 def read_predictions(path: Path) -> Predictions:
-    """Read a file that `plaudit run` wrote; DataError if it is another."""
+    """Read a file that `plaudit run` wrote, without its texts; DataError if it is another file."""
     try:
         table = pq.read_table(path, columns=["id", "label", "probabilities", "split"])
         return Predictions(
@@ -41,3 +59,9 @@ def read_predictions(path: Path) -> Predictions:
         )
     except (OSError, ValueError, IndexError, pa.ArrowException):
         raise DataError(f"{path}: not a file of predictions; give one that plaudit run wrote") from None
+
+
+def read_texts(path: Path, rows: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:
+    """Return the texts of some rows of a file of predictions."""
+    texts: list[str] = pq.read_table(path, columns=["text"])["text"].take(pa.array(rows)).to_pylist()
+    return texts

@@ -43,10 +43,10 @@ def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        raise DataError(f"{path}: damaged {name}: {problem(error)}") from None
+        raise DataError(f"{path}: damaged {name}: {describe_problem(error)}") from None
 
 
-def problem(error: ValidationError) -> str:
+def describe_problem(error: ValidationError) -> str:
     """Say in one line where a record is wrong, and what is wrong there."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))

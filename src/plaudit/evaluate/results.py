@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from plaudit.errors import DataError
-from plaudit.evaluate.record import Record, problem, read_record, write_record
+from plaudit.evaluate.record import Record, describe_problem, read_record, write_record
 
 FORMAT: Literal[2] = 2
 
@@ -150,6 +150,6 @@ def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
     try:
         results = before.with_results(added)
     except ValidationError as error:
-        raise DataError(f"{path}: {problem(error)}; give another file") from None
+        raise DataError(f"{path}: {describe_problem(error)}; give another file") from None
     write_results(path, results)
     return results

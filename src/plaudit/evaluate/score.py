@@ -7,13 +7,11 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -23,7 +21,6 @@ from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
 from plaudit.evaluate.metrics import METRICS, confusion, wilson_interval
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.speed import measure
-from plaudit.storage import replacing
 
 CHUNK = 1_024
 SPEED_SECONDS = 2.5  # at once and one by one, so about 5 s for a model
@@ -150,21 +147,6 @@ def labels_of_model(
     in_model = np.array([list(known).index(name) for name in label_names], dtype=np.int8)
     labels: npt.NDArray[np.int8] = in_model[table["label"].to_numpy()]
     return labels
-
-
-def write_predictions(path: Path, table: pa.Table, evaluation: Evaluation) -> None:
-    """Write id, text, label, probabilities and split of each review; OutputError if it cannot be written."""
-    probabilities = evaluation.probabilities
-    offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * probabilities.shape[1]
-    columns = {
-        "id": table["id"],
-        "text": table["text"],
-        "label": pa.array(evaluation.labels),
-        "probabilities": pa.ListArray.from_arrays(offsets, probabilities.ravel()),
-        "split": pa.repeat(evaluation.result.split, table.num_rows),
-    }
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
 def _score(predictor: Scorer, texts: Sequence[str], *, model_name: str, console: Console) -> npt.NDArray[np.float32]:

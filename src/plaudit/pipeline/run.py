@@ -31,13 +31,13 @@ from plaudit.errors import SettingsError
 from plaudit.evaluate.analysis import analyze, write_analysis
 from plaudit.evaluate.card import write_card
 from plaudit.evaluate.errors.mistakes import find_errors, write_errors
-from plaudit.evaluate.predictions import read_predictions
+from plaudit.evaluate.predictions import read_predictions, write_predictions
 from plaudit.evaluate.results import add_results, read_results
 from plaudit.evaluate.robustness.edited import folder_of_sets
 from plaudit.evaluate.robustness.perturb import Reviews
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
-from plaudit.evaluate.score import evaluate, write_predictions
+from plaudit.evaluate.score import evaluate
 from plaudit.pipeline.build import Made, make
 from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.predictor import load

@@ -1,1 +1,1 @@
-"""One run's results as a page and a PDF."""
+"""What one run found, as a page and a PDF."""

@@ -1,11 +1,10 @@
-"""A report as blocks that know nothing of HTML or PDF: built once, written as either.
+"""The parts of a report, independent of HTML and PDF.
 
-Texts carry two marks: `code` between backticks, and **weight** between double asterisks. Everything else stands as it
-is, whatever it holds.
+Texts may hold `code` in backticks and **strong** words in double asterisks; everything else is literal text.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -17,21 +16,21 @@ class Span:
 
 
 def spans(text: str) -> list[Span]:
-    """Read the marks of a text."""
-    found = []
+    """Split a text at its backticks and double asterisks."""
+    parts = []
     for part in re.split(r"(`[^`]+`|\*\*[^*]+\*\*)", text):
         if part.startswith("`") and len(part) > 2:
-            found.append(Span(part[1:-1], "code"))
+            parts.append(Span(part[1:-1], "code"))
         elif part.startswith("**") and len(part) > 4:
-            found.append(Span(part[2:-2], "strong"))
+            parts.append(Span(part[2:-2], "strong"))
         elif part:
-            found.append(Span(part))
-    return found
+            parts.append(Span(part))
+    return parts
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text; a quiet one explains what stands above it."""
+    """Running text; a quiet one is a note on what is above it."""
 
     text: str
     is_quiet: bool = False
@@ -39,14 +38,14 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Heading:
-    """What the following blocks of a section are about."""
+    """The heading of the following blocks of a section."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading; numbers stand to the right."""
+    """A column's heading; numbers are aligned right."""
 
     name: str
     is_number: bool = False
@@ -54,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are texts; the first of a row names it. `shares`, where given, is how dark each cell is, 0 … 1."""
+    """Rows of texts, the first of each its heading; `shares`, if given, is how dark each cell is, 0 … 1."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -64,7 +63,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart as SVG; `label` says it to those who do not see it, `caption` to those who do."""
+    """A chart as SVG; `label` describes it to those who do not see it, `caption` to those who do."""
 
     svg: str
     label: str
@@ -72,7 +71,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Row:
+class SideBySide:
     """Figures or tables beside each other where there is room."""
 
     blocks: tuple["Figure | Table", ...]
@@ -87,18 +86,18 @@ class Code:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a report would say here, and the file or command it would take that from."""
+    """What is missing here, and the file or command it would come from."""
 
     what: str
     source: str
 
 
-Block = Paragraph | Heading | Table | Figure | Row | Code | Missing
+Block = Paragraph | Heading | Table | Figure | SideBySide | Code | Missing
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter; `name` is its address in the page."""
+    """A chapter; `name` is its anchor in the page."""
 
     name: str
     title: str
@@ -107,7 +106,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure to see at a glance."""
+    """A figure to see at a glance."""
 
     name: str
     value: str
@@ -122,9 +121,9 @@ class Document:
     kicker: str
     abstract: tuple[str, ...]
     tiles: tuple[Tile, ...]
-    sections: tuple[Section, ...] = field(default_factory=tuple)
+    sections: tuple[Section, ...]
 
 
 def columns(*names: str) -> tuple[Column, ...]:
-    """Return columns by their names; a `#` in front of one marks numbers."""
+    """Return columns by their names; a leading `#` marks a column of numbers."""
     return tuple(Column(name.removeprefix("#"), name.startswith("#")) for name in names)

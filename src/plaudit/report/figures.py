@@ -1,4 +1,4 @@
-"""Charts of a report as SVG text, in the style of style.py."""
+"""Charts of the report as SVG text."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,41 +9,58 @@ import altair as alt
 from plaudit.data.quality.plots import charts
 from plaudit.data.quality.report import QualityReport
 from plaudit.evaluate.analysis import ModelAnalysis
-from plaudit.report.numbers import percent, rate
-from plaudit.report.style import HEIGHT, INK, PALETTE, WIDTH, as_svg, colour, percent_axis
+from plaudit.report.chart_style import HEIGHT, INK, PALETTE, WIDTH, as_svg, percent_axis, series_colour
+from plaudit.report.numbers import percent
 
 MAX_POINTS = 400
-_STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolOpacity": 1, "symbolSize": 200}
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 
 
+def line_chart(rows: Sequence[Mapping[str, Any]], x: alt.X, y: alt.Y, *, series: str, width: int = WIDTH) -> str:
+    """Draw a line for each value of the column `series`, with points that show their `tooltip`.
+
+    Rows with `low` and `high` have an interval too.
+    """
+    names = list(dict.fromkeys(row[series] for row in rows))
+    stroke = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolOpacity": 1, "symbolSize": 200}
+    base = alt.Chart({"values": list(rows)}).encode(x=x, color=series_colour(series, names, legend=stroke))
+    dash = alt.StrokeDash(f"{series}:N", scale=alt.Scale(domain=names, range=_DASHES[: len(names)]), legend=None)
+    layers = [
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+        base.mark_point(filled=True, size=45, opacity=1).encode(y=y, description="tooltip:N"),
+    ]
+    if "low" in rows[0]:
+        low = y.copy()
+        low["shorthand"] = "low:Q"
+        layers.insert(0, base.mark_rule(opacity=0.5).encode(y=low, y2="high:Q"))
+    return as_svg(alt.layer(*layers).properties(width=width, height=HEIGHT))
+
+
+def share_axis(column: str, title: str) -> alt.Y:
+    """Return an axis of shares in percent that need not begin at 0."""
+    return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False), axis=percent_axis())
+
+
 def coverage(analyses: Sequence[ModelAnalysis]) -> str:
-    """Draw accuracy against the share of reviews judged, the surest first; a line for each model."""
-    models = [analysis.model for analysis in analyses]
+    """Draw each model's accuracy on the share of reviews that it is most confident about."""
     rows = [
         {
             "model": analysis.model,
             "coverage": point.coverage,
             "accuracy": point.accuracy,
-            "says": f"{analysis.model}: of the surest {percent(point.coverage, 0)}, {percent(point.accuracy)} right "
-            f"(at least {percent(point.threshold)} sure)",
+            "tooltip": f"{analysis.model}: {percent(point.accuracy)} accuracy on the most confident "
+            f"{percent(point.coverage, 0)} (confidence at least {percent(point.threshold)})",
         }
         for analysis in analyses
         for point in analysis.coverage
     ]
-    base = alt.Chart({"values": rows}).encode(
-        x=alt.X(
-            "coverage:Q", title="reviews judged, the surest first", axis=percent_axis(), scale=alt.Scale(reverse=True)
-        ),
-        y=alt.Y("accuracy:Q", title="accuracy on them", scale=alt.Scale(zero=False), axis=percent_axis()),
-        color=colour("model", models, legend=_STROKES),
-    )
-    return as_svg(_lines(base, "model", models).properties(width=WIDTH, height=HEIGHT))
+    title = "share of reviews, most confident first"
+    x = alt.X("coverage:Q", title=title, axis=percent_axis(), scale=alt.Scale(reverse=True))
+    return line_chart(rows, x, share_axis("accuracy", "accuracy on them"), series="model")
 
 
 def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
-    """Draw accuracy in each slice of one kind, a line for each model with 95 % intervals; None if there are none."""
-    models = [analysis.model for analysis in analyses]
+    """Draw each model's accuracy in slices of one kind, with 95 % intervals; None if there are no such slices."""
     rows = [
         {
             "model": analysis.model,
@@ -51,7 +68,7 @@ def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
             "accuracy": part.accuracy,
             "low": part.ci95[0],
             "high": part.ci95[1],
-            "says": f"{analysis.model}, {part.name}: {percent(part.accuracy)} of {part.n:,} reviews",
+            "tooltip": f"{analysis.model}, {part.name}: {percent(part.accuracy)} of {part.n:,} reviews",
         }
         for analysis in analyses
         for part in analysis.slices
@@ -59,57 +76,20 @@ def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
     ]
     if not rows:
         return None
-    names = list(dict.fromkeys(row["slice"] for row in rows))
-    base = alt.Chart({"values": rows}).encode(
-        x=alt.X(
-            "slice:N",
-            title=by,
-            sort=[str(name) for name in names],
-            axis=alt.Axis(labelAngle=0 if by == "rating" else -30),
-        ),
-        color=colour("model", models, legend=_STROKES),
-    )
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=percent_axis())
-    bars = base.mark_rule(opacity=0.5).encode(
-        y=alt.Y("low:Q", title="accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
-    )
-    return as_svg((bars + _lines(base.encode(y=y), "model", models)).properties(width=WIDTH, height=HEIGHT))
+    order = [str(name) for name in dict.fromkeys(row["slice"] for row in rows)]
+    x = alt.X("slice:N", title=by, sort=order, axis=alt.Axis(labelAngle=0 if by == "rating" else -30))
+    return line_chart(rows, x, share_axis("accuracy", "accuracy"), series="model")
 
 
-def link_speeds(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw tokens per second by link for each way of exchange; rows are in the order of slower links."""
-    links, ways = (list(dict.fromkeys(row[name] for row in rows)) for name in ("link", "exchange"))
-    values = [
-        {**row, "says": f"{row['exchange']}, {row['link']}: {rate(row['tokens_per_second'])} tokens/s"} for row in rows
-    ]
-    base = alt.Chart({"values": values}).encode(
-        x=alt.X("link:N", title="link", sort=links, axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("tokens_per_second:Q", title="tokens per second", axis=alt.Axis(format="~s", tickCount=5)),
-        color=colour("exchange", ways, legend=_STROKES),
-    )
-    return as_svg(_lines(base, "exchange", ways).properties(width=WIDTH, height=HEIGHT))
-
-
-def by_level(rows: Sequence[Mapping[str, Any]], *, x: str, x_title: str, series: str, y_title: str) -> str:
-    """Draw shares (`share`) in the order of the levels `x`, a line for each of `series`; `says` tells a point."""
-    levels = list(dict.fromkeys(row[x] for row in rows))
-    names = list(dict.fromkeys(row[series] for row in rows))
-    base = alt.Chart({"values": list(rows)}).encode(
-        x=alt.X(f"{x}:N", title=x_title, sort=levels, axis=alt.Axis(labelAngle=-40, labelLimit=220)),
-        y=alt.Y("share:Q", title=y_title, scale=alt.Scale(zero=False), axis=percent_axis()),
-        color=colour(series, names, legend=_STROKES),
-    )
-    return as_svg(_lines(base, series, names).properties(width=WIDTH + 160, height=HEIGHT))
-
-
-def _lines(base: alt.Chart, series: str, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
-    dash = alt.StrokeDash(f"{series}:N", scale=alt.Scale(domain=list(names), range=_DASHES[: len(names)]), legend=None)
-    points = base.mark_point(filled=True, size=45, opacity=1).encode(description="says:N")
-    return alt.layer(base.mark_line(strokeWidth=2).encode(strokeDash=dash), points)
+def perturbations(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw each model's `accuracy` on reviews with each `change`, in the order of the rows."""
+    order = list(dict.fromkeys(row["change"] for row in rows))
+    x = alt.X("change:N", title="", sort=order, axis=alt.Axis(labelAngle=-40, labelLimit=220))
+    return line_chart(rows, x, share_axis("accuracy", "accuracy"), series="model", width=WIDTH + 160)
 
 
 def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | None:
-    """Draw `loss` or `accuracy` of training and validation by step; None if the log holds neither."""
+    """Draw `loss` or `accuracy` of training and validation by step; None if the log has neither."""
     rows = [
         {"step": event["step"], "value": event[column], "part": part}
         for part, kind, column in (
@@ -121,18 +101,13 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
     if not rows:
         return None
     parts = ["training", "validation"]
+    axis = percent_axis() if quantity == "accuracy" else alt.Axis(format="~g", tickCount=6)
     base = alt.Chart({"values": rows}).encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(format=",d", tickCount=5)),
-        y=alt.Y(
-            "value:Q",
-            title=quantity,
-            scale=alt.Scale(zero=False),
-            axis=percent_axis() if quantity == "accuracy" else alt.Axis(format="~g", tickCount=6),
-        ),
+        y=alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False), axis=axis),
     )
-    dashes = alt.StrokeDash("part:N", scale=alt.Scale(domain=parts, range=[[1, 0], [6, 3]]), legend=None)
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, columnPadding=24)
-    colours = alt.Color("part:N", scale=alt.Scale(domain=parts, range=list(PALETTE[:2])), legend=legend)
+    dashes = alt.StrokeDash("part:N", scale=alt.Scale(domain=parts, range=_DASHES[:2]), legend=None)
+    colours = series_colour("part", parts, legend={"symbolType": "stroke", "symbolStrokeWidth": 3})
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=dashes, color=colours)
     validation = base.transform_filter(alt.datum.part == "validation")
     points = validation.mark_point(filled=True, size=60, opacity=1, color=PALETTE[1])
@@ -140,9 +115,9 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
-    """Draw accuracy by confidence from bins of (reviews, confidence, accuracy); larger points hold more."""
+    """Draw accuracy by confidence from bins of (reviews, confidence, accuracy); larger points are more reviews."""
     rows = [{"reviews": count, "confidence": sure, "accuracy": right} for count, sure, right in bins]
-    # In tenths, so that the charts of several models look alike.
+    # In tenths, so that the charts of several models have the same axes.
     start = math.floor(10 * min(0.5, *(min(row["confidence"], row["accuracy"]) for row in rows))) / 10
     span = alt.Scale(domain=[start, 1], nice=False)
     diagonal = alt.Chart({"values": [{"v": start}, {"v": 1}]}).mark_line(
@@ -162,45 +137,14 @@ def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
     return as_svg(alt.layer(*layers).properties(width=HEIGHT, height=HEIGHT))
 
 
-def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
-    """Draw accuracy, speed and size against the pruned ratio, a line for each schedule, bars from least to greatest."""
-    (whole,) = (row for row in table if row["schedule"] == "whole")
-    schedules = sorted({row["schedule"] for row in table} - {"whole"})
-    rows = [{**row, "megabytes": row["size_bytes"] / 1e6} for row in table if row["schedule"] != "whole"]
-    rows += [{**whole, "schedule": schedule, "megabytes": whole["size_bytes"] / 1e6} for schedule in schedules]
-    x = alt.X("ratio:Q", title="share pruned", axis=percent_axis())
-    colour = alt.Color(
-        "schedule:N",
-        scale=alt.Scale(domain=schedules, range=list(PALETTE[: len(schedules)])),
-        legend=alt.Legend(title=None, orient="top", symbolStrokeWidth=3),
-    )
-    base = alt.Chart({"values": rows}).encode(x=x, color=colour)
-    panels = []
-    for column, title in (
-        ("accuracy", "validation accuracy"),
-        ("reviews_per_second", "reviews per second"),
-        ("megabytes", "megabytes"),
-    ):
-        axis = percent_axis() if column == "accuracy" else alt.Axis(format="~s", tickCount=5)
-        y = alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=column != "accuracy"), axis=axis)
-        layers = [base.mark_line(strokeWidth=2).encode(y=y), base.mark_point(filled=True, size=40).encode(y=y)]
-        if column == "accuracy":
-            layers.append(base.mark_rule().encode(y=alt.Y("lowest:Q", title=title), y2="highest:Q"))
-        panels.append(alt.layer(*layers).properties(width=WIDTH - 140, height=HEIGHT - 40))
-    return as_svg(alt.hconcat(*panels))
-
-
 def data_charts(report: QualityReport) -> dict[str, str]:
-    """Draw what the counts of a quality report do not show, by name: lengths, and ratings if known."""
+    """Draw the lengths of the reviews, and their ratings if known, by name."""
     drawn = charts(report)
-    return {
-        name: as_svg(drawn[name].properties(width=WIDTH, height=HEIGHT))
-        for name in ("lengths", "ratings")
-        if name in drawn
-    }
+    names = [name for name in ("lengths", "ratings") if name in drawn]
+    return {name: as_svg(drawn[name].properties(width=WIDTH, height=HEIGHT)) for name in names}
 
 
 def _thinned(events: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """At most MAX_POINTS events and the last one; more could not be told apart."""
+    """Return at most MAX_POINTS events and the last one; more could not be told apart."""
     stride = math.ceil(len(events) / MAX_POINTS)
     return [*events[: -1 : max(1, stride)], *events[-1:]]

@@ -1,4 +1,4 @@
-"""A document as the text of one HTML file: no network, a small script of ours alone, the same bytes every time."""
+"""Renders a document as one HTML file that loads nothing and runs only its own small script."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def render(document: Document) -> str:
-    """Return the page. Its policy runs no script but the one whose digest it names, whatever a text holds."""
+    """Return the page; its content security policy allows no script but its own, whatever the texts hold."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -34,6 +34,6 @@ def render(document: Document) -> str:
 
 
 def _is_wide(svg: str) -> bool:
-    """Whether a chart shrunk to a phone's width could not be read."""
+    """Say whether a chart would be unreadable if shrunk to a phone's width."""
     width = re.search(r'width="([\d.]+)"', svg)
     return width is not None and float(width[1]) > 700

@@ -1,4 +1,4 @@
-"""Quantities as a reader wants them."""
+"""Formats quantities for readers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def bare_percent(share: float, digits: int = 2) -> str:
-    """91.60 for 0.916, where the unit stands in the heading."""
+    """91.60 for 0.916, where the heading has the unit."""
     return f"{100 * share:.{digits}f}"
 
 
@@ -19,7 +19,7 @@ def interval(bounds: Sequence[float], digits: int = 2) -> str:
 
 
 def points(difference: float, digits: int = 2) -> str:
-    """+0.16 for 0.0016, with a sign of its own width."""
+    """+0.16 for 0.0016, with a minus sign as wide as the plus."""
     return f"{100 * difference:+.{digits}f}".replace("-", "−")
 
 
@@ -42,12 +42,12 @@ def size(num_bytes: float) -> str:
 
 
 def dash(value: object | None) -> str:
-    """A dash for what is not known."""
+    """A dash for an unknown value."""
     return "–" if value is None else str(value)
 
 
 def excerpt(text: str, max_characters: int) -> str:
-    """Return the text, or its beginning and its end, where reviews tend to judge, with … between them."""
+    """Return the text, or its beginning and end, where reviews tend to give their verdict, with … between them."""
     if len(text) <= max_characters:
         return text
     if max_characters == 0:

@@ -1,5 +1,5 @@
 "use strict";
-// What a point of a chart says appears beside it, by mouse, finger or keyboard; a click on a heading sorts its table.
+// Points of a chart show a tooltip by mouse, finger or arrow keys; a click on a heading sorts its table.
 (() => {
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -8,7 +8,7 @@
   document.body.append(tip);
 
   const show = (mark) => {
-    tip.textContent = mark.dataset.says;
+    tip.textContent = mark.dataset.tooltip;
     tip.hidden = false;
     const box = mark.getBoundingClientRect();
     const half = tip.offsetWidth / 2;
@@ -18,10 +18,10 @@
     tip.style.top = `${(above < 0 ? box.bottom + 8 : above) + window.scrollY}px`;
   };
   const hide = () => { tip.hidden = true; };
-  const markOf = (event) => event.target instanceof Element && event.target.closest("[data-says]");
+  const markOf = (event) => event.target instanceof Element && event.target.closest("[data-tooltip]");
 
   for (const chart of document.querySelectorAll(".chart")) {
-    const marks = [...chart.querySelectorAll("[data-says]")];
+    const marks = [...chart.querySelectorAll("[data-tooltip]")];
     if (!marks.length) continue;
     let at = -1;
     chart.tabIndex = 0;
@@ -47,7 +47,7 @@
     const plain = text.replaceAll(",", "").replace("−", "-").replace(/^<\s*/, "");
     const parts = [...plain.matchAll(/([\d.]+)\s(kB|MB|min|s|h)\b/g)];
     const number = parts.length ? parts.reduce((sum, [, n, unit]) => sum + n * UNITS[unit], 0) : parseFloat(plain);
-    return Number.isNaN(number) ? -Infinity : number; // a dash comes last where numbers fall
+    return Number.isNaN(number) ? -Infinity : number; // a dash sorts below every number
   };
   const compare = (a, b) =>
     typeof a === "number" ? (a === b ? 0 : a - b) : a.localeCompare(b, "en", { numeric: true });

@@ -1,4 +1,4 @@
-"""A document as a PDF: paper.typ sets it, Typst makes the file."""
+"""Renders a document as a PDF with Typst, by the template document.typ."""
 
 import json
 import re
@@ -8,9 +8,9 @@ from typing import Any
 
 import typst
 
-from plaudit.report.document import Code, Document, Figure, Heading, Missing, Paragraph, Row, Table, spans
+from plaudit.report.document import Code, Document, Figure, Heading, Missing, Paragraph, SideBySide, Table, spans
 
-TEMPLATE = Path(__file__).parent / "paper.typ"
+TEMPLATE = Path(__file__).parent / "document.typ"
 INK = "#1b1d20"
 MAX_CODE_LINES = 120
 
@@ -20,7 +20,7 @@ def render(document: Document) -> bytes:
     content = {
         "title": document.title,
         "kicker": document.kicker,
-        "abstract": [_said(text) for text in document.abstract],
+        "abstract": [_spans(text) for text in document.abstract],
         "sections": [
             {"title": section.title, "blocks": [_block(block) for block in section.blocks]}
             for section in document.sections
@@ -30,30 +30,30 @@ def render(document: Document) -> bytes:
     return made
 
 
-def _said(text: str) -> list[dict[str, str]]:
+def _spans(text: str) -> list[dict[str, str]]:
     return [asdict(span) for span in spans(text)]
 
 
 def _longest(table: Table, column: int) -> int:
-    """How much of the page's width a column of text wants, in characters within reason."""
+    """Return how wide a column wants to be, in characters up to 60."""
     return min(60, max((len(row[column]) for row in table.rows), default=0))
 
 
 def _block(block: object) -> dict[str, Any]:
     match block:
         case Paragraph():
-            return {"kind": "paragraph", "text": _said(block.text), "is_quiet": block.is_quiet}
+            return {"kind": "paragraph", "text": _spans(block.text), "is_quiet": block.is_quiet}
         case Heading():
-            return {"kind": "heading", "text": _said(block.text)}
+            return {"kind": "heading", "text": _spans(block.text)}
         case Table():
             return {
                 "kind": "table",
-                "caption": _said(block.caption),
+                "caption": _spans(block.caption),
                 "names": [column.name for column in block.columns],
                 "numbers": [column.is_number for column in block.columns],
                 "longest": [_longest(block, i) for i in range(len(block.columns))],
                 "shares": block.shares,
-                "rows": [[_said(cell) for cell in row] for row in block.rows],
+                "rows": [[_spans(cell) for cell in row] for row in block.rows],
             }
         case Figure():
             svg = block.svg.replace("currentColor", INK)
@@ -64,10 +64,10 @@ def _block(block: object) -> dict[str, Any]:
                 "svg": svg,
                 "width": float(width[1]),
                 "alt": block.label,
-                "caption": _said(block.caption),
+                "caption": _spans(block.caption),
             }
-        case Row():
-            return {"kind": "row", "blocks": [_block(part) for part in block.blocks]}
+        case SideBySide():
+            return {"kind": "side-by-side", "blocks": [_block(part) for part in block.blocks]}
         case Code():
             lines = block.text.splitlines()
             cut = (

@@ -1,34 +1,38 @@
-"""Results, training logs, predictions and studies in; one self-contained HTML page and a PDF out."""
+"""Writes the report on a run: one self-contained HTML page, and a PDF of the same content."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from plaudit.errors import MissingExtraError
-from plaudit.report.evidence import read_evidence
+from plaudit.console import needs_extra
+from plaudit.report.run_folder import read_runs
 from plaudit.storage import replacing
 
-EXTRA = {"altair", "jinja2", "markupsafe", "typst", "vl_convert"}
+if TYPE_CHECKING:
+    from plaudit.report.document import Document
+
 _HINT = "name a file in a folder with room to write to"
 
 
 def write_report(path: Path, out: Path, *, excerpt_characters: int = 300) -> Path:
-    """Write the report on a run folder, a folder of such folders, or a results file alone, and return `out`.
+    """Write the report on a run folder, a folder of run folders or a results file, and return `out`, the HTML file.
 
-    `out` is the HTML file; a PDF of the same content is written beside it. A part whose file is missing is named as
-    missing. `excerpt_characters` is how much of a wrongly judged review is shown; 0 leaves the texts out, so that the
-    report may be published where the reviews may not. DataError if a file is damaged or contradicts another,
-    MissingExtraError without the extra `report`, OutputError if a file cannot be written.
+    The PDF is written beside it. A part whose file is missing is named as missing. `excerpt_characters` is how much of
+    a misclassified review is shown; 0 omits the texts, so that the report can be published where the reviews cannot.
+    DataError if a file is damaged or contradicts another, MissingExtraError without the extra `report`, OutputError if
+    a file cannot be written.
     """
-    evidence = read_evidence(path)
-    try:
-        from plaudit.report import html, pdf
+    runs = read_runs(path)
+    with needs_extra("report", "a report"):
         from plaudit.report.compose import compose
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise MissingExtraError(f"a report needs {error.name}: pip install 'plaudit[report]'") from None
-    document = compose(evidence, excerpt_characters=excerpt_characters)
+    write_document(compose(runs, excerpt_characters=excerpt_characters), out)
+    return out
+
+
+def write_document(document: "Document", out: Path) -> None:
+    """Write a document as the HTML file `out` and a PDF beside it."""
+    with needs_extra("report", "a report"):
+        from plaudit.report import html, pdf
     with replacing(out, hint=_HINT) as temporary:
         temporary.write_text(html.render(document), encoding="utf-8")
     with replacing(out.with_suffix(".pdf"), hint=_HINT) as temporary:
         temporary.write_bytes(pdf.render(document))
-    return out

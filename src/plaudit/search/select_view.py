@@ -62,7 +62,7 @@ def verdict(selection: Selection) -> str:
 def draw(selection: Selection, path: Path) -> str | None:
     """Write accuracy against latency as SVG; return what is missing if that cannot be drawn here."""
     try:
-        from plaudit.report.choices import accuracy_against_latency
+        from plaudit.report.search_charts import accuracy_against_latency
     except ModuleNotFoundError as error:
         if error.name not in ("altair", "vl_convert"):
             raise

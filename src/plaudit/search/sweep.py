@@ -16,10 +16,10 @@ from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
-from plaudit.evaluate.sweep_results import Row
 from plaudit.pipeline.build import make
 from plaudit.pipeline.recipe import ModelRecipe
 from plaudit.predictor import load
+from plaudit.search.sweep_results import SweepRow
 from plaudit.storage import append_row, begin_journal, read_journal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ROWS_NAME = "sweep.jsonl"
 _SPEED_SECONDS = 1.0
 
 
-def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Callable[[str], Path]) -> list[Row]:
+def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Callable[[str], Path]) -> list[SweepRow]:
     """Prune one model by every ratio, schedule and seed, and return what came out; `out` keeps each row.
 
     In one shot and in stages, a model is trained for the same number of epochs. SettingsError if the recipe step gives
@@ -52,7 +52,7 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     refuse_seen_validation(whole.model, "a sweep")
     path = out / ROWS_NAME
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
-    rows, changed = read_journal(path, Row, head=head, of="sweep")
+    rows, changed = read_journal(path, SweepRow, head=head, of="sweep")
     if changed is not None:
         raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
     console = run["console"]
@@ -91,12 +91,12 @@ def _plans(settings: "PruneSettings", *, has_epochs: bool) -> Iterator[tuple[str
                 yield schedule, ratio, seed, settings.model_copy(update={"ratio": ratio, **changes})
 
 
-def _measured(schedule: str, ratio: float, seed: int, folder: Path, splits: Splits) -> Row:
+def _measured(schedule: str, ratio: float, seed: int, folder: Path, splits: Splits) -> SweepRow:
     predictor = load(folder)
     texts = splits.validation["text"].to_pylist()
     right = predictor.predict_proba(texts).argmax(axis=1) == splits.validation["label"].to_numpy()
     speed = measure(predictor.predict_proba, texts, seconds=_SPEED_SECONDS)
-    return Row(
+    return SweepRow(
         schedule,
         ratio,
         seed,

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from plaudit.bundle.locate import model_folder
 from plaudit.errors import MissingExtraError
-from plaudit.evaluate.sweep_results import summary
 from plaudit.pipeline.compress import Task
 from plaudit.search import sweep as sweeping
+from plaudit.search.sweep_results import summary
 
 if TYPE_CHECKING:
     from plaudit.train.run import Run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
     """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
     try:
-        from plaudit.report.figures import pruning_sweep
+        from plaudit.report.search_charts import pruning_sweep
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'plaudit[report]'") from None
     splits = task.splits(console)

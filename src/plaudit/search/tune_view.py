@@ -47,7 +47,7 @@ def render(tuning: Tuning, console: Console) -> None:
 def draw(tuning: Tuning, out: Path) -> str | None:
     """Write history.svg and, if known, importance.svg; return what is missing if they cannot be drawn here."""
     try:
-        from plaudit.report.choices import setting_importance, tuning_history
+        from plaudit.report.search_charts import setting_importance, tuning_history
     except ModuleNotFoundError as error:
         if error.name not in ("altair", "vl_convert"):
             raise

@@ -11,7 +11,12 @@ from plaudit.bundle.folder import load_bundle
 from plaudit.cli.main import main
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, OutputError
-from plaudit.evaluate.errors.label_noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.evaluate.errors.label_noise import (
+    error_words,
+    label_noise,
+    most_confident_mistakes,
+    nearest_training_reviews,
+)
 from plaudit.evaluate.errors.mistakes import Errors, find_errors, read_errors, write_errors
 from plaudit.evaluate.errors.view import render
 from plaudit.predictor import Predictor
@@ -65,9 +70,9 @@ def test_without_cleanlab_the_extra_is_named(monkeypatch):
         label_noise([0, 1], np.full((2, 2), 0.5, np.float32))
 
 
-def test_the_surest_mistakes_come_first():
+def test_the_most_confident_mistakes_come_first():
     probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], np.float32)
-    assert surest_mistakes([1, 0, 0, 0], probabilities).tolist() == [1, 3, 0]
+    assert most_confident_mistakes([1, 0, 0, 0], probabilities).tolist() == [1, 3, 0]
 
 
 def test_words_that_push_wrong_verdicts_are_counted(toy_bow):

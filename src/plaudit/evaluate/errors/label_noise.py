@@ -78,7 +78,7 @@ def error_words(
     kinds, the best method explains the SLOW_LIMIT mistakes that the model is surest of.
     """
     model, predict_proba = parts(source)
-    mistakes = surest_mistakes(labels, predict_proba(texts))
+    mistakes = most_confident_mistakes(labels, predict_proba(texts))
     if methods_of(model)[0] != "exact":
         mistakes = mistakes[:SLOW_LIMIT]
     wrong = explanations(source, [texts[i] for i in mistakes], method=None, label=None)
@@ -96,7 +96,7 @@ def error_words(
     return sorted(words, key=lambda word: (-word.count, -word.mean_contribution, word.word))[:top]
 
 
-def surest_mistakes(labels: Sequence[int] | npt.NDArray[np.integer], probabilities: Float32Array) -> Int64Array:
+def most_confident_mistakes(labels: Sequence[int] | npt.NDArray[np.integer], probabilities: Float32Array) -> Int64Array:
     """Return which reviews are judged wrongly, the verdict of highest probability first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != np.asarray(labels))
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

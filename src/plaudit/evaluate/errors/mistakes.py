@@ -12,7 +12,12 @@ import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
-from plaudit.evaluate.errors.label_noise import error_words, label_noise, nearest_training_reviews, surest_mistakes
+from plaudit.evaluate.errors.label_noise import (
+    error_words,
+    label_noise,
+    most_confident_mistakes,
+    nearest_training_reviews,
+)
 from plaudit.evaluate.record import Record, read_record, write_record
 from plaudit.evaluate.score import labels_of_model
 from plaudit.predictor import Predictor
@@ -102,7 +107,7 @@ def find_errors(
         probabilities = predictor.predict_proba(texts)
         doubtful, given = label_noise(labels, probabilities)
     predicted = probabilities.argmax(axis=1)
-    wrong = surest_mistakes(labels, probabilities)
+    wrong = most_confident_mistakes(labels, probabilities)
     words = error_words(predictor, texts, labels, top=top, console=console)
     with console.status("Looking for similar training reviews"):
         nearest = _neighbours([texts[i] for i in wrong[:top]], train, label_names)

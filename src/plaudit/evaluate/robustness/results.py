@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from plaudit.errors import DataError
 from plaudit.evaluate.metrics import wilson_interval
-from plaudit.evaluate.record import Record, problem, read_record, write_record
+from plaudit.evaluate.record import Record, describe_problem, read_record, write_record
 
 FORMAT: Literal[1] = 1
 
@@ -168,6 +168,6 @@ def add_robustness(path: Path, added: Robustness) -> Robustness:
     try:
         merged = before.with_models(added.models)
     except ValidationError as error:
-        raise DataError(f"{path}: {problem(error)}; give another file") from None
+        raise DataError(f"{path}: {describe_problem(error)}; give another file") from None
     write_record(path, merged)
     return merged

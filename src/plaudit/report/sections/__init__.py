@@ -1,1 +1,1 @@
-"""The chapters of a report, each a function from evidence to a Section that names what is missing."""
+"""The chapters of a report; each names the files it lacks."""

@@ -1,101 +1,88 @@
-"""Evaluation: every model's figures, which differences are real, calibration, abstention."""
+"""Evaluation: every model's figures, significant differences, calibration, abstention."""
 
 from collections.abc import Sequence
 
-from plaudit.evaluate.analysis import Analysis
+from plaudit.evaluate.analysis import Analysis, ModelAnalysis
 from plaudit.report import figures
-from plaudit.report.document import Block, Figure, Heading, Missing, Paragraph, Row, Section, Table, columns
-from plaudit.report.evidence import Evidence, Run
+from plaudit.report.document import Block, Figure, Heading, Missing, Paragraph, Section, SideBySide, Table, columns
+from plaudit.report.leaderboard import Entry, Leaderboard
 from plaudit.report.numbers import bare_percent, duration, interval, percent, points, rate, size
-from plaudit.report.scored import Group, Scored
-from plaudit.report.speed_chart import accuracy_against_speed
+from plaudit.report.run_folder import RunFolder
+from plaudit.report.scatter import accuracy_against_speed
 
 MAX_LINES = 4
-"""Models in a chart of lines; more could not be told apart."""
+"""Models in a line chart; more could not be told apart."""
 MAX_COMPARED = 8
 
+_EXPLANATION = (
+    "The interval of a model trained once is Wilson's 95 % interval over reviews. For several seeds, accuracy is the "
+    "mean, with Student's interval over seeds, and the other figures are the first seed's. Bootstrap intervals of all "
+    "metrics, which resample whole movies, are in `results.json`. ECE, the expected calibration error, is the mean gap "
+    "between confidence and accuracy over 15 bins. Reviews/s is the median of repeated passes over many reviews; p50 "
+    "and p99 are latencies of a single review."
+)
 
-def evaluation(evidence: Evidence, groups: Sequence[Group]) -> Section:
-    """Results, comparisons, calibration and selective prediction."""
+
+def evaluation(runs: Sequence[RunFolder], boards: Sequence[Leaderboard]) -> Section:
+    """Scores, comparisons, calibration and abstention."""
     blocks: list[Block] = []
-    for group in groups:
-        blocks += _results(group)
-    blocks.append(
-        Paragraph(
-            "Accuracy of a model made once has Wilson's 95 % interval over reviews; of one made with several seeds "
-            "it is the mean, with Student's interval over seeds, and the other figures are of the first seed. AUC, "
-            "log loss, Brier score and ECE have bootstrap intervals that draw whole movies, in `results.json`. "
-            "ECE, the expected calibration error, is the mean gap between confidence and accuracy over 15 bins. "
-            "Reviews/s is the median of repeated passes over many reviews; p50 and p99 are the times of one review "
-            "alone.",
-            is_quiet=True,
-        )
-    )
-    analyses = [(run, run.analysis) for run in evidence.runs if run.analysis is not None]
-    blocks.append(Heading("Which differences are real"))
-    if not any(analysis.comparisons for _, analysis in analyses):
-        blocks.append(
-            Missing("comparisons of models on the same reviews", "analysis.json of a run of two models or more")
-        )
-    for run, analysis in analyses:
-        if analysis.comparisons:
-            blocks.append(_comparisons(run, analysis))
+    for board in boards:
+        blocks += _scores(board)
+    blocks.append(Paragraph(_EXPLANATION, is_quiet=True))
+    analyses = [(run, run.analysis) for run in runs if run.analysis is not None]
+    blocks.append(Heading("Which differences are significant"))
+    compared = [_comparisons(run, analysis) for run, analysis in analyses if analysis.comparisons]
+    blocks += compared or [Missing("comparisons of models on the same reviews", "analysis.json of two models or more")]
     blocks.append(Heading("Calibration and abstention"))
-    if not analyses:
-        blocks.append(Missing("calibration and abstention", "analysis.json"))
     for run, analysis in analyses:
         blocks += _calibration(run, analysis)
     if analyses:
-        blocks.append(
-            Paragraph(
-                "In the diagrams, of the reviews judged with a confidence of 80 %, 80 % should be right: on the dotted "
-                "line. The larger a point, the more reviews it stands for.",
-                is_quiet=True,
-            )
+        text = (
+            "On the dotted line, 80 % of the predictions made with a confidence of 80 % are correct. "
+            "Larger points stand for more reviews."
         )
+        blocks.append(Paragraph(text, is_quiet=True))
+    else:
+        blocks.append(Missing("calibration and abstention", "analysis.json"))
     return Section("evaluation", "Evaluation", tuple(blocks))
 
 
-def _results(group: Group) -> list[Block]:
-    found: list[Block] = [
+def most_accurate(run: RunFolder, analysis: Analysis, count: int) -> list[ModelAnalysis]:
+    """Return the analyses of a run's `count` most accurate models, in the order of the file."""
+    accuracy = {result.model: result.accuracy for result in run.results if result.split == analysis.split}
+    best = sorted(analysis.models, key=lambda model: -accuracy.get(model.model, 0.0))[:count]
+    return [model for model in analysis.models if model in best]
+
+
+def _scores(board: Leaderboard) -> list[Block]:
+    quality = ("Model", "Run", "#Seeds", "#Accuracy, %", "#95 % interval", "#F1, %", "#AUC", "#Log loss", "#Brier")
+    cost = ("Model", "Run", "Kind", "#Reviews/s", "#Cores busy", "#p50, ms", "#p99, ms", "#Size", "#Parameters")
+    blocks: list[Block] = [
         Table(
-            f"{group.data}, {group.split}: {group.n:,} reviews",
-            columns(
-                *("Model", "Run", "#Seeds", "#Accuracy, %", "#95 % interval", "#F1, %", "#AUC"),
-                *("#Log loss", "#Brier", "#ECE, %"),
-            ),
-            tuple(_quality(scored) for scored in group.scored),
+            f"{board.data}, {board.split}: {board.n:,} reviews",
+            columns(*quality, "#ECE, %"),
+            tuple(_quality(entry) for entry in board.entries),
         ),
-        Table(
-            "The same models: what they cost",
-            columns(
-                *("Model", "Run", "Kind", "#Reviews/s", "#Cores busy", "#p50, ms", "#p99, ms"),
-                *("#Size", "#Parameters", "#Training"),
-            ),
-            tuple(_cost(scored) for scored in group.scored),
-        ),
+        Table("Speed and size", columns(*cost, "#Training"), tuple(_cost(entry) for entry in board.entries)),
     ]
-    if len(group.scored) > 1:
-        names = ", ".join(scored.name for scored in group.scored)
-        found.append(
-            Figure(
-                accuracy_against_speed(group.scored),
-                f"Accuracy against reviews per second of {names}; the tables above hold the figures",
-                f"Accuracy against speed on {group.data}, {group.split}. Bars are 95 % intervals; up and to the "
-                "right is better. Named are those that no other model beats in both; point at the others for their "
-                "names.",
-            )
+    if len(board.entries) > 1:
+        names = ", ".join(entry.name for entry in board.entries)
+        caption = (
+            f"Accuracy against speed on {board.data}, {board.split}, with 95 % intervals; up and to the right is "
+            "better. Models that no other beats in both are labelled; point at the others for their names."
         )
-    return found
+        label = f"Accuracy against reviews per second of {names}; the figures are in the tables above"
+        blocks.append(Figure(accuracy_against_speed(board.entries), label, caption))
+    return blocks
 
 
-def _quality(scored: Scored) -> tuple[str, ...]:
-    result = scored.first
+def _quality(entry: Entry) -> tuple[str, ...]:
+    result = entry.first
     return (
-        *_named(scored),
-        str(len(scored.results)),
-        f"**{bare_percent(scored.accuracy)}**",
-        interval(scored.interval),
+        *_names(entry),
+        str(len(entry.results)),
+        f"**{bare_percent(entry.accuracy)}**",
+        interval(entry.interval),
         bare_percent(result.f1),
         "–" if result.auc is None else f"{result.auc:.4f}",
         f"{result.log_loss:.4f}",
@@ -104,10 +91,10 @@ def _quality(scored: Scored) -> tuple[str, ...]:
     )
 
 
-def _cost(scored: Scored) -> tuple[str, ...]:
-    result = scored.first
+def _cost(entry: Entry) -> tuple[str, ...]:
+    result = entry.first
     return (
-        *_named(scored),
+        *_names(entry),
         result.kind,
         rate(result.reviews_per_second),
         f"{result.hardware.cores_used:.1f}",
@@ -119,41 +106,35 @@ def _cost(scored: Scored) -> tuple[str, ...]:
     )
 
 
-def _named(scored: Scored) -> tuple[str, str]:
-    return scored.first.model, scored.runs[0] + (" …" if len(scored.runs) > 1 else "")
+def _names(entry: Entry) -> tuple[str, str]:
+    return entry.first.model, entry.runs[0] + (" …" if len(entry.runs) > 1 else "")
 
 
-def _comparisons(run: Run, analysis: Analysis) -> Table:
-    """The pairs among the most accurate models."""
-    kept = most_accurate(run, analysis, MAX_COMPARED)
-    pairs = [pair for pair in analysis.comparisons if pair.first in kept and pair.second in kept]
+def _comparisons(run: RunFolder, analysis: Analysis) -> Table:
+    """Return the pairs among the most accurate models."""
+    kept = {model.model for model in most_accurate(run, analysis, MAX_COMPARED)}
     rows = tuple(
         (
             pair.first,
             pair.second,
             points(pair.difference),
-            "–".join(points(bound) for bound in pair.ci95).replace("–", " to "),
+            " to ".join(points(bound) for bound in pair.ci95),
             f"{pair.only_first_right:,} : {pair.only_second_right:,}",
             "< 0.0001" if pair.p_value < 0.0001 else f"{pair.p_value:.4f}",
         )
-        for pair in pairs
+        for pair in analysis.comparisons
+        if {pair.first, pair.second} <= kept
     )
-    return Table(
-        f"{run.name}: pairs of models on the same {analysis.data}, {analysis.split} reviews. Interval: bootstrap "
-        "over movies; p: McNemar's exact test, not corrected for the number of pairs",
-        columns("Model", "and", "#Points more", "#95 % interval", "#Only one right", "#p"),
-        rows,
+    caption = (
+        f"{run.name}: pairs of models on the same reviews of {analysis.data}, {analysis.split}. Intervals: bootstrap "
+        "over movies; p: McNemar's exact test, not corrected for the number of pairs"
     )
+    heads = columns("Model", "Compared with", "#Difference, points", "#95 % interval", "#Only one correct", "#p")
+    return Table(caption, heads, rows)
 
 
-def most_accurate(run: Run, analysis: Analysis, count: int) -> list[str]:
-    """Return the names of a run's most accurate models, so many at most."""
-    accuracy = {result.model: result.accuracy for result in run.results if result.split == analysis.split}
-    return sorted((model.model for model in analysis.models), key=lambda name: -accuracy.get(name, 0.0))[:count]
-
-
-def _calibration(run: Run, analysis: Analysis) -> list[Block]:
-    models = [model for model in analysis.models if model.model in most_accurate(run, analysis, MAX_LINES)]
+def _calibration(run: RunFolder, analysis: Analysis) -> list[Block]:
+    models = most_accurate(run, analysis, MAX_LINES)
     ece = {result.model: result.ece for result in run.results if result.split == analysis.split}
     diagrams = tuple(
         Figure(
@@ -164,11 +145,7 @@ def _calibration(run: Run, analysis: Analysis) -> list[Block]:
         )
         for model in models
     )
-    return [
-        Row(diagrams),
-        Figure(
-            figures.coverage(models),
-            f"Accuracy of {', '.join(model.model for model in models)} on the reviews they are surest of",
-            f"{run.name}: accuracy if the model abstains from what it is least sure of (`predict --abstain-below`).",
-        ),
-    ]
+    names = ", ".join(model.model for model in models)
+    label = f"Accuracy of {names} on the reviews they are most confident about"
+    caption = f"{run.name}: accuracy if the model abstains on the least confident reviews (`predict --abstain-below`)."
+    return [SideBySide(diagrams), Figure(figures.coverage(models), label, caption)]

@@ -1,65 +1,59 @@
-"""What was done before anything was judged: the data, what others did, the models' settings, their training."""
+"""The data, each model's settings, and its training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plaudit.data.quality.report import QualityReport
 from plaudit.report import figures
-from plaudit.report.document import Block, Figure, Missing, Paragraph, Row, Section, Table, columns
-from plaudit.report.evidence import Evidence
-from plaudit.report.numbers import duration, percent, rate
-from plaudit.report.scored import Group
+from plaudit.report.document import Block, Figure, Missing, Paragraph, Section, SideBySide, Table, columns
+from plaudit.report.leaderboard import Leaderboard
+from plaudit.report.numbers import dash, duration, percent, rate
+from plaudit.report.run_folder import RunFolder
 
-# Accuracy in percent on IMDB's official test split, as published; docs/literature.md has the whole review.
-_PUBLISHED = (
-    ("VADER", "lexicon, no training", "–", "Hutto & Gilbert 2014"),
-    ("NB-SVM", "bag of bigrams", "91.22", "Wang & Manning 2012"),
-    ("LSTM, labels alone", "1,024 cells", "86.50", "Dai & Le 2015"),
-    ("SA-LSTM", "sequence autoencoder on unlabelled reviews first", "92.76", "Dai & Le 2015"),
-    ("oh-LSTM", "region embeddings of unlabelled reviews", "94.06", "Johnson & Zhang 2016"),
-    ("LSTM, virtual adversarial training", "language model first", "94.09", "Miyato et al. 2017"),
-    (
-        "DV-ngrams-cosine with NB-weighted n-grams",
-        "read test texts; corrected figure",
-        "93.68",
-        "Bingyu & Arefyev 2022",
-    ),
-    ("ULMFiT", "language model of WikiText-103, two directions", "95.4", "Howard & Ruder 2018"),
-    ("DistilBERT, fine-tuned", "pretrained on the web", "92.8", "Sanh et al. 2019"),
-)
-
-_OF_KIND = {
+SHOWN_SETTINGS = {
     "bow": ("max_order", "min_count", "slot_bits", "inverse_regularization", "storage"),
     "lstm": ("vocabulary_size", "embedding_size", "hidden_size", "bidirectional", "max_tokens", "pooling"),
-    "docvec": ("size", "epochs"),
-    "transformer": ("checkpoint", "max_tokens"),
+    "docvec": ("max_order", "embedding_size", "epochs"),
+    "transformer": ("source", "max_tokens"),
     "ensemble": ("members",),
 }
+"""The settings of each kind that matter most."""
+
+_METHOD = (
+    "All models share one tokenizer. Validation reviews are held out of train by movie, where movies are known, and "
+    "every choice is made on them. The test split is scored once for each finished model. **bow** is an NB-weighted "
+    "logistic regression on n-grams (Wang & Manning 2012), **lstm** reads word vectors, **docvec** "
+    "learns a vector for each text (Thongtan & Phienthrakul 2019), **ensemble** adds the weighted logits of others."
+)
 
 
-def data(evidence: Evidence) -> Section:
-    """What the reviews are, and what is odd about them."""
-    report = next((run.data for run in evidence.runs if run.data is not None), None)
+def data(runs: Sequence[RunFolder]) -> Section:
+    """Size, labels, duplicates and oddities of the reviews."""
+    report = next((run.data for run in runs if run.data is not None), None)
     if report is None:
-        return Section("data", "Data", (Missing("what the data hold", "data.json"),))
+        return Section("data", "Data", (Missing("a description of the data", "data.json"),))
     blocks: list[Block] = [_splits(report)]
-    shared = [overlap for overlap in report.overlaps if overlap.shared_texts]
-    if shared:
-        rows = tuple(
-            (
-                f"{o.first}, {o.second}",
-                *(f"{n:,}" for n in (o.shared_texts, o.rows_in_first, o.rows_in_second, o.shared_groups)),
-            )
-            for o in shared
+    rows = tuple(
+        (
+            f"{o.first}, {o.second}",
+            f"{o.shared_texts:,}",
+            f"{o.rows_in_first:,}",
+            f"{o.rows_in_second:,}",
+            f"{o.shared_groups:,}",
         )
-        heads = columns("Splits", "#Texts", "#Rows in the first", "#Rows in the second", "#Groups")
-        blocks.append(Table("Shared between splits; training leaves out what test and validation repeat", heads, rows))
+        for o in report.overlaps
+        if o.shared_texts
+    )
+    if rows:
+        caption = "Texts in more than one split; training leaves out those that test or validation repeat"
+        heads = columns("Splits", "#Texts", "#Rows in the first", "#Rows in the second", "#Groups in both")
+        blocks.append(Table(caption, heads, rows))
     if report.dropped:
         reasons = ", ".join(f"{count:,} ({reason})" for reason, count in report.dropped.items())
-        blocks.append(Paragraph(f"Left out on loading: {reasons}."))
-    labels = {"lengths": "Share of reviews by their length in words", "ratings": "Reviews by rating"}
-    drawn = figures.data_charts(report)
-    blocks.append(Row(tuple(Figure(svg, f"{labels[name]}, split by split", "") for name, svg in drawn.items())))
+        blocks.append(Paragraph(f"Dropped on loading: {reasons}."))
+    labels = {"lengths": "Share of reviews by length in words", "ratings": "Reviews by rating"}
+    charts = figures.data_charts(report)
+    blocks.append(SideBySide(tuple(Figure(svg, f"{labels[name]}, for each split", "") for name, svg in charts.items())))
     return Section("data", "Data", tuple(blocks))
 
 
@@ -70,91 +64,54 @@ def _splits(report: QualityReport) -> Table:
     rows += [
         ("groups, such as movies", *(f"{part.num_groups:,}" for part in parts)),
         ("words, median", *(f"{part.num_words.median:,.0f}" for part in parts)),
-        ("words, 95 of 100 have at most", *(f"{part.num_words.p95:,.0f}" for part in parts)),
+        ("words, 95th percentile", *(f"{part.num_words.p95:,.0f}" for part in parts)),
     ]
     rows += [(problem, *(f"{part.problems()[problem]:,}" for part in parts)) for problem in parts[0].problems()]
     caption = f"{report.name}: {report.num_rows:,} reviews as loaded, sha256 `{report.digest[:12]}`"
     return Table(caption, columns("", *(f"#{name}" for name in report.splits)), tuple(rows))
 
 
-def related_work() -> Section:
-    """Published figures to set ours beside."""
-    return Section(
-        "related",
-        "Related work",
-        (
-            Paragraph(
-                "Sentiment of film reviews has been judged by lexicons, by bags of words and n-grams, by LSTMs "
-                "that learn from labels alone or read unlabelled reviews first, and by pretrained Transformers. "
-                "Below is what their authors report on IMDB's official test split (Maas et al. 2011); none of it "
-                "was measured by us, and some of it rests on choices made on that split. Small models are made "
-                "from large ones by distillation (Hinton et al. 2015), pruning (Wen et al. 2018 for LSTMs) and "
-                "quantization; training on many machines sends less by sparse or low-rank gradients (Lin et al. "
-                "2018, Vogels et al. 2019) or by averaging seldom (Douillard et al. 2023)."
-            ),
-            Table(
-                "Published accuracy on IMDB's test split, in percent",
-                columns("Model", "What", "#Accuracy, %", "Source"),
-                _PUBLISHED,
-            ),
-        ),
-    )
-
-
-def method(evidence: Evidence, groups: Sequence[Group]) -> Section:
-    """What each model is and how it was made, as its settings tell."""
-    blocks: list[Block] = [
-        Paragraph(
-            "Reviews are cleaned and cut into tokens by one compiled pass that every model shares. Validation is "
-            "held out of train by movie, where movies are known; every choice is made there. The test split is "
-            "scored once for each finished model. A **bow** is an NB-weighted logistic regression on n-grams (Wang "
-            "& Manning 2012), an **lstm** reads word vectors and pools its states, **docvec** learns a vector for "
-            "each text (Thongtan & Phienthrakul 2019), an **ensemble** adds the logits of others with weights from "
-            "validation."
-        )
-    ]
+def method(boards: Sequence[Leaderboard]) -> Section:
+    """What each model is and how it was made, by its settings."""
+    models = {entry.name: entry.first for board in boards for entry in board.entries}
     rows = []
-    seen = set()
-    for group in groups:
-        for scored in group.scored:
-            table = (scored.first.recipe or {}).get("models", {}).get(scored.first.model)
-            if table is None or scored.name in seen:
-                continue
-            seen.add(scored.name)
-            rows.append((scored.name, scored.first.kind, _made_from(table), _settings(scored.first.kind, table)))
-    if rows:
-        blocks.append(Table("The models", columns("Model", "Kind", "Made from", "Settings"), tuple(rows)))
-    else:
-        blocks.append(Missing("the models' settings", "the recipe in results.json"))
-    return Section("method", "Method", tuple(blocks))
+    for name, result in models.items():
+        settings = (result.recipe or {}).get("models", {}).get(result.model)
+        if settings is not None:
+            rows.append((name, result.kind, _origin(settings), _settings(result.kind, settings)))
+    if not rows:
+        return Section("method", "Method", (Paragraph(_METHOD), Missing("the settings", "the recipe in results.json")))
+    table = Table("The models", columns("Model", "Kind", "Made from", "Settings"), tuple(rows))
+    return Section("method", "Method", (Paragraph(_METHOD), table))
 
 
-def _made_from(table: Mapping[str, Any]) -> str:
-    found = [str(table[name]) for name in ("from", "pretrained") if table.get(name)]
-    if "pretrain" in table:
-        found.append("a language model of its own")
-    if "distill" in table:
-        teachers = table["distill"].get("teachers") or [table["distill"].get("soft_labels") or "soft labels"]
-        beside = f" beside {table['distill']['beside']}" if table["distill"].get("beside") else ""
-        found.append(f"taught by {', '.join(map(str, teachers))}{beside}")
-    return ", ".join(found) or "labels"
+def _origin(settings: Mapping[str, Any]) -> str:
+    origin = [str(settings[name]) for name in ("from", "pretrained") if settings.get(name)]
+    if "pretrain" in settings:
+        origin.append("its own language model")
+    if distill := settings.get("distill"):
+        teachers = distill.get("teachers") or [distill.get("soft_labels") or "soft labels"]
+        together = f" together with {distill['beside']}" if distill.get("beside") else ""
+        origin.append(f"taught by {', '.join(map(str, teachers))}{together}")
+    return ", ".join(origin) or "labels"
 
 
-def _settings(kind: str, table: Mapping[str, Any]) -> str:
-    shown = [f"{name} {_shown(table[name])}" for name in _OF_KIND.get(kind, ()) if table.get(name) is not None]
-    train = table.get("train")
-    if train:
+def _settings(kind: str, settings: Mapping[str, Any]) -> str:
+    names = SHOWN_SETTINGS.get(kind, ())
+    shown = [f"{name} {_formatted(settings[name])}" for name in names if settings.get(name) is not None]
+    if train := settings.get("train"):
         shown.append(f"{train['epochs']} epochs, learning rate {train['max_learning_rate']:g}")
-    for part in ("objective", "distill", "prune"):
-        losses = (table.get(part) or {}).get("losses") or ((table.get(part) or {}).get("objective") or {}).get("losses")
-        if losses:
-            shown.append(" + ".join(f"{weight:g} {loss}" for loss, weight in losses.items()))
-    if "prune" in table and table["prune"].get("ratio") is not None:
-        shown.append(f"{percent(table['prune']['ratio'], 0)} pruned")
+    for part in (settings.get(name) or {} for name in ("objective", "distill", "prune")):
+        losses = part.get("losses") or (part.get("objective") or {}).get("losses") or {}
+        shown += [" + ".join(f"{weight:g} {loss}" for loss, weight in losses.items())] if losses else []
+    if (ratio := settings.get("prune", {}).get("ratio")) is not None:
+        shown.append(f"{percent(ratio, 0)} pruned")
+    if "quantize" in settings:
+        shown.append("quantized")
     return ", ".join(shown).replace("_", " ") or "–"
 
 
-def _shown(value: object) -> str:
+def _formatted(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -162,43 +119,45 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def training(evidence: Evidence) -> Section:
-    """Learning curves, and what training cost."""
+def training(runs: Sequence[RunFolder]) -> Section:
+    """Training times and learning curves."""
     blocks: list[Block] = []
-    cost = [
-        (result.model, run.name, duration(result.train_seconds), "–" if result.seed is None else str(result.seed))
-        for run, result in evidence.results
+    times = tuple(
+        (result.model, run.name, duration(result.train_seconds), dash(result.seed))
+        for run in runs
+        for result in run.results
         if result.train_seconds is not None
-    ]
-    if cost:
-        heads = columns("Model", "Run", "#Training", "#Seed")
-        blocks.append(
-            Table("What training took, that of the models it starts from or adds up included", heads, tuple(cost))
-        )
-    logs = [(run, model, events) for run in evidence.runs for model, events in run.training.items()]
+    )
+    if times:
+        caption = "Training time, including that of the models it is made from"
+        blocks.append(Table(caption, columns("Model", "Run", "#Training", "#Seed"), times))
+    logs = [(run, model, events) for run in runs for model, events in run.training.items()]
     if not logs:
-        blocks.append(
-            Missing("training curves (only models trained step by step have them)", "training/MODEL/metrics.jsonl")
-        )
+        source = "training/MODEL/metrics.jsonl"
+        blocks.append(Missing("learning curves, which only models trained step by step have", source))
     for run, model, events in logs:
-        drawn = {quantity: figures.learning_curve(events, quantity) for quantity in ("loss", "accuracy")}
-        curves = tuple(
-            Figure(
-                svg,
-                f"{quantity.capitalize()} of {model} by training step",
-                f"{model} ({run.name}): {quantity} by training step",
-            )
-            for quantity, svg in drawn.items()
-            if svg
-        )
-        if curves:
-            blocks.append(Row(curves))
-        last = next((event for event in reversed(events) if event["event"] == "epoch"), None)
-        if last is not None and last.get("validation_accuracy") is not None:
-            speed = f", {rate(last['tokens_per_second'])} tokens a second" if last.get("tokens_per_second") else ""
-            whole = f", {duration(last['seconds'])} in all" if last.get("seconds") else ""
-            right = percent(last["validation_accuracy"], 2)
-            blocks.append(
-                Paragraph(f"{model} after the last epoch: {right} of the validation reviews right{speed}{whole}.")
-            )
+        blocks += _learning(run, model, events)
     return Section("training", "Training", tuple(blocks))
+
+
+def _learning(run: RunFolder, model: str, events: Sequence[Mapping[str, Any]]) -> list[Block]:
+    blocks: list[Block] = []
+    charts = ((quantity, figures.learning_curve(events, quantity)) for quantity in ("loss", "accuracy"))
+    curves = tuple(
+        Figure(
+            svg,
+            f"{quantity.capitalize()} of {model} by training step",
+            f"{model} ({run.name}): {quantity} by training step",
+        )
+        for quantity, svg in charts
+        if svg
+    )
+    if curves:
+        blocks.append(SideBySide(curves))
+    last = next((event for event in reversed(events) if event["event"] == "epoch"), None)
+    if last is not None and last.get("validation_accuracy") is not None:
+        accuracy = percent(last["validation_accuracy"], 2)
+        speed = f", {rate(last['tokens_per_second'])} tokens a second" if last.get("tokens_per_second") else ""
+        total = f", {duration(last['seconds'])} in all" if last.get("seconds") else ""
+        blocks.append(Paragraph(f"{model} after the last epoch: {accuracy} accuracy on validation{speed}{total}."))
+    return blocks

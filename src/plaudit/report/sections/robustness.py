@@ -1,115 +1,111 @@
-"""Robustness: edited reviews, sentences that test one ability each, and spoilt reviews."""
+"""Robustness: edited reviews, sentences that test one ability each, and perturbed reviews."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from plaudit.evaluate.robustness.results import ModelRobustness, Proportion
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Missing, Paragraph, Section, Table, columns
-from plaudit.report.evidence import Evidence, Run
 from plaudit.report.numbers import bare_percent, interval, percent
+from plaudit.report.run_folder import RunFolder
 
 
-def robustness(evidence: Evidence) -> Section:
-    """One table for each part, a column for each model."""
+def robustness(runs: Sequence[RunFolder]) -> Section:
+    """A table for each part, with a column for each model."""
     blocks: list[Block] = []
-    for run in evidence.runs:
+    for run in runs:
         if run.robustness is not None:
-            blocks += _of(run, run.robustness.models)
+            blocks += _of_run(run.name, run.robustness.models)
     if not blocks:
-        blocks.append(
-            Missing("edited reviews, behavioural tests and spoilt reviews", "robustness.json, by plaudit robustness")
-        )
+        source = "robustness.json, which plaudit robustness writes"
+        blocks.append(Missing("edited reviews, behavioural tests and perturbed reviews", source))
     return Section("robustness", "Robustness", tuple(blocks))
 
 
-def _of(run: Run, models: Sequence[ModelRobustness]) -> Iterable[Block]:
+def _of_run(run: str, models: Sequence[ModelRobustness]) -> Iterable[Block]:
     names = [model.model + ("" if model.sources_left_out else "*") for model in models]
-    sets = list(dict.fromkeys(pairs.data for model in models for pairs in model.pairs))
-    if sets:
-        rows = []
-        for data in sets:
-            for part, says in (("original", "originals"), ("edited", "edits"), ("both", "both of a pair")):
-                found = [next((getattr(p, part) for p in model.pairs if p.data == data), None) for model in models]
-                rows.append((f"{data}: {says}", *_cells(found)))
-        yield _table(f"{run.name}: accuracy on reviews and on their edits, whose label is the opposite, %", names, rows)
-        if any(not model.sources_left_out for model in models):
-            yield Paragraph(
-                "* may have learned from the originals: its recipe leaves nothing out of training.", is_quiet=True
-            )
-    foreign = list(dict.fromkeys(other.data for model in models for other in model.foreign))
-    if foreign:
-        rows = [
-            (data, *_cells([next((o.accuracy for o in model.foreign if o.data == data), None) for model in models]))
-            for data in foreign
-        ]
-        yield _table(f"{run.name}: accuracy on reviews of another kind, %", names, rows)
+    yield from _edited_pairs(run, models, names)
+    rows = _rows(models, lambda model: {other.data: other.accuracy for other in model.foreign})
+    if rows:
+        yield _table(f"{run}: accuracy on reviews of another kind, %", names, rows)
     yield from _behaviour(run, models, names)
     yield from _perturbed(run, models)
 
 
-def _behaviour(run: Run, models: Sequence[ModelRobustness], names: Sequence[str]) -> Iterable[Block]:
-    tested = [model.behaviour for model in models if model.behaviour is not None]
-    if not tested:
-        return
-    rows = []
-    for capability in tested[0].capabilities:
-        found = [_failed(model, capability.name) for model in models]
-        rows.append((f"{capability.name} ({capability.kind}, n = {capability.failed.n})", *_cells(found)))
-    yield _table(
-        f"{run.name}: share of our sentences that a model fails, % (in the way of Ribeiro et al. 2020)", names, rows
-    )
-    examples = [
-        (capability.name, " / ".join(example.texts), example.expected, ", ".join(f"{p:.2f}" for p in example.positive))
-        for capability in tested[-1].capabilities
-        for example in capability.examples[:1]
-    ]
-    if examples:
-        last = next(model.model for model in reversed(models) if model.behaviour is not None)
-        heads = columns("Ability", "Sentence", "Expected", "#Probability of positive")
-        yield Table(f"Examples of what {last} fails", heads, tuple(examples))
+def _edited_pairs(run: str, models: Sequence[ModelRobustness], names: Sequence[str]) -> Iterable[Block]:
+    def accuracies(model: ModelRobustness) -> dict[str, Proportion]:
+        parts = {"original": "originals", "edited": "edits", "both": "both of a pair"}
+        return {f"{p.data}: {parts[part]}": getattr(p, part) for p in model.pairs for part in parts}
 
-
-def _perturbed(run: Run, models: Sequence[ModelRobustness]) -> Iterable[Block]:
-    rows = [
-        {
-            "model": model.model,
-            "change": level.change,
-            "share": level.accuracy.share,
-            "says": f"{model.model}, {level.change}: {percent(level.accuracy.share)} right",
-        }
-        for model in models
-        if model.perturbed is not None
-        for level in model.perturbed.levels
-    ]
+    rows = _rows(models, accuracies)
     if not rows:
         return
-    perturbed = next(model.perturbed for model in models if model.perturbed is not None)
-    n = perturbed.levels[0].accuracy.n
+    yield _table(f"{run}: accuracy on reviews and on edits that reverse their label, %", names, rows)
+    if not all(model.sources_left_out for model in models):
+        note = "* may have learned from the originals: its recipe does not leave them out of training."
+        yield Paragraph(note, is_quiet=True)
+
+
+def _behaviour(run: str, models: Sequence[ModelRobustness], names: Sequence[str]) -> Iterable[Block]:
+    def failures(model: ModelRobustness) -> dict[str, Proportion]:
+        capabilities = () if model.behaviour is None else model.behaviour.capabilities
+        return {f"{one.name} ({one.kind}, n = {one.failed.n})": one.failed for one in capabilities}
+
+    rows = _rows(models, failures)
+    if not rows:
+        return
+    caption = f"{run}: share of our test sentences that a model fails, % (in the manner of Ribeiro et al. 2020)"
+    yield _table(caption, names, rows)
+    last = next(model for model in reversed(models) if model.behaviour is not None)
+    assert last.behaviour is not None
+    examples = tuple(
+        (one.name, " / ".join(failed.texts), failed.expected, ", ".join(f"{p:.2f}" for p in failed.positive))
+        for one in last.behaviour.capabilities
+        for failed in one.examples[:1]
+    )
+    if examples:
+        heads = columns("Capability", "Sentence", "Expected", "#Probability of positive")
+        yield Table(f"Examples that {last.model} fails", heads, examples)
+
+
+def _perturbed(run: str, models: Sequence[ModelRobustness]) -> Iterable[Block]:
+    tested = [(model.model, model.perturbed) for model in models if model.perturbed is not None]
+    if not tested:
+        return
+    points = [
+        {
+            "model": name,
+            "change": level.change,
+            "accuracy": level.accuracy.share,
+            "tooltip": f"{name}, {level.change}: {percent(level.accuracy.share)} accuracy",
+        }
+        for name, perturbed in tested
+        for level in perturbed.levels
+    ]
+    _, first = tested[0]
     yield Figure(
-        figures.by_level(rows, x="change", x_title="", series="model", y_title="accuracy"),
-        "Accuracy on spoilt reviews; the table below holds the figures",
-        f"{run.name}: accuracy on {n:,} reviews of {perturbed.data} as they are and spoilt.",
-    )
-    levels = list(dict.fromkeys(str(row["change"]) for row in rows))
-    yield _table(
-        f"{run.name}: accuracy on spoilt reviews, %",
-        [model.model for model in models],
-        [(change, *_cells([_level(model, change) for model in models])) for change in levels],
+        figures.perturbations(points),
+        "Accuracy on perturbed reviews; the figures are in the table below",
+        f"{run}: accuracy on {first.levels[0].accuracy.n:,} reviews of {first.data}, unchanged and perturbed.",
     )
 
+    def accuracies(model: ModelRobustness) -> dict[str, Proportion]:
+        levels = () if model.perturbed is None else model.perturbed.levels
+        return {level.change: level.accuracy for level in levels}
 
-def _level(model: ModelRobustness, change: str) -> Proportion | None:
-    levels = () if model.perturbed is None else model.perturbed.levels
-    return next((level.accuracy for level in levels if level.change == change), None)
-
-
-def _failed(model: ModelRobustness, capability: str) -> Proportion | None:
-    capabilities = () if model.behaviour is None else model.behaviour.capabilities
-    return next((one.failed for one in capabilities if one.name == capability), None)
+    yield _table(f"{run}: accuracy on perturbed reviews, %", [m.model for m in models], _rows(models, accuracies))
 
 
-def _cells(found: Iterable[Proportion | None]) -> list[str]:
-    return ["–" if one is None else f"{bare_percent(one.share, 1)} ({interval(one.ci95, 1)})" for one in found]
+def _rows(
+    models: Sequence[ModelRobustness], cells_of: Callable[[ModelRobustness], dict[str, Proportion]]
+) -> list[tuple[str, ...]]:
+    """Return a row for each name that `cells_of` a model has, with a cell for each model."""
+    by_model = [cells_of(model) for model in models]
+    names = dict.fromkeys(name for cells in by_model for name in cells)
+    return [(name, *(_cell(cells.get(name)) for cells in by_model)) for name in names]
+
+
+def _cell(proportion: Proportion | None) -> str:
+    return "–" if proportion is None else f"{bare_percent(proportion.share, 1)} ({interval(proportion.ci95, 1)})"
 
 
 def _table(caption: str, names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:

@@ -1,4 +1,4 @@
-"""What a sweep of pruning measured, and the same put together over seeds."""
+"""The rows of a pruning sweep, and their averages over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """One pruned model; schedule is "whole" (not pruned), "one shot" or "gradual"."""
 
     schedule: str
@@ -18,9 +18,9 @@ class Row:
     reviews_per_second: float
 
 
-def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summary(rows: Sequence[SweepRow]) -> list[dict[str, Any]]:
     """Return for each schedule and ratio the mean accuracy, its least and greatest, and the mean speed and size."""
-    groups: dict[tuple[str, float], list[Row]] = {}
+    groups: dict[tuple[str, float], list[SweepRow]] = {}
     for row in rows:
         groups.setdefault((row.schedule, row.ratio), []).append(row)
     table = []
