@@ -22,14 +22,16 @@ from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.compress.base import Teacher
 from plaudit.compress.distill import features_of, label
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
-from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.compress.settings import TransferSettings
+from plaudit.compress.transfer import transfer_set
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow.settings import BowSettings
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.train.fit import labels_of, new_model, train_model
-from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.settings import ObjectiveSettings
+from plaudit.train.targets import Targets
 
 TRANSFER_SETS = {
     "train": TransferSettings(sources=("train",)),

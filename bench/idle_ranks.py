@@ -31,10 +31,12 @@ from plaudit.evaluate.machine import cpu_name
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.train.batches import deal, plan_epoch
-from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.device import choose_precision
+from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.settings import choose_precision
+from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.step import Minimized, train_step
+from plaudit.train.targets import Targets
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 SHAPES = [(rows, width) for width in (48, 104, 200, 296, 400) for rows in (4, 8, 16, 32, 64) if rows * width <= 16_384]

@@ -35,8 +35,9 @@ from plaudit.models.lstm.network import LSTMModel, LSTMSettings
 from plaudit.text.encoded import PAD_ID
 from plaudit.train.batches import ShuffledBatches
 from plaudit.train.loop import train_network
-from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
-from plaudit.train.settings import TrainSettings
+from plaudit.train.objectives import LabelObjective
+from plaudit.train.settings import ObjectiveSettings, TrainSettings
+from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
 
 MAX_TOKENS = 400

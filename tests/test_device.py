@@ -3,7 +3,8 @@ import torch
 
 from plaudit.device import has_bf16
 from plaudit.errors import SettingsError
-from plaudit.train.settings import TrainSettings, choose_precision
+from plaudit.train.device import choose_precision
+from plaudit.train.settings import TrainSettings
 
 
 @pytest.mark.parametrize("has_instructions", [True, False])

@@ -18,16 +18,14 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 def sections() -> list[tuple[str, type[BaseModel]]]:
     """Return the tables of a recipe, in the order of the page, and the class that checks each."""
     from plaudit.compress.methods import COMPRESSORS, compressor
-    from plaudit.compress.transfer import TransferSettings
+    from plaudit.compress.settings import TransferSettings
     from plaudit.data.load import DataSettings
     from plaudit.distributed.exchange.settings import ExchangeSettings
     from plaudit.models.kinds import MODELS, model_class
     from plaudit.pipeline.recipe import ReportSettings
     from plaudit.search.space import Range
     from plaudit.text.cleaning import CleaningSettings
-    from plaudit.train.objectives import ObjectiveSettings
-    from plaudit.train.pretrain import PretrainSettings
-    from plaudit.train.settings import TrainSettings
+    from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 
     return [
         ("[data]", DataSettings),
@@ -69,8 +67,7 @@ def python_class(cls: type[BaseModel]) -> str:
 
 
 def _is_of_another_table(cls: type[BaseModel], name: str) -> bool:
-    from plaudit.train.pretrain import PretrainSettings
-    from plaudit.train.settings import TrainSettings
+    from plaudit.train.settings import PretrainSettings, TrainSettings
 
     return cls is PretrainSettings and name in TrainSettings.model_fields
 

@@ -215,7 +215,8 @@ def bert_folder(tmp_path_factory):
 
 
 def bert(folder, **changes):
-    from plaudit.models.transformer import TransformerModel, TransformerSettings
+    from plaudit.models.transformer.model import TransformerModel
+    from plaudit.models.transformer.settings import TransformerSettings
 
     settings = TransformerSettings(source=str(folder), max_tokens=9, **changes)
     return TransformerModel.create(settings, LABELS, [], seed=0)

@@ -6,13 +6,14 @@ from rich.console import Console
 
 from plaudit.compress import cached_logits
 from plaudit.compress.base import Context, Subject, Teacher
-from plaudit.compress.distill import SOFT_LABELS_NAME, DistillSettings, distill, label
+from plaudit.compress.distill import SOFT_LABELS_NAME, distill, label
+from plaudit.compress.settings import DistillSettings, TransferSettings
 from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
-from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.compress.transfer import transfer_set
 from plaudit.errors import DataError, SettingsError
 from plaudit.models.base import Model, ModelState
 from plaudit.train.fit import accuracy_on_validation
-from plaudit.train.objectives import ObjectiveSettings
+from plaudit.train.settings import ObjectiveSettings
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
 
 STUDENTS = {"bow": Subject(BOW, None), "lstm": Subject(LSTM, TRAIN)}
@@ -190,7 +191,7 @@ def test_losses_for_networks_are_refused_for_a_bow_student(losses, context, spli
 
 def test_a_bow_student_of_three_labels_follows_its_teacher():
     from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
-    from plaudit.train.objectives import UNLABELLED, Targets
+    from plaudit.train.targets import UNLABELLED, Targets
 
     texts = [f"{word} film number {i}" for i in range(30) for word in ("dull", "plain", "superb")]
     logits = np.tile(np.eye(3, dtype=np.float32) * 6, (30, 1))

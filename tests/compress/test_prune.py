@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from plaudit.compress.base import Context, Subject
-from plaudit.compress.prune import PruneSettings, prune
+from plaudit.compress.prune import prune
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
+from plaudit.compress.settings import PruneSettings
 from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
 from plaudit.models.lstm.network import LSTMModel

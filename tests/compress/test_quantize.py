@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from plaudit.compress.base import Subject
-from plaudit.compress.quantize import QuantizeSettings, quantize
+from plaudit.compress.quantize import quantize
+from plaudit.compress.settings import QuantizeSettings
 from plaudit.errors import SettingsError
 from plaudit.models.packed import unpack
 

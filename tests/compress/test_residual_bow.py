@@ -7,12 +7,14 @@ from plaudit.compress import residual_bow as module
 from plaudit.compress.base import Context, Subject, Teacher
 from plaudit.compress.distill import distill
 from plaudit.compress.residual_bow import cross_fitted_logits
-from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.compress.settings import TransferSettings
+from plaudit.compress.transfer import transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import blend, centred
 from plaudit.train.fit import labels_of
-from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.settings import ObjectiveSettings
+from plaudit.train.targets import Targets
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
 from tests.compress.test_distill import STUDENTS, Oracle, settings_of
 

@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plaudit.compress.transfer import TransferSettings, transfer_set
+from plaudit.compress.settings import TransferSettings
+from plaudit.compress.transfer import transfer_set
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, SettingsError
 from plaudit.settings import parse
-from plaudit.train.objectives import UNLABELLED
+from plaudit.train.targets import UNLABELLED
 
 
 def test_it_is_the_reviews_of_the_sources(splits):

@@ -24,10 +24,10 @@ from plaudit.train import loop
 from plaudit.train.checkpoint import load_checkpoint
 from plaudit.train.fit import labels_of, train_model
 from plaudit.train.interrupt import Interruption
-from plaudit.train.objectives import ObjectiveSettings, Targets
-from plaudit.train.pretrain import HeldOut, LanguageModel, PretrainSettings, pretrain
+from plaudit.train.pretrain import HeldOut, LanguageModel, pretrain
 from plaudit.train.run import state_digest
-from plaudit.train.settings import TrainSettings
+from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
+from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
 from tests.conftest import toy_csv
 from tests.distributed.conftest import in_ranks

@@ -11,12 +11,14 @@ pytest.importorskip("transformers")
 from plaudit.errors import BundleError, MissingExtraError, SettingsError
 from plaudit.models.base import ModelState
 from plaudit.models.corpus import Corpus
-from plaudit.models.transformer import TransformerModel, TransformerSettings
+from plaudit.models.transformer.model import TransformerModel
+from plaudit.models.transformer.settings import TransformerSettings
 from plaudit.train.batches import ShuffledBatches
 from plaudit.train.loop import train_network
-from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.settings import TrainSettings
+from plaudit.train.settings import ObjectiveSettings, TrainSettings
+from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
 from tests.conftest import save_tiny_bert
 
@@ -66,7 +68,7 @@ def test_attention_has_the_dropout_of_the_settings(folder, share):
 
 
 def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder, monkeypatch):
-    monkeypatch.setattr("plaudit.models.transformer.has_bf16", lambda device: True)
+    monkeypatch.setattr("plaudit.models.transformer.model.has_bf16", lambda device: True)
     exact, rounded = create(folder), create(folder, scoring_precision="bf16")
     difference = np.abs(exact.logits(TEXTS) - rounded.logits(TEXTS))
     assert 0 < difference.max() < 0.05
@@ -79,7 +81,7 @@ def test_bf16_is_what_a_trained_model_scores_in_and_not_what_it_trains_in(folder
 
 
 def test_where_bf16_is_emulated_a_model_scores_in_fp32(folder, monkeypatch):
-    monkeypatch.setattr("plaudit.models.transformer.has_bf16", lambda device: False)
+    monkeypatch.setattr("plaudit.models.transformer.model.has_bf16", lambda device: False)
     exact, asked_for_bf16 = create(folder), create(folder, scoring_precision="bf16")
     assert np.array_equal(exact.logits(TEXTS), asked_for_bf16.logits(TEXTS))
 

@@ -16,9 +16,10 @@ from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
 from plaudit.train.adversarial import divergence, most_diverging_change, random_change, worst_change
 from plaudit.train.fit import fit
-from plaudit.train.objectives import PERTURBING, UNLABELLED, LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.settings import TrainSettings
+from plaudit.train.settings import PERTURBING, ObjectiveSettings, TrainSettings
+from plaudit.train.targets import UNLABELLED, Targets
 from tests.train.conftest import PRECISIONS
 
 CPU = torch.device("cpu")

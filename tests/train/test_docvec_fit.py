@@ -3,7 +3,7 @@ import pytest
 from rich.console import Console
 
 from plaudit.errors import SettingsError, TrainingInterruptedError
-from plaudit.models.docvec.model import DocvecSettings
+from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.train import docvec
 from plaudit.train.fit import fit
 

@@ -18,9 +18,10 @@ from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
 from plaudit.train.fit import fit, new_model
 from plaudit.train.log import TrainingLog
-from plaudit.train.objectives import LabelObjective, ObjectiveSettings, Targets
+from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.settings import TrainSettings
+from plaudit.train.settings import ObjectiveSettings, TrainSettings
+from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
 from tests.train.conftest import PRECISIONS
 

@@ -10,15 +10,9 @@ from plaudit.errors import SettingsError
 from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.settings import parse
 from plaudit.train.fit import fit, train_model
-from plaudit.train.objectives import (
-    LOSSES,
-    PERTURBING,
-    UNLABELLED,
-    LabelObjective,
-    ObjectiveSettings,
-    Targets,
-)
-from plaudit.train.settings import TrainSettings
+from plaudit.train.objectives import LabelObjective
+from plaudit.train.settings import LOSSES, PERTURBING, ObjectiveSettings, TrainSettings
+from plaudit.train.targets import UNLABELLED, Targets
 
 CPU = torch.device("cpu")
 LABELS = np.array([2, UNLABELLED, 0, 1])
@@ -264,11 +258,11 @@ def test_entropy_is_that_of_the_predictions():
 def test_texts_without_a_label_are_refused_if_nothing_is_learned_of_them(targets, losses):
     settings = ObjectiveSettings(losses=dict.fromkeys(losses, 1.0))
     assert not settings.needs_no_label
-    settings.refuse_idle(Targets(np.array([0, 1])))
+    Targets(np.array([0, 1])).refuse_idle(settings)
     # A teacher of whom no loss learns is of no help.
     for missing in (Targets(LABELS), targets):
         with pytest.raises(SettingsError, match="texts without a label teach nothing") as caught:
-            settings.refuse_idle(missing)
+            missing.refuse_idle(settings)
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -278,7 +272,7 @@ def test_texts_without_a_label_are_welcome_to_a_loss_that_needs_none(name, other
     settings = ObjectiveSettings(losses=dict.fromkeys([*others, name], 1.0))
     assert settings.needs_no_label
     assert not settings.needs_teacher
-    settings.refuse_idle(Targets(LABELS))
+    Targets(LABELS).refuse_idle(settings)
 
 
 def test_an_objective_refuses_what_its_settings_refuse(student_logits):
@@ -349,7 +343,7 @@ def test_an_lstm_says_the_same_by_way_of_its_features(targets):
     ids, mask = torch.randint(2, 20, (4, 9), dtype=torch.int32), torch.ones(4, 9) > 0
     direct, by_features = (objective_of(targets, network, losses=losses) for losses in ({"kl": 1.0}, {"feature": 1.0}))
     # The same loss of both, so that only the way to the logits differs.
-    by_features.settings = direct.settings
+    by_features.settings, by_features.losses = direct.settings, direct.losses
     rows = torch.arange(4)
     torch.testing.assert_close(direct(network, ids, mask, rows)[0], by_features(network, ids, mask, rows)[0])
 

@@ -15,7 +15,7 @@ from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, LSTMSettings, reverse
-from plaudit.models.transformer import TransformerModel
+from plaudit.models.transformer.model import TransformerModel
 from plaudit.pipeline.recipe import model_recipe
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts
 from plaudit.train import loop, pretrain
@@ -23,8 +23,8 @@ from plaudit.train.checkpoint import load_checkpoint
 from plaudit.train.fit import fit, new_language_model
 from plaudit.train.interrupt import Interruption
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.pretrain import HeldOut, LanguageModel, PretrainSettings, Streams
-from plaudit.train.settings import TrainSettings
+from plaudit.train.pretrain import HeldOut, LanguageModel, Streams
+from plaudit.train.settings import PretrainSettings, TrainSettings
 from tests.train.conftest import PRECISIONS
 
 CPU = torch.device("cpu")

@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, model_validator
 from rich.console import Console
 
 from plaudit.compress.base import Compressed, Context, Subject, Teacher
@@ -21,8 +20,9 @@ from plaudit.compress.blend import blend_weights
 from plaudit.compress.cached_logits import cached_logits
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
 from plaudit.compress.residual_bow import check_residual_bow, residual_offsets
+from plaudit.compress.settings import DistillSettings
 from plaudit.compress.soft_labels import SoftLabels, read_soft_labels, write_soft_labels
-from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
+from plaudit.compress.transfer import TransferSet, transfer_set
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array
@@ -31,40 +31,11 @@ from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus, sorted_batches
 from plaudit.models.ensemble import blend
 from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
-from plaudit.settings import Settings
 from plaudit.train.fit import FitResult, accuracy_on_validation, check_train_table, new_model, train_model
-from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.settings import ObjectiveSettings
+from plaudit.train.targets import Targets
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
-
-
-class DistillSettings(Settings):
-    """Settings of `--method distill`."""
-
-    teachers: tuple[str, ...] = ()
-    """Models whose logits are blended: names of this recipe's models, of shipped ones, or model folders."""
-    teacher_weights: tuple[float, ...] | None = None
-    """Of the teachers' centred logits, in their order; None fits them on validation."""
-    soft_labels: Path | None = None
-    """A file of soft labels instead of teachers."""
-    objective: ObjectiveSettings = Field(default=ObjectiveSettings(losses={"kl": 1.0}))
-    transfer: TransferSettings = TransferSettings()
-    beside: str | None = None
-    """A bag of n-grams that the student will be combined with: it learns to correct that, and is worse alone."""
-    beside_weight: float = Field(default=0.65, gt=0, allow_inf_nan=False)
-    """What the bag's logits are multiplied by before the student's are added."""
-
-    @model_validator(mode="after")
-    def _teachers_are_weighted_once(self) -> Self:
-        if self.teacher_weights is not None and self.soft_labels is not None:
-            raise ValueError("teacher_weights are in the soft labels already; leave them out")
-        return self
-
-    @model_validator(mode="after")
-    def _classifier_learns(self) -> Self:
-        if set(self.objective.losses) == {"feature"}:
-            raise ValueError("objective.losses: feature alone does not train the classifier; add kl, logit-mse or hard")
-        return self
 
 
 def distill(subject: Subject, settings: DistillSettings, context: Context) -> Compressed:

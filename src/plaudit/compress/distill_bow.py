@@ -18,7 +18,8 @@ from plaudit.models.base import softmax
 from plaudit.models.bow.fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot, rows_of
 from plaudit.models.bow.model import BowModel, positive_labels
 from plaudit.models.bow.settings import BowSettings
-from plaudit.train.objectives import UNLABELLED, ObjectiveSettings, Targets
+from plaudit.train.settings import ObjectiveSettings
+from plaudit.train.targets import UNLABELLED, Targets
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -48,7 +49,7 @@ def fit_bow_student(
     unknown = sorted(objective.losses.keys() - LOSSES)
     if unknown:
         raise SettingsError(f"a bow student learns from {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
-    objective.refuse_idle(targets)
+    targets.refuse_idle(objective)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
     rows, length = rows_of(presence.matrix, settings.norm)

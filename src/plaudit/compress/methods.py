@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # Written as import paths, so that naming the compressors does not import torch.
 COMPRESSORS = {
-    "distill": ("plaudit.compress.distill:DistillSettings", "plaudit.compress.distill:distill"),
-    "prune": ("plaudit.compress.prune:PruneSettings", "plaudit.compress.prune:prune"),
-    "quantize": ("plaudit.compress.quantize:QuantizeSettings", "plaudit.compress.quantize:quantize"),
+    "distill": ("plaudit.compress.settings:DistillSettings", "plaudit.compress.distill:distill"),
+    "prune": ("plaudit.compress.settings:PruneSettings", "plaudit.compress.prune:prune"),
+    "quantize": ("plaudit.compress.settings:QuantizeSettings", "plaudit.compress.quantize:quantize"),
 }
 
 

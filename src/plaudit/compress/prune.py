@@ -9,57 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from plaudit.compress.base import Compressed, Context, Subject, read
 from plaudit.compress.distill_bow import fit_bow_student
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
-from plaudit.compress.transfer import TransferSet, TransferSettings, transfer_set
+from plaudit.compress.settings import MAX_RATIO, PruneSettings
+from plaudit.compress.transfer import TransferSet, transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model
 from plaudit.models.bow.fit import find_ngrams
 from plaudit.models.bow.model import BowModel, pruned
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.torch_model import TorchModel
-from plaudit.settings import Settings
 from plaudit.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model
-from plaudit.train.objectives import ObjectiveSettings, Targets
 from plaudit.train.settings import TrainSettings
+from plaudit.train.targets import Targets
 
-MAX_RATIO = 0.99
 _BISECTION_STEPS = 5
-
-
-class PruneSettings(Settings):
-    """Settings of `--method prune`."""
-
-    ratio: float | None = Field(default=None, gt=0, le=MAX_RATIO)
-    """Share of each part that goes; half of it if nothing else is said."""
-    max_accuracy_drop: float | None = Field(default=None, gt=0)
-    """Points of validation accuracy that may be lost: finds the highest ratio by bisection."""
-    structure: Literal["units", "weights"] = "units"
-    """Of an LSTM: whole units, which makes it small and fast, or single weights, which makes its file small."""
-    parts: tuple[Literal["hidden", "embedding", "words"], ...] = Field(default=("hidden", "embedding"), min_length=1)
-    """Units that go: hidden units, embedding dimensions, words of the vocabulary."""
-    slot_bits: int | None = Field(default=None, ge=16, le=24)
-    """Of a bow: its new table has 2 ** slot_bits slots; None keeps the size."""
-    inverse_regularization: float = Field(default=0.5, gt=0)
-    """Of a bow: C of the fit of what is left. As it follows a model that was regularized, it needs less of it."""
-    stages: int = Field(default=4, ge=0)
-    """1 prunes in one shot; 0 does so and trains nothing afterwards."""
-    epochs: int = Field(default=1, ge=1)
-    """Of a torch model, after each stage."""
-    learning_rate_factor: float = Field(default=0.3, gt=0)
-    """Times the peak learning rate that the model was trained with."""
-    group_lasso: float = Field(default=1e-4, ge=0)
-    """Strength of the penalty on units, in all stages but the last."""
-    objective: ObjectiveSettings = ObjectiveSettings(losses={"hard": 0.5, "kl": 0.5})
-    """What the pruned model learns; its teacher is the whole one."""
-    transfer: TransferSettings = TransferSettings(sources=("train",))
 
 
 def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compressed:

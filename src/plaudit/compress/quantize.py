@@ -10,22 +10,15 @@ from typing import Literal
 import numpy as np
 
 from plaudit.compress.base import Compressed, Context, Subject, read
+from plaudit.compress.settings import QuantizeSettings
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model, ModelState
 from plaudit.models.bow.model import BowModel, quantized
 from plaudit.models.packed import CLIPPING, NO_CLIPPING, rounded, unpack
 from plaudit.models.torch_model import TorchModel
-from plaudit.settings import Settings
 from plaudit.train.fit import labels_of
 
 _CALIBRATION_REVIEWS = 512
-
-
-class QuantizeSettings(Settings):
-    """Settings of `--method quantize`."""
-
-    storage: Literal["int8", "bf16"] = "int8"
-    """8 bits and a scale for each row, or the upper 16 bits of each fp32."""
 
 
 def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> Compressed:

@@ -24,7 +24,8 @@ from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.ensemble import centred
 from plaudit.train.fit import saw_validation
-from plaudit.train.objectives import ObjectiveSettings, Targets
+from plaudit.train.settings import ObjectiveSettings
+from plaudit.train.targets import Targets
 
 _FOLDS = 4
 

@@ -4,23 +4,14 @@ How many there are matters most (Tang et al. 2019, "Distilling Task-Specific Kno
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
+from plaudit.compress.settings import TransferSettings
 from plaudit.data.splits import Splits
 from plaudit.errors import DataError
-from plaudit.settings import Settings
 from plaudit.train.fit import labels_of
-
-
-class TransferSettings(Settings):
-    """Settings of the transfer set."""
-
-    sources: tuple[Literal["train", "unlabelled"], ...] = Field(default=("train", "unlabelled"), min_length=1)
-    """Splits whose reviews are in it."""
 
 
 @dataclass(frozen=True)

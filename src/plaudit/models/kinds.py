@@ -12,7 +12,7 @@ MODELS = {
     "docvec": "plaudit.models.docvec.model:DocvecModel",
     "ensemble": "plaudit.models.ensemble:EnsembleModel",
     "lstm": "plaudit.models.lstm.network:LSTMModel",
-    "transformer": "plaudit.models.transformer:TransformerModel",
+    "transformer": "plaudit.models.transformer.model:TransformerModel",
 }
 
 RUNTIMES = {

@@ -139,8 +139,9 @@ def label(
     """
     try:
         from plaudit.compress.distill import label as ask
+        from plaudit.compress.settings import TransferSettings
         from plaudit.compress.soft_labels import write_soft_labels
-        from plaudit.compress.transfer import TransferSettings, transfer_set
+        from plaudit.compress.transfer import transfer_set
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")

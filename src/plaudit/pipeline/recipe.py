@@ -29,9 +29,7 @@ from plaudit.models.kinds import model_class
 from plaudit.settings import Settings, override, parse, read_toml
 
 if TYPE_CHECKING:
-    from plaudit.train.objectives import ObjectiveSettings
-    from plaudit.train.pretrain import PretrainSettings
-    from plaudit.train.settings import TrainSettings
+    from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 
 
 class ReportSettings(Settings):
@@ -193,7 +191,7 @@ def _uncalibrated(name: str, values: Mapping[str, Any], *, source: str) -> Model
 
             train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
         if "objective" in values:
-            from plaudit.train.objectives import ObjectiveSettings
+            from plaudit.train.settings import ObjectiveSettings
 
             objective = parse(ObjectiveSettings, values.pop("objective"), source=source, prefix=f"{prefix}.objective")
             if train is None or method is not None:
@@ -232,7 +230,7 @@ def _start(values: dict[str, Any], *, source: str, prefix: str) -> "tuple[str | 
         raise SettingsError(f"{source}: {prefix}.pretrained = {pretrained!r}: give a model's name")
     if table is None:
         return pretrained, None
-    from plaudit.train.pretrain import PretrainSettings
+    from plaudit.train.settings import PretrainSettings
 
     return pretrained, parse(PretrainSettings, table, source=source, prefix=f"{prefix}.pretrain")
 

@@ -23,7 +23,7 @@ from plaudit.search.sweep_results import SweepRow
 from plaudit.storage import append_row, begin_journal, read_journal
 
 if TYPE_CHECKING:
-    from plaudit.compress.prune import PruneSettings
+    from plaudit.compress.settings import PruneSettings
     from plaudit.train.run import Run
 
 RATIOS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -38,7 +38,8 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     In one shot and in stages, a model is trained for the same number of epochs. SettingsError if the recipe step gives
     a ratio of its own, or `out` holds another sweep.
     """
-    from plaudit.compress.prune import PruneSettings, refuse_seen_validation
+    from plaudit.compress.prune import refuse_seen_validation
+    from plaudit.compress.settings import PruneSettings
 
     settings = entry.compress
     if not isinstance(settings, PruneSettings):

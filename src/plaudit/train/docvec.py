@@ -18,7 +18,8 @@ from plaudit.errors import TrainingInterruptedError
 from plaudit.models.base import Float32Array
 from plaudit.models.bow.fit import Presence, frequent_ngrams
 from plaudit.models.bow.model import positive_labels
-from plaudit.models.docvec.model import DocvecModel, DocvecSettings, drawn_from
+from plaudit.models.docvec.model import DocvecModel, drawn_from
+from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from plaudit.train.interrupt import Interruption
 from plaudit.train.run import Run, identity_of

@@ -17,19 +17,21 @@ from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array, Model, ModelSettings
 from plaudit.models.corpus import Corpus
-from plaudit.models.docvec.model import DocvecSettings
+from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.models.kinds import model_class
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.torch_model import TorchModel
 from plaudit.train.batches import ShuffledBatches
+from plaudit.train.device import choose_device
 from plaudit.train.docvec import fit_docvec
 from plaudit.train.loop import train_network
-from plaudit.train.objectives import UNLABELLED, LabelObjective, ObjectiveSettings, Penalty, Targets
-from plaudit.train.pretrain import PretrainSettings, pretrain
+from plaudit.train.objectives import LabelObjective, Penalty
+from plaudit.train.pretrain import pretrain
 from plaudit.train.run import Run, identity_of, reviews_digest, state_digest
-from plaudit.train.settings import TrainSettings, choose_device
+from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 from plaudit.train.state import Position
+from plaudit.train.targets import UNLABELLED, Targets
 from plaudit.train.validation import LabelledCorpus
 
 Start: TypeAlias = PretrainSettings | LSTMModel | None

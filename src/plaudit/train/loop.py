@@ -27,12 +27,13 @@ from plaudit.errors import TrainingError, TrainingInterruptedError
 from plaudit.models.torch_model import TorchModel
 from plaudit.train.batches import Batches, TrainBatch, deal
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.train.device import choose_precision
 from plaudit.train.interrupt import Interruption
 from plaudit.train.log import SilentLog, TrainingLog
 from plaudit.train.objectives import Objective
 from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_average
 from plaudit.train.run import EpochEnd
-from plaudit.train.settings import TrainSettings, choose_precision
+from plaudit.train.settings import TrainSettings
 from plaudit.train.state import Position, State, Sums
 from plaudit.train.step import Minimized, train_step
 from plaudit.train.validation import Validation

@@ -1,93 +1,25 @@
 """What training minimizes: hard labels, a teacher's soft labels, steadiness, or a weighted mixture of losses.
 
-To add a loss, write a function and a line in LOSSES. All of them are sums over a batch, so that every review
-weighs the same whatever batch it is in.
+To add a loss, write a function here and a line in LOSSES of train/settings.py. All of them are sums over a batch, so
+that every review weighs the same whatever batch it is in.
 
 Shapes: N reviews, B batch, T tokens, C classes, F features of the student, G of the teacher.
 """
 
-import math
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array
-from plaudit.settings import Settings, unknown_name
 from plaudit.train.adversarial import divergence, most_diverging_change, random_change, worst_change
-
-UNLABELLED = -1
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What is known about N reviews.
-
-    `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
-    float32 [N, G], if a teacher has read them; `beside_logits` float32 [N, C], weighted, if a model beside the
-    student adds to what it says.
-    """
-
-    labels: npt.NDArray[np.int64]
-    teacher_logits: Float32Array | None = None
-    teacher_features: Float32Array | None = None
-    beside_logits: Float32Array | None = None
-
-
-class ObjectiveSettings(Settings):
-    """Settings of the objective."""
-
-    losses: dict[str, float] = Field(default={"hard": 1.0}, min_length=1)
-    """Weight of each loss: of hard (the labels), kl, logit-mse, feature, adversarial,
-    virtual-adversarial, noise and entropy."""
-    temperature: float = Field(default=2.0, gt=0)
-    """Divides the logits of teacher and student before kl compares them."""
-    epsilon: float = Field(default=5.0, gt=0)
-    """Norm of the perturbation of a text's word vectors, in units of the standard deviation of their entries."""
-
-    @model_validator(mode="after")
-    def _known_and_positive(self) -> Self:
-        for name, weight in self.losses.items():
-            if name not in LOSSES:
-                raise ValueError(f"{name} {unknown_name(name, LOSSES)}")
-            if not 0 < weight < math.inf:
-                raise ValueError(f"{name} = {weight:g}: give a weight above 0, or leave the loss out")
-        return self
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether a loss reads what a teacher says."""
-        return not _TEACHERS.isdisjoint(self.losses)
-
-    @property
-    def needs_no_label(self) -> bool:
-        """Whether a loss learns from a review of which neither a label nor a teacher's opinion is known."""
-        return not _LABEL_FREE.isdisjoint(self.losses)
-
-    def refuse_idle(self, targets: Targets) -> None:
-        """Raise SettingsError if a loss lacks its teacher, or if no loss learns from some of the reviews."""
-        if self.needs_teacher and targets.teacher_logits is None:
-            raise SettingsError(f"losses {', '.join(self.losses)} need a teacher; give one, or take hard alone")
-        if "feature" in self.losses and targets.teacher_features is None:
-            raise SettingsError("the loss feature needs a teacher with features; soft labels hold none")
-        if not self.needs_teacher and not self.needs_no_label and (targets.labels == UNLABELLED).any():
-            raise SettingsError(
-                "without a teacher, texts without a label teach nothing; keep unlabelled reviews out of transfer, or "
-                "add a loss that has a teacher"
-            )
-
-    @property
-    def perturbs(self) -> bool:
-        """Whether a loss changes the word vectors that a text is read by."""
-        return not PERTURBING.isdisjoint(self.losses)
+from plaudit.train.settings import LOSSES, PERTURBING, ObjectiveSettings
+from plaudit.train.targets import UNLABELLED, Targets
 
 
 class Batch:
@@ -185,21 +117,10 @@ def entropy(batch: Batch) -> torch.Tensor:
     return -(batch.logits.softmax(1) * batch.logits.log_softmax(1)).sum()
 
 
-LOSSES: dict[str, Callable[[Batch], torch.Tensor]] = {
-    "hard": hard_labels,
-    "kl": softened_kl,
-    "logit-mse": logit_mse,
-    "feature": feature_matching,
-    "adversarial": adversarial,
-    "virtual-adversarial": virtual_adversarial,
-    "noise": noise,
-    "entropy": entropy,
-}
-
-_TEACHERS = {"kl", "logit-mse", "feature"}
-_LABEL_FREE = {"virtual-adversarial", "noise", "entropy"}
-PERTURBING = {"adversarial", "virtual-adversarial", "noise"}
-"""Losses that change the word vectors by which a text is read, which only an LSTM allows."""
+def loss_function(name: str) -> Callable[[Batch], torch.Tensor]:
+    """Return the loss of this name, one of LOSSES."""
+    loss: Callable[[Batch], torch.Tensor] = pkgutil.resolve_name(LOSSES[name])
+    return loss
 
 
 class Penalty(Protocol):
@@ -244,11 +165,12 @@ class LabelObjective(Objective):
         super().__init__()
         self.label_smoothing = label_smoothing
         self.settings = settings
+        self.losses = [(loss_function(name), weight) for name, weight in settings.losses.items()]
         self.labels = torch.from_numpy(targets.labels).to(device)
         self.teacher_logits = _on(device, targets.teacher_logits)
         self.teacher_features = _on(device, targets.teacher_features)
         self.beside_logits = _on(device, targets.beside_logits)
-        settings.refuse_idle(targets)
+        targets.refuse_idle(settings)
         if settings.perturbs and not hasattr(network, "words"):
             losses = " and ".join(sorted(PERTURBING.intersection(settings.losses)))
             raise SettingsError(f"objective.losses: {losses} is for kind lstm, whose word vectors can be changed")
@@ -272,7 +194,7 @@ class LabelObjective(Objective):
             batch = self._opened(network, ids, mask, rows)
         else:
             batch = Batch(self, rows, self._joined(network(ids, mask), rows))
-        loss = torch.stack([weight * LOSSES[name](batch) for name, weight in self.settings.losses.items()]).sum()
+        loss = torch.stack([weight * loss(batch) for loss, weight in self.losses]).sum()
         truth = self.truth[rows]
         right = (batch.logits.argmax(1) == truth).sum()
         return loss, right * len(rows) / (truth != UNLABELLED).sum().clamp(min=1)

@@ -11,12 +11,11 @@ Shapes: B streams, T tokens, E embedding, H hidden, V ids, K sampled words, D di
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Self, Unpack, cast
+from typing import Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from plaudit.distributed.world import current
@@ -26,38 +25,17 @@ from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, drop_
 from plaudit.models.torch_model import TorchModel
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
 from plaudit.train.batches import TrainBatch
+from plaudit.train.device import choose_device
 from plaudit.train.interrupt import Interruption
 from plaudit.train.loop import train_network
 from plaudit.train.objectives import Objective
 from plaudit.train.run import Run, identity_of, reviews_digest, state_digest
-from plaudit.train.settings import TrainSettings, choose_device
+from plaudit.train.settings import PretrainSettings
 from plaudit.train.state import Position
 
 _VALIDATION_BATCH_TOKENS = 2_048
 _MAX_VALIDATION_TEXTS = 512
 """Held-out texts that validation reads: it scores all V words at each token, where a step scores but the sampled."""
-
-
-class PretrainSettings(TrainSettings):
-    """Settings of the `pretrain` table: those of training, and what a language model has besides."""
-
-    window_tokens: int = Field(128, ge=1)
-    """Tokens of each stream that a step reads and back-propagates through, T; there are batch_tokens / T streams."""
-    num_samples: int = Field(default=1_024, ge=1)
-    """Words that the true next word is told apart from, drawn anew each step."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """On word vectors and on the LSTM's states; the same units throughout a window (Gal and Ghahramani 2016)."""
-
-    @model_validator(mode="after")
-    def _no_setting_without_effect(self) -> Self:
-        for name in ("label_smoothing", "ema_decay", "compile"):
-            if getattr(self, name):
-                raise ValueError(f"{name} is not for pretraining; leave it out")
-        if self.window_tokens > self.batch_tokens:
-            raise ValueError(
-                f"window_tokens = {self.window_tokens} is more than a step's batch_tokens = {self.batch_tokens}"
-            )
-        return self
 
 
 def pretrain(

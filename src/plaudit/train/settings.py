@@ -1,15 +1,29 @@
-"""How a torch model is trained: the `[models.NAME.train]` table of a recipe."""
+"""How a network learns: the `train`, `pretrain` and `objective` tables of a recipe."""
 
-from typing import Literal
+import math
+from typing import Literal, Self
 
-import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from plaudit.device import has_bf16
 from plaudit.distributed.exchange.settings import ExchangeSettings, PlainSettings
-from plaudit.distributed.world import local_rank
-from plaudit.errors import SettingsError
-from plaudit.settings import Settings
+from plaudit.settings import Settings, unknown_name
+
+LOSSES = {
+    "hard": "plaudit.train.objectives:hard_labels",
+    "kl": "plaudit.train.objectives:softened_kl",
+    "logit-mse": "plaudit.train.objectives:logit_mse",
+    "feature": "plaudit.train.objectives:feature_matching",
+    "adversarial": "plaudit.train.objectives:adversarial",
+    "virtual-adversarial": "plaudit.train.objectives:virtual_adversarial",
+    "noise": "plaudit.train.objectives:noise",
+    "entropy": "plaudit.train.objectives:entropy",
+}
+"""Import paths of the losses by name, so that reading a recipe imports no torch."""
+
+_TEACHERS = {"kl", "logit-mse", "feature"}
+_LABEL_FREE = {"virtual-adversarial", "noise", "entropy"}
+PERTURBING = {"adversarial", "virtual-adversarial", "noise"}
+"""Losses that change the word vectors by which a text is read, which only an LSTM allows."""
 
 
 class TrainSettings(Settings):
@@ -59,22 +73,59 @@ class TrainSettings(Settings):
     """Write TensorBoard's event files beside metrics.jsonl (extra `track`)."""
 
 
-def choose_device(settings: TrainSettings) -> torch.device:
-    """Return the device to train on; SettingsError if the one asked for is not there."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError('train.device = "cuda": this torch sees no CUDA device; use "cpu" or "auto"')
-    if settings.device == "cpu" or not torch.cuda.is_available():
-        if settings.compile == "cuda-graphs":
-            raise SettingsError('train.compile = "cuda-graphs" needs a CUDA device; use true, or leave it out')
-        return torch.device("cpu")
-    return torch.device("cuda", local_rank())
+class PretrainSettings(TrainSettings):
+    """Settings of the `pretrain` table: those of training, and what a language model has besides."""
+
+    window_tokens: int = Field(128, ge=1)
+    """Tokens of each stream that a step reads and back-propagates through, T; there are batch_tokens / T streams."""
+    num_samples: int = Field(default=1_024, ge=1)
+    """Words that the true next word is told apart from, drawn anew each step."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """On word vectors and on the LSTM's states; the same units throughout a window (Gal and Ghahramani 2016)."""
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        for name in ("label_smoothing", "ema_decay", "compile"):
+            if getattr(self, name):
+                raise ValueError(f"{name} is not for pretraining; leave it out")
+        if self.window_tokens > self.batch_tokens:
+            raise ValueError(
+                f"window_tokens = {self.window_tokens} is more than a step's batch_tokens = {self.batch_tokens}"
+            )
+        return self
 
 
-def choose_precision(settings: TrainSettings, device: torch.device) -> torch.dtype:
-    """Return the dtype of the forward pass; SettingsError if the device has no instructions for the one asked for."""
-    if settings.precision == "fp32" or (settings.precision == "auto" and not has_bf16(device)):
-        return torch.float32
-    if not has_bf16(device):  # emulated it would take hundreds of times as long, and oneDNN's LSTM does not run at all
-        name = "GPU" if device.type == "cuda" else "processor"
-        raise SettingsError(f'train.precision = "bf16": this {name} has no instructions for it; use "auto" or "fp32"')
-    return torch.bfloat16
+class ObjectiveSettings(Settings):
+    """Settings of the objective."""
+
+    losses: dict[str, float] = Field(default={"hard": 1.0}, min_length=1)
+    """Weight of each loss: of hard (the labels), kl, logit-mse, feature, adversarial,
+    virtual-adversarial, noise and entropy."""
+    temperature: float = Field(default=2.0, gt=0)
+    """Divides the logits of teacher and student before kl compares them."""
+    epsilon: float = Field(default=5.0, gt=0)
+    """Norm of the perturbation of a text's word vectors, in units of the standard deviation of their entries."""
+
+    @model_validator(mode="after")
+    def _known_and_positive(self) -> Self:
+        for name, weight in self.losses.items():
+            if name not in LOSSES:
+                raise ValueError(f"{name} {unknown_name(name, LOSSES)}")
+            if not 0 < weight < math.inf:
+                raise ValueError(f"{name} = {weight:g}: give a weight above 0, or leave the loss out")
+        return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a loss reads what a teacher says."""
+        return not _TEACHERS.isdisjoint(self.losses)
+
+    @property
+    def needs_no_label(self) -> bool:
+        """Whether a loss learns from a review of which neither a label nor a teacher's opinion is known."""
+        return not _LABEL_FREE.isdisjoint(self.losses)
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether a loss changes the word vectors that a text is read by."""
+        return not PERTURBING.isdisjoint(self.losses)

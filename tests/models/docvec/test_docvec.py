@@ -5,7 +5,8 @@ from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
 from plaudit.models.docvec import kernel as docvec_kernel
-from plaudit.models.docvec.model import DocvecModel, DocvecSettings, drawn_from
+from plaudit.models.docvec.model import DocvecModel, drawn_from
+from plaudit.models.docvec.settings import DocvecSettings
 
 SIZE = 6
 SETTINGS = DocvecSettings(embedding_size=SIZE, min_count=1, max_order=1, inference_epochs=3)

