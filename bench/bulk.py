@@ -165,7 +165,7 @@ def measured(folder, source, arguments):
     for name, options in {"scores": ["--drop", "text"], "scores and texts": []}.items():
         before = in_memory(arguments.data)
         out = folder / "scored"
-        result = run(["predict", "--input", source.name, "--output", out.name, *options], folder)
+        result = run(["predict", "--input", source.name, "--out", out.name, *options], folder)
         after = in_memory(arguments.data)
         result |= {
             "reviews_per_second_in_memory": [round(before), round(after)],
@@ -202,7 +202,7 @@ def through_ray(folder, source, expected, options):
         killing = threading.Thread(target=kill_half_way, daemon=True)
         killing.start()
         os.environ["RAY_ADDRESS"] = nodes.address
-        result = run(["predict", "--input", source.name, "--output", out.name, *options, "--engine", "ray"], folder)
+        result = run(["predict", "--input", source.name, "--out", out.name, *options, "--engine", "ray"], folder)
         del os.environ["RAY_ADDRESS"]
         killing.join()
     finally:

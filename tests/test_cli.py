@@ -1,4 +1,5 @@
 import csv
+import inspect
 import io
 import json
 import os
@@ -10,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from docs._reference.commands import verbs
 
 import plaudit
-from plaudit.cli.main import main
+from plaudit.cli.main import app, main
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 RECIPE = """
@@ -53,28 +56,7 @@ train = { epochs = 1, max_learning_rate = 0.01 }
 """
 COMPRESS = ("compress", "toy", "-o", "out", "--method")
 SOFT = ("--soft-labels",)
-VERBS = [
-    "predict",
-    "run",
-    "pretrain",
-    "train",
-    "launch",
-    "compress",
-    "label",
-    "evaluate",
-    "select",
-    "tune",
-    "calibrate",
-    "robustness",
-    "explain",
-    "errors",
-    "serve",
-    "export",
-    "report",
-    "data list",
-    "data fetch",
-]
-VERBS += ["data inspect"]
+VERBS = dict(verbs())
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +174,7 @@ def test_a_file_is_shown_as_json(plaudit_command):
 
 def test_scores_go_to_the_output_and_what_was_done_to_stderr(plaudit_command, folder):
     (folder / "gaps.csv").write_text('id,body\n1,lovely\n2,""\n')
-    status, out, err = plaudit_command("predict", "-m", "toy", "-i", "gaps.csv", "-c", "body", "-o", "new/s.csv")
+    status, out, err = plaudit_command("predict", "-m", "toy", "-i", "gaps.csv", "--text", "body", "-o", "new/s.csv")
     assert (status, out) == (0, "")
     assert err == "2 rows, 1 of them without a text scored, new/s.csv\n"
     with (folder / "new" / "s.csv").open(newline="") as file:
@@ -337,7 +319,62 @@ def test_every_verb_helps_with_an_example(plaudit_command, verb):
     assert status == 0
     assert "Example" in out
     assert f"plaudit {verb} " in out or verb == "data list"
-    assert not re.search(r" \.\s", out), "Rich took [brackets] for markup"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loses_no_brackets(plaudit_command, verb):
+    command = VERBS[verb]
+    written = " ".join([command.help, command.epilog, *(parameter.help or "" for parameter in command.params)])
+    _, out, _ = plaudit_command(*verb.split(), "--help")
+    printed = re.sub(r"[\s│]+", "", out)
+    assert [words for words in re.findall(r"\[.*?\]", written) if words.replace(" ", "") not in printed] == []
+
+
+def test_tune_names_the_table_of_a_recipe_that_it_reads(plaudit_command):
+    assert "[tune.MODEL]" in plaudit_command("tune", "--help")[1]
+
+
+def test_help_shows_the_common_verbs_first(plaudit_command):
+    _, out, _ = plaudit_command("--help")
+    found = [re.search(f"^│ {verb} ", out, re.MULTILINE).start() for verb in typer.main.get_command(app).commands]
+    listed = re.findall(r"^│ ([a-z]+) ", out, re.MULTILINE)
+    assert listed[:6] == ["predict", "train", "run", "evaluate", "compress", "serve"]
+    assert len(set(listed)) == len(listed) == len(found)
+
+
+def test_an_option_means_the_same_wherever_it_stands():
+    meanings, names = {}, {}
+    for command in VERBS.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                meanings.setdefault(option.opts[0], set()).add((option.help, option.metavar))
+                names.setdefault(option.opts[0], set()).add((*option.opts, *option.secondary_opts))
+    same = ("--text", "--label", "--set", "--seed", "--json", "--resume", "--verbose", "--nodes", "--rendezvous")
+    assert {name: meanings[name] for name in same if len(meanings[name]) > 1} == {}
+    assert {name: found for name, found in names.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_that_shows_progress_can_be_quiet(verb):
+    in_a_line = ("explain", "report", "serve")  # these only say where the result is
+    shows = "progress_console(" in inspect.getsource(VERBS[verb].callback) or verb == "predict"
+    options = [name for parameter in VERBS[verb].params for name in (*parameter.opts, *parameter.secondary_opts)]
+    assert ("--quiet" in options) == ("--verbose" in options) == (shows and verb not in in_a_line)
+
+
+def test_quiet_leaves_results_and_errors(plaudit_command):
+    status, out, err = plaudit_command("data", "inspect", "reviews.csv", "--json", "--quiet")
+    assert (status, err) == (0, "")
+    assert json.loads(out)
+    assert plaudit_command("train", "missing.toml", "--out", "run", "-q")[2].startswith("error: missing.toml: ")
+
+
+def test_verbose_shows_versions_and_times(plaudit_command):
+    status, _, err = plaudit_command("data", "inspect", "reviews.csv", "--out", "look", "--verbose")
+    first, *_, last = err.splitlines()
+    assert status == 0
+    assert re.fullmatch(rf" +\d+\.\d s  plaudit {plaudit.__version__}, Python [\d.]+, .+; \d+ threads", first)
+    assert re.fullmatch(r" +\d+\.\d s  \d+ files in look", last)
 
 
 @pytest.mark.parametrize("arguments", [(), ("data",)])
@@ -374,9 +411,9 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (PREDICT, "no texts: give some as arguments, as lines on stdin, or in a file by --input"),
-        ((*PREDICT, "--column", "review", "hello"), "--column has no effect without --input FILE"),
-        ((*PREDICT, "--output", "out.csv", "hello"), "--output has no effect without --input FILE"),
+        (PREDICT, "no texts: give them as arguments, as lines on stdin, or in a file with --input"),
+        ((*PREDICT, "--text", "review", "hello"), "--text has no effect without --input FILE"),
+        ((*PREDICT, "--out", "out.csv", "hello"), "--out has no effect without --input FILE"),
         ((*PREDICT, "--input", "reviews.csv", "hello"), "give either texts or --input FILE, not both"),
         ((*PREDICT, "-i", "reviews.csv", "-o", "out.xlsx"), "out.xlsx: write to one of .csv"),
         ((*PREDICT, "-i", "reviews.csv", "-o", "reviews.csv/out.csv"), "reviews.csv/out.csv: cannot be written"),
@@ -388,8 +425,11 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ((*SCORE, "binary.csv"), "binary.csv: this is a binary or UTF-16 file"),
         ((*SCORE, "latin.csv"), "latin.csv: row 1, column 'review' is not UTF-8; save it as UTF-8"),
         ((*SCORE, "ragged.csv"), "ragged.csv: row 1 has 3 cells where the header has 2"),
-        ((*SCORE, "reviews.csv", "-c", "revew"), "reviews.csv: no column 'revew'; columns: 'review', 'sentiment'; did"),
-        ((*PREDICT, "-i", "reviews.csv", "-c", "revew"), "reviews.csv: no column 'revew'"),
+        (
+            (*SCORE, "reviews.csv", "--text", "revew"),
+            "reviews.csv: no column 'revew'; columns: 'review', 'sentiment'; did",
+        ),
+        ((*PREDICT, "-i", "reviews.csv", "--text", "revew"), "reviews.csv: no column 'revew'"),
         (("predict", "-m", "bwo", "hello"), "model bwo is unknown"),
         (("predict", "-m", "folder", "hello"), "folder: not a model folder"),
         (("predict", "-m", "reviews.csv", "hello"), "model reviews.csv is unknown"),
@@ -465,7 +505,7 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ((*LAUNCH, "--slurm", "--sbatch", "partition=gpu"), "--sbatch partition=gpu: write it as sbatch takes it"),
         ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
         ((*LAUNCH, "--cpu"), "--cpu has no effect without --slurm"),
-        ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: others may reach this address: give --api-key-file FILE or P"),
+        ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: other machines can reach this address: give --api-k"),
         ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "missing.txt"), "missing.txt: no file of keys"),
         ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "empty.csv"), "empty.csv: holds no key; write one a line"),
         (("serve", "--port", "70000"), "--port 70000: give 0 … 65535"),

@@ -18,7 +18,8 @@ def verbs() -> Iterator[tuple[str, Any]]:
 
 
 def _below(path: str, group: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # Typer brings a click of its own
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         words = f"{path} {name}".strip()
         if hasattr(command, "commands"):
             yield from _below(words, command)

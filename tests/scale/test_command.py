@@ -39,7 +39,7 @@ def test_an_output_below_the_input_is_no_input_of_its_own(predict, tmp_path):
         status, _, err = predict("-i", ".", "-o", "scored", "--resume")
         assert (status, err.startswith("80 rows scored, scored: 2 parts")) == (0, True)
     status, _, err = predict("-i", "scored", "-o", "scored", "--resume")
-    assert (status, err) == (2, "error: --output scored: holds all of the input; name a folder of its own\n")
+    assert (status, err) == (2, "error: --out scored: holds all of the input; name a folder of its own\n")
 
 
 def test_the_summary_comes_as_json(predict, tmp_path):
@@ -76,10 +76,10 @@ def test_a_side_file_of_an_earlier_run_does_not_outlive_it(predict, tmp_path):
     [
         (("--resume", "hello"), "--resume has no effect without --input FILE"),
         (("--drop", "id", "hello"), "--drop has no effect without --input FILE"),
-        (("-i", "a.csv", "b.csv"), "give either texts or --input FILE, not both; a glob stands in quotes"),
-        (("-i", "a.csv", "--on-error", "fail"), "--on-error has no effect without --output"),
-        (("-i", "a.csv", "--engine", "ray"), "--engine has no effect without --output"),
-        (("-i", "a.csv", "-o", "s.csv", "--resume"), "--resume has no effect on one file; let --output name a folder"),
+        (("-i", "a.csv", "b.csv"), "give either texts or --input FILE, not both; put quotes around a glob"),
+        (("-i", "a.csv", "--on-error", "fail"), "--on-error has no effect without --out"),
+        (("-i", "a.csv", "--engine", "ray"), "--engine has no effect without --out"),
+        (("-i", "a.csv", "-o", "s.csv", "--resume"), "--resume has no effect on one file; let --out name a folder"),
         (("-i", "a.csv", "-o", "out", "--engine", "spark"), "--engine spark is unknown; known: local, ray"),
         (("-i", "a.csv", "-o", "out", "--format", "parket"), "--format parket is unknown; did you mean parquet?"),
         (("-i", "a.csv", "-o", "out", "--on-error", "skip"), "--on-error skip is unknown; known: fail, reject"),
@@ -88,8 +88,8 @@ def test_a_side_file_of_an_earlier_run_does_not_outlive_it(predict, tmp_path):
             ("-i", "a.csv", "-o", "out", "--engine", "ray", "--ray-address", "127.0.0.1:1"),
             "--ray-address 127.0.0.1:1: no Ray cluster answers (",
         ),
-        (("-i", "*.csv"), "stdout cannot take the scores of 2 files; let --output name a folder"),
-        (("-i", "*.csv", "-o", "s.csv"), "--output s.csv: one file cannot take the scores of 2 files"),
+        (("-i", "*.csv"), "stdout cannot take the scores of 2 files; let --out name a folder"),
+        (("-i", "*.csv", "-o", "s.csv"), "--out s.csv: one file cannot take the scores of 2 files"),
         (("-i", "a.csv", "-o", "s3://bucket/out"), "s3://bucket/out: scores are written to this machine"),
         (("-i", "*.tsv", "-o", "out"), "*.tsv: matches no file"),
         (

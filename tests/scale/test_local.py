@@ -161,7 +161,7 @@ def test_a_file_of_300_megabytes_is_scored_within_600_megabytes(toy_bow_folder, 
         "try: main()\n"
         "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
     )
-    arguments = ["predict", "--model", toy_bow_folder, "--input", path, "--output", tmp_path / target, "--json"]
+    arguments = ["predict", "--model", toy_bow_folder, "--input", path, "--out", tmp_path / target, "--json"]
     command = [sys.executable, "-c", program, *map(str, arguments)]
     rows, peak_kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert json.loads(rows)["rows"] == 110_000

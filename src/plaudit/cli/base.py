@@ -1,45 +1,99 @@
-"""What the verbs share: the command itself, options that mean the same everywhere, and where progress goes."""
+"""The command itself, the options that several verbs share, and where progress is printed."""
 
+import json
 import os
+import platform
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 import plaudit
 from plaudit.distributed.world import has_others
 from plaudit.errors import SettingsError
+from plaudit.threads import num_threads
+
+PANELS = {
+    "Common commands": ("predict", "train", "run", "evaluate", "compress", "serve"),
+    "Prepare and train": ("data", "select", "tune", "pretrain", "launch", "doctor"),
+    "Understand a model": ("explain", "errors", "robustness", "report"),
+    "Calibrate, label, export": ("calibrate", "label", "export"),
+}
+"""The groups of verbs that --help shows, in its order."""
+
+
+class _Verbs(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401  # Typer has a click of its own
+        for panel, verbs in PANELS.items():
+            for verb in verbs:
+                self.commands[verb].rich_help_panel = panel  # type: ignore[attr-defined]  # a TyperCommand or TyperGroup
+        return [verb for verbs in PANELS.values() for verb in verbs]
+
 
 app = typer.Typer(
-    help="Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it.",
+    cls=_Verbs,
+    help="Turn labelled reviews into the smallest, fastest sentiment model that is still accurate, and measure it.",
     epilog="Examples:\n\nplaudit predict 'A fine film that I will watch again.'\n\nplaudit run recipes/quick.toml",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",  # Rich's own markup would swallow [brackets]
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(
-    help="Look at data sets: list, fetch, inspect.", epilog="Example:  plaudit data list", no_args_is_help=True
+    help="List, fetch and inspect data sets.", epilog="Example:  plaudit data list", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a setting, for example seed=1.")
+
+def out_option(help: str) -> Any:  # noqa: ANN401  # what typer.Option returns
+    """Return the option --out, which names a file or folder to write."""
+    return typer.Option("--out", "-o", help=help)
+
+
+def data_option(help: str) -> Any:  # noqa: ANN401
+    """Return the option --data, which names reviews."""
+    return typer.Option("--data", "-d", help=help)
+
+
+ModelArgument = Annotated[str, typer.Argument(help="A shipped model or a model folder.")]
+ModelsArgument = Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model or a model folder.")]
+DataOption = Annotated[str, data_option("A data set's name or your own file.")]
+TextOption = Annotated[
+    str | None, typer.Option("--text", metavar="COLUMN", help="Your file's text column, if it has an unusual name.")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds, if any.")]
-RunFolderOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; models go to OUT/models/NAME.")]
-# An unreadable path is left to whoever reads it, who says so in one line where Typer would draw a box.
+LabelOption = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="Your file's label column, if it has an unusual name.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example seed=1; may be repeated."),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed; by default the recipe's, or 0.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume the run in --out, if there is one.")]
+RunFolderOption = Annotated[Path, out_option("Folder of the run; models go to OUT/models/NAME.")]
+VerboseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--verbose/--quiet",
+        "-v/-q",
+        help="Show versions, and how long after the start each line came; or show only errors and results.",
+    ),
+]
+# Whoever reads a path reports an unreadable one in a line, where Typer would draw a box.
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.", readable=False)]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         typer.echo(f"plaudit {plaudit.__version__}")
         raise typer.Exit
 
@@ -47,21 +101,62 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Turn labelled reviews into the smallest, fastest sentiment model that is still right, and prove it."""
+    """Options of the command itself; its help is that of `app`."""
 
 
-def progress_console() -> Console:
-    """Progress and remarks go to stderr, so that stdout holds nothing but results; of many ranks the first one's."""
-    return Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+def progress_console(verbose: bool | None = None) -> Console:
+    """Return the console for progress and remarks: stderr, so that stdout holds only results.
+
+    Only the first of many ranks prints. `verbose` is True for --verbose, False for --quiet.
+    """
+    quiet = verbose is False or os.environ.get("RANK", "0") != "0"
+    if not verbose:
+        return Console(stderr=True, quiet=quiet)
+    console = _TimedConsole(stderr=True, quiet=quiet)
+    packages = [f"{name} {found}" for name in ("numpy", "numba", "torch") if (found := _installed(name))]
+    about = [f"plaudit {plaudit.__version__}", f"Python {platform.python_version()}", *packages]
+    console.print(f"{', '.join(about)}; {num_threads()} threads", highlight=False, soft_wrap=True)
+    return console
+
+
+class _TimedConsole(Console):
+    """Begins each message with the seconds since the console was made."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._start = time.perf_counter()
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401
+        if objects and isinstance(objects[0], str):  # a progress bar is no message
+            objects = (f"{time.perf_counter() - self._start:7.1f} s ", *objects)
+        super().print(*objects, **options)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def data_settings(assignments: Sequence[str] | None, *, text: str | None, label: str | None) -> list[str]:
+    """Return the assignments of --set, and those that --text and --label stand for."""
+    columns = {"text_column": text, "label_column": label}
+    named = [
+        f"{setting}={json.dumps(column, ensure_ascii=False)}"
+        for setting, column in columns.items()
+        if column is not None
+    ]
+    return [*named, *(assignments or ())]
 
 
 def lines_of_stdin() -> Iterator[str]:
-    """Yield what is typed or piped in, a line at a time, as soon as it is there."""
+    """Yield what is typed or piped in, line by line, as soon as it arrives."""
     if sys.stdin.isatty():
-        Console(stderr=True).print("Type one review a line; Ctrl-D ends.", style="dim")
+        Console(stderr=True).print("Type one review per line; press Ctrl-D to finish.", style="dim")
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
     for line in sys.stdin:
         yield line.rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""What `predict --input` does once its options are read: scores of files to stdout, to one file or to a folder."""
+"""`predict --input`: scores files to stdout, to one file or to a folder."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from plaudit.cli.base import progress_console
 from plaudit.errors import OutputError, SettingsError
@@ -33,14 +34,15 @@ class Bulk:
     """The options of `predict` that are about files; None and False stand for what was not given."""
 
     inputs: Sequence[str]
-    column: str | None
-    output: str | None
+    text: str | None
+    out: str | None
     format: str | None
     drop: Sequence[str]
     on_error: str | None
     resume: bool
     engine: str | None
     ray_address: str | None
+    verbose: bool | None
 
     def __post_init__(self) -> None:
         """SettingsError if an option has no effect, or a value that it cannot have."""
@@ -56,20 +58,20 @@ class Bulk:
                 raise SettingsError(f"{option} {given} {unknown_name(given, known)}")
         if self.engine != "ray":
             self._refuse(["ray_address"], "without --engine ray")
-        if self.output is None:
-            self._refuse(_OF_FOLDERS + _OF_OUTPUTS, "without --output")
-        elif "://" in self.output:
-            raise OutputError(f"{self.output}: scores are written to this machine; name a file or a folder of its own")
+        if self.out is None:
+            self._refuse(_OF_FOLDERS + _OF_OUTPUTS, "without --out")
+        elif "://" in self.out:
+            raise OutputError(f"{self.out}: scores are written to this machine; name a file or a folder of its own")
         elif not self.to_folder:
-            self._refuse(_OF_FOLDERS, f"on one file; let --output name a folder: {self.output}/")
+            self._refuse(_OF_FOLDERS, f"on one file; let --out name a folder: {self.out}/")
 
     @property
     def to_folder(self) -> bool:
-        """Whether --output names a folder: by its name, because there is one, or because --format says of what."""
-        if self.output is None:
+        """Whether --out names a folder: by its name, because there is one, or because --format says of what."""
+        if self.out is None:
             return False
-        path = Path(self.output)
-        return self.format is not None or self.output.endswith("/") or not path.suffix or path.is_dir()
+        path = Path(self.out)
+        return self.format is not None or self.out.endswith("/") or not path.suffix or path.is_dir()
 
     def _refuse(self, names: Sequence[str], where: str) -> None:
         for name in names:
@@ -78,24 +80,25 @@ class Bulk:
 
 
 def score_inputs(options: Bulk, *, model: str, abstain_below: float, as_json: bool) -> None:
-    """Score what `options.inputs` name to where `options.output` says."""
+    """Score what `options.inputs` name to where `options.out` says."""
     from plaudit.data.formats.location import find_files
     from plaudit.data.formats.open import ENDINGS
     from plaudit.predictor import load
 
     files: Sequence[InputFile] = find_files(options.inputs, endings=ENDINGS)
-    if options.to_folder and options.output is not None:
-        files = _without_parts_of(Path(options.output), files)
+    if options.to_folder and options.out is not None:
+        files = _without_parts_of(Path(options.out), files)
     if len(files) > 1 and not options.to_folder:
-        given = "stdout" if options.output is None else f"--output {options.output}: one file"
-        raise SettingsError(f"{given} cannot take the scores of {len(files):,} files; let --output name a folder")
+        given = "stdout" if options.out is None else f"--out {options.out}: one file"
+        raise SettingsError(f"{given} cannot take the scores of {len(files):,} files; let --out name a folder")
+    console = progress_console(options.verbose)
     predictor = load(model, abstain_below=abstain_below)
-    if options.output is None:
-        _print_scored(predictor, files[0], options.column, as_json=as_json)
+    if options.out is None:
+        _print_scored(predictor, files[0], options.text, as_json=as_json)
     elif options.to_folder:
-        _score_to_folder(predictor, files, options, _engine(options, model), as_json=as_json)
+        _score_to_folder(predictor, files, options, _engine(options, model), console=console, as_json=as_json)
     else:
-        _score_to_file(predictor, files[0], options, as_json=as_json)
+        _score_to_file(predictor, files[0], options, console=console, as_json=as_json)
 
 
 def _without_parts_of(out: Path, files: "Sequence[InputFile]") -> "Sequence[InputFile]":
@@ -109,46 +112,54 @@ def _without_parts_of(out: Path, files: "Sequence[InputFile]") -> "Sequence[Inpu
         file for file in files if not (file.location.is_local and own in Path(file.location.path).resolve().parents)
     ]
     if not kept:
-        raise SettingsError(f"--output {out}: holds all of the input; name a folder of its own")
+        raise SettingsError(f"--out {out}: holds all of the input; name a folder of its own")
     return kept
 
 
-def _score_to_file(predictor: "Predictor", file: "InputFile", options: Bulk, *, as_json: bool) -> None:
+def _score_to_file(
+    predictor: "Predictor", file: "InputFile", options: Bulk, *, console: Console, as_json: bool
+) -> None:
     from plaudit.scale.local import score_file
 
-    assert options.output is not None
+    assert options.out is not None
     counts = score_file(
         predictor,
         file,
-        Path(options.output),
-        column=options.column,
+        Path(options.out),
+        column=options.text,
         drop=options.drop,
         rejects=options.on_error != "fail",
-        console=progress_console(),
+        console=console,
     )
     if as_json:
-        typer.echo(json.dumps({"output": options.output, **counts._asdict()}))
+        typer.echo(json.dumps({"output": options.out, **counts._asdict()}))
     else:
-        _tell(f"{_counted(counts)} scored, {options.output}", counts, f"{options.output}.rejected.jsonl")
+        _tell(console, f"{_counted(counts)} scored, {options.out}", counts, f"{options.out}.rejected.jsonl")
 
 
 def _score_to_folder(
-    predictor: "Predictor", files: "Sequence[InputFile]", options: Bulk, engine: "Engine", *, as_json: bool
+    predictor: "Predictor",
+    files: "Sequence[InputFile]",
+    options: Bulk,
+    engine: "Engine",
+    *,
+    console: Console,
+    as_json: bool,
 ) -> None:
     from plaudit.scale.folder import score_folder
 
-    assert options.output is not None
+    assert options.out is not None
     summary = score_folder(
         predictor,
         files,
-        Path(options.output),
+        Path(options.out),
         suffix=f".{options.format or 'parquet'}",
-        column=options.column,
+        column=options.text,
         drop=options.drop,
         rejects=options.on_error != "fail",
         resume=options.resume,
         engine=engine,
-        console=progress_console(),
+        console=console,
     )
     if as_json:
         typer.echo(summary.model_dump_json())
@@ -156,8 +167,8 @@ def _score_to_folder(
     pace = f"{summary.seconds:,.1f} s, {summary.rows_per_second:,} rows/s"
     if not summary.rows_of_this_run:
         pace = "all of it before"
-    told = f"{_counted(summary)} scored, {options.output}: {summary.parts:,} parts, {pace}"
-    _tell(told, summary, str(Path(options.output) / "_rejected"))
+    told = f"{_counted(summary)} scored, {options.out}: {summary.parts:,} parts, {pace}"
+    _tell(console, told, summary, str(Path(options.out) / "_rejected"))
 
 
 def _engine(options: Bulk, model: str) -> "Engine":
@@ -180,10 +191,10 @@ def _counted(counts: "Counts | Summary") -> str:
     return told
 
 
-def _tell(told: str, counts: "Counts | Summary", rejected_to: str) -> None:
+def _tell(console: Console, told: str, counts: "Counts | Summary", rejected_to: str) -> None:
     if counts.rejected:
         told += f"; {counts.rejected:,} rows could not be read, {rejected_to} says why"
-    progress_console().print(told, highlight=False, markup=False, soft_wrap=True)
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_scored(predictor: "Predictor", file: "InputFile", column: str | None, *, as_json: bool) -> None:

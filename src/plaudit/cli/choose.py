@@ -1,4 +1,4 @@
-"""Verbs that choose on reviews which are no test: select between models, tune the settings of one."""
+"""Verbs that choose without the test split: select between models, tune the settings of one."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import JsonOption, RecipeArgument, ResumeOption, SetOption, app, progress_console
-
-SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random; by default the recipe's.")]
+from plaudit.cli.base import (
+    JsonOption,
+    RecipeArgument,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    VerboseOption,
+    app,
+    out_option,
+    progress_console,
+)
 
 
 @app.command(
@@ -17,19 +25,20 @@ SeedOption = Annotated[int | None, typer.Option(help="Seed of everything random;
 )
 def select(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the comparison.")],
-    folds: Annotated[int, typer.Option(help="Parts that the reviews are dealt into.")] = 5,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Greatest median time for one review.")] = None,
-    max_size_mb: Annotated[float | None, typer.Option(help="Greatest size of a model's files.")] = None,
-    min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy, in percent.")] = None,
+    out: Annotated[Path, out_option("Folder of the comparison.")],
+    folds: Annotated[int, typer.Option(help="Number of folds for cross-validation.")] = 5,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Longest median time for one review.")] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="Largest size of a model's files.")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="Lowest accuracy, in percent.")] = None,
     seed: SeedOption = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a recipe's models by cross-validation on your reviews, and say which to take; the test split rests.
+    """Compare a recipe's models by cross-validation and recommend one; the test split is never read.
 
-    Exit status 1 if no model keeps to what is asked for.
+    Exit status 1 if no model is within the limits.
     """
     from plaudit.pipeline.recipe import read_recipe
     from plaudit.search import select_view as view
@@ -38,7 +47,7 @@ def select(
 
     constraints = Constraints(max_latency_ms, max_size_mb, min_accuracy)
     settings = read_recipe(recipe, assignments or ())
-    console = progress_console()
+    console = progress_console(verbose)
     seed = settings.seed if seed is None else seed
     selection = compare(settings, out, folds=folds, constraints=constraints, seed=seed, resume=resume, console=console)
     remark = view.draw(selection, out / "select.svg")
@@ -55,19 +64,20 @@ def select(
 @app.command(epilog="Example:  plaudit tune recipes/tune.toml --model bow --trials 20 --out tuned")
 def tune(
     recipe: RecipeArgument,
-    model: Annotated[str, typer.Option("--model", "-m", help="The model of the recipe whose settings are searched.")],
-    trials: Annotated[int, typer.Option(help="Trials in all; those that --out holds count.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; the same command goes on in it.")],
-    workers: Annotated[int, typer.Option(help="Trials at a time, each in a process.")] = 1,
-    timeout_minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
-    objective: Annotated[str, typer.Option(help="accuracy or log_loss, on validation.")] = "accuracy",
+    model: Annotated[str, typer.Option("--model", "-m", help="The model in the recipe to tune.")],
+    trials: Annotated[int, typer.Option(help="Number of trials in total, including those already in --out.")],
+    out: Annotated[Path, out_option("Folder of the study; the same command resumes it.")],
+    workers: Annotated[int, typer.Option(help="Trials that run at the same time, each in a process.")] = 1,
+    timeout_minutes: Annotated[float | None, typer.Option(help="Start no trial after this long.")] = None,
+    objective: Annotated[str, typer.Option(help="What to optimize on validation: accuracy or log_loss.")] = "accuracy",
     seed: SeedOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the settings of a recipe's model on validation, and write the recipe with the best ones.
+    """Search for the settings of a recipe's model that do best on validation, and write a recipe with them.
 
-    What may change stands in the recipe's [tune.MODEL] table; without one, each kind has a space of its own.
+    The recipe's [tune.MODEL] table says what may change; without it, each kind of model has a default search space.
     """
     from plaudit.pipeline.recipe import missing_extra
     from plaudit.search import tune as tuning
@@ -77,7 +87,7 @@ def tune(
         planned = tuning.plan(recipe, assignments or [], model=model, objective=objective, seed=seed)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
-    console = progress_console()
+    console = progress_console(verbose)
     found = tuning.tune(planned, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console)
     remark = view.draw(found, out)
     if as_json:

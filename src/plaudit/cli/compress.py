@@ -1,4 +1,4 @@
-"""Verbs that make a model smaller or another file: compress, label, export."""
+"""Verbs that turn models into smaller models, labels or other formats: compress, label, export."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,16 @@ import typer
 from rich.console import Console
 
 from plaudit.cli.base import (
+    DataOption,
     JsonOption,
+    ModelArgument,
     ResumeOption,
+    SeedOption,
     SetOption,
+    VerboseOption,
     app,
+    data_option,
+    out_option,
     progress_console,
 )
 from plaudit.errors import SettingsError
@@ -23,20 +29,25 @@ from plaudit.errors import SettingsError
     "plaudit compress small --method quantize --out smaller"
 )
 def compress(
-    model: Annotated[str, typer.Argument(help="A shipped model, a model folder, or for distill also a recipe.")],
+    model: Annotated[str, typer.Argument(help="A shipped model, a model folder or, for distill, a recipe.")],
     method: Annotated[str, typer.Option("--method", help="prune, distill or quantize.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the smaller model, or of a sweep.")],
-    teachers: Annotated[list[str] | None, typer.Option("--teacher", help="distill: a model to learn from.")] = None,
-    soft_labels: Annotated[Path | None, typer.Option(help="distill: a file in the place of teachers.")] = None,
-    ratio: Annotated[float | None, typer.Option(help="prune: share that goes.")] = None,
+    out: Annotated[Path, out_option("Folder of the smaller model, or of the sweep.")],
+    teachers: Annotated[
+        list[str] | None, typer.Option("--teacher", help="distill: a model to learn from; may be repeated.")
+    ] = None,
+    soft_labels: Annotated[
+        Path | None, typer.Option(help="distill: a file from `plaudit label` instead of teachers.")
+    ] = None,
+    ratio: Annotated[float | None, typer.Option(help="prune: fraction to remove.")] = None,
     max_accuracy_drop: Annotated[
-        float | None, typer.Option(help="prune: points of validation accuracy that may be lost.")
+        float | None, typer.Option(help="prune: percentage points of validation accuracy that may be lost.")
     ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="prune: try many ratios, seeds and schedules.")] = False,
-    data: Annotated[str | None, typer.Option("--data", "-d", help="Reviews; by default those it learned from.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the training; by default the recipe's, or 0.")] = None,
+    data: Annotated[str | None, data_option("Reviews to use; by default those it was trained on.")] = None,
+    seed: SeedOption = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a model smaller: prune it, distill it from teachers, or quantize it."""
@@ -50,10 +61,10 @@ def compress(
     }
     given = {name: value for name, value in options.items() if value is not None}
     task = compressing.plan(model, method, given, assignments or (), data=data, seed=seed)
-    console = progress_console()
+    console = progress_console(verbose)
     if sweep:
         if resume or seed is not None:
-            raise SettingsError("--sweep goes on by itself and has seeds of its own; leave out --resume and --seed")
+            raise SettingsError("--sweep resumes by itself and has its own seeds; leave out --resume and --seed")
         from plaudit.search import sweep_view
 
         rows = sweep_view.sweep(task, out, console=console)
@@ -70,30 +81,32 @@ def compress(
 )
 def label(
     models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
-    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file of soft labels to write.")],
+    data: DataOption,
+    out: Annotated[Path, out_option("The file of soft labels to write.")],
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what teachers say of the reviews, with labels and without, for students to learn from.
+    """Write the teachers' predictions for labelled and unlabelled reviews, for students to learn from.
 
     --set sources=["train"] leaves out the reviews without labels.
     """
     from plaudit.pipeline import compress as compressing
 
-    told = compressing.label(models, out, assignments or (), data=data, console=progress_console())
+    told = compressing.label(models, out, assignments or (), data=data, console=progress_console(verbose))
     if as_json:
         typer.echo(json.dumps(told, indent=1))
 
 
 @app.command(epilog="Example:  plaudit export lstm --format onnx --out lstm.onnx")
 def export(
-    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
+    model: ModelArgument,
     format: Annotated[str, typer.Option(help="onnx (lstm, transformer) or flat (bow).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    out: Annotated[Path, out_option("The file to write.")],
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a model as one file for other programs, checked against the original."""
+    """Export a model as one file for other programs, and check its predictions against the original."""
     from plaudit.bundle.export import export_model
     from plaudit.bundle.folder import load_trainable
     from plaudit.bundle.locate import model_folder
@@ -105,7 +118,7 @@ def export(
         raise missing_extra(error) from None
     if bundle.is_language_model:
         raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
-    exported = export_model(bundle.model, format=format, out=out, console=progress_console())
+    exported = export_model(bundle.model, format=format, out=out, console=progress_console(verbose))
     if as_json:
         content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}
         typer.echo(json.dumps(content))

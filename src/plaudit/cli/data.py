@@ -1,4 +1,4 @@
-"""Commands about data sets: data list, fetch, inspect, leaks."""
+"""Verbs about data sets: data list, fetch, inspect and leaks."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import JsonOption, SetOption, data_app, progress_console
+from plaudit.cli.base import (
+    JsonOption,
+    LabelOption,
+    SetOption,
+    TextOption,
+    VerboseOption,
+    data_app,
+    data_settings,
+    out_option,
+    progress_console,
+)
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +31,7 @@ NameArgument = Annotated[str, typer.Argument(help="A data set's name or your own
 
 @data_app.command("list", epilog="Example:  plaudit data list --json")
 def data_list(as_json: JsonOption = False) -> None:
-    """List the data sets and where each would come from now."""
+    """List the data sets and where each one would come from."""
     from plaudit.console import table
     from plaudit.data.load import DATASETS, available
 
@@ -37,31 +47,36 @@ def data_list(as_json: JsonOption = False) -> None:
 
 
 @data_app.command("fetch", epilog="Example:  plaudit data fetch imdb")
-def data_fetch(name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")]) -> None:
-    """Get a data set onto this machine; an interrupted download is resumed."""
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")], verbose: VerboseOption = None
+) -> None:
+    """Download a data set to this machine; an interrupted download is resumed."""
     from plaudit.data.load import DATASETS
     from plaudit.settings import unknown_name
 
     if name not in DATASETS:
         raise SettingsError(f"data set {name} {unknown_name(name, DATASETS)}")
-    console = progress_console()
+    console = progress_console(verbose)
     dataset, _ = _load(name, (), console)
     console.print(f"{name}: {dataset.table.num_rows:,} reviews are here", highlight=False)
 
 
-@data_app.command("inspect", epilog="Example:  plaudit data inspect reviews.csv --set label_column=stars --out look")
+@data_app.command("inspect", epilog="Example:  plaudit data inspect reviews.csv --label stars --out look")
 def data_inspect(
     name: NameArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for quality.json and plots.")] = None,
+    out: Annotated[Path | None, out_option("Folder for quality.json and plots.")] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Report what is odd about a data set: gaps, duplicates, leaks, balance, lengths, HTML, broken encoding."""
+    """Check a data set for gaps, duplicates, leaks, imbalance, odd lengths, HTML and broken encoding."""
     from plaudit.data.quality.report import inspect
     from plaudit.data.quality.view import print_report, write_report
 
-    console = progress_console()
-    dataset, _ = _load(name, assignments or (), console)
+    console = progress_console(verbose)
+    dataset, _ = _load(name, data_settings(assignments, text=text, label=label), console)
     report = inspect(dataset)
     if out is not None:
         written = write_report(report, out)
@@ -81,15 +96,18 @@ def data_leaks(
         list[Path] | None,
         typer.Option("--predictions", help="A run's predictions: also give their accuracy without the overlap."),
     ] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find test and validation texts that train or unlabelled texts repeat, entirely or nearly, after the split."""
+    """Find test and validation texts that also occur, exactly or nearly, among train or unlabelled texts."""
     from plaudit.data.splits import prepare
     from plaudit.evaluate import leaks
 
-    console = progress_console()
-    splits = prepare(*_load(name, assignments or (), console))
+    console = progress_console(verbose)
+    splits = prepare(*_load(name, data_settings(assignments, text=text, label=label), console))
     with console.status("comparing texts"):
         overlaps = leaks.find_overlaps(splits)
     accuracies = [leaks.clean_accuracy(path, splits, overlaps) for path in predictions or ()]

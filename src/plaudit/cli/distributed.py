@@ -1,4 +1,4 @@
-"""Verbs of many ranks: launch, doctor."""
+"""Verbs for training on many GPUs and nodes: launch, doctor."""
 
 import json
 import os
@@ -15,10 +15,16 @@ from plaudit.cli.base import (
     ResumeOption,
     RunFolderOption,
     SetOption,
+    VerboseOption,
     app,
     progress_console,
 )
 from plaudit.errors import SettingsError
+
+NodesOption = Annotated[int, typer.Option(min=1, help="Number of nodes; run this on each, or use Slurm.")]
+RendezvousOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where nodes meet: one of them, and a free port.")
+]
 
 
 @app.command(
@@ -29,23 +35,26 @@ from plaudit.errors import SettingsError
 def launch(
     recipe: RecipeArgument,
     out: RunFolderOption,
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes; run this on each of them, or give --slurm.")] = 1,
+    nodes: NodesOption = 1,
     gpus_per_node: Annotated[
-        int | None, typer.Option(min=1, help="Ranks on each node; by default its GPUs, or one without any.")
+        int | None, typer.Option(min=1, help="Ranks on each node; by default one per GPU, or one if there is none.")
     ] = None,
-    rendezvous: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where nodes meet: one of them, and a free port.")
-    ] = None,
+    rendezvous: RendezvousOption = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
-    max_restarts: Annotated[int, typer.Option(min=0, help="How often ranks begin again after one is lost.")] = 3,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a rank that is silent is lost.")] = 300,
+    max_restarts: Annotated[int, typer.Option(min=0, help="How often to restart the ranks after one is lost.")] = 3,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds without a sign of life after which a rank is lost.")
+    ] = 300,
     slurm: Annotated[bool, typer.Option("--slurm", help="Write a job script into --out and submit it.")] = False,
-    on_cpu: Annotated[bool, typer.Option("--cpu", help="--slurm: ask for no GPUs; ranks use processors.")] = False,
-    sbatch: Annotated[list[str] | None, typer.Option(metavar="OPTION", help="--slurm: an option of sbatch.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
+    on_cpu: Annotated[bool, typer.Option("--cpu", help="--slurm: request no GPUs and train on CPUs.")] = False,
+    sbatch: Annotated[
+        list[str] | None, typer.Option(metavar="OPTION", help="--slurm: an option for sbatch; may be repeated.")
+    ] = None,
+    verbose: VerboseOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")] = False,
 ) -> None:
-    """Train a recipe's models on many GPUs and nodes, as `train` does on one; a lost rank is started again."""
+    """Train a recipe's models on many GPUs and nodes; a lost rank is started again."""
     import shlex
 
     from plaudit.distributed.launch import Cluster, ranks_here, start_ranks
@@ -62,7 +71,8 @@ def launch(
     cluster = Cluster(nodes, ranks, rendezvous, max_restarts, timeout)
     given = [str(recipe.absolute()), "--out", str(out.absolute()), "--resume"]
     given += [f"--set={assignment}" for assignment in assignments or ()]
-    console = progress_console()
+    given += [] if verbose is None else ["--verbose" if verbose else "--quiet"]
+    console = progress_console(verbose)
     if slurm:
         options = [f"--gpus-per-node={ranks}", f"--max-restarts={max_restarts}", f"--timeout={timeout:g}"]
         script = job_script(
@@ -93,20 +103,23 @@ def launch(
     "srun --ntasks-per-node=1 plaudit doctor --nodes 2 --rendezvous node1:29400 --shared runs"
 )
 def doctor(
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes; run this on each of them, or by srun.")] = 1,
+    nodes: NodesOption = 1,
     gpus_per_node: Annotated[
         int | None,
-        typer.Option(min=1, help="Ranks on each node; by default its GPUs, or without any one, or two alone."),
+        typer.Option(min=1, help="Ranks on each node; by default one per GPU, else one, or two on a single node."),
     ] = None,
-    rendezvous: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where nodes meet: one of them, and a free port.")
-    ] = None,
-    shared: Annotated[Path | None, typer.Option(help="Folder of runs, which all nodes should see.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a silent node or rank is missing.")] = 60,
+    rendezvous: RendezvousOption = None,
+    shared: Annotated[Path | None, typer.Option(help="Folder for runs, which all nodes should share.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds without an answer after which a node or rank is missing.")
+    ] = 60,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
-    worker: Annotated[Path | None, typer.Option(hidden=True, help="Be a rank; leave findings in this folder.")] = None,
+    worker: Annotated[
+        Path | None, typer.Option(hidden=True, help="Run as one rank and leave findings in this folder.")
+    ] = None,
 ) -> None:
-    """Say whether this node, or all nodes of a job, are fit to train with many ranks, and what to do if not.
+    """Check whether this node, or all nodes of a job, can train together, and suggest fixes.
 
     Exit status 1 if there is a problem.
     """
@@ -126,7 +139,7 @@ def doctor(
     ranks = gpus_per_node or doctor_run.ranks_by_default(nodes)
     cluster = Cluster(nodes, ranks, rendezvous, max_restarts=0, timeout_s=timeout)
     given = ["doctor"] if shared is None else ["doctor", "--shared", str(shared.absolute())]
-    console = progress_console()
+    console = progress_console(verbose)
     with console.status("ranks meet and measure"):
         examination = doctor_run.examine(cluster, given)
     if as_json and examination.findings:

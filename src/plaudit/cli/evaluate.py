@@ -1,4 +1,4 @@
-"""Verbs that judge models: evaluate, calibrate, report."""
+"""Verbs that measure models: evaluate, calibrate, report."""
 
 import json
 from pathlib import Path
@@ -8,41 +8,53 @@ import typer
 from rich.console import Console
 
 from plaudit.cli.base import (
+    DataOption,
     JsonOption,
+    LabelOption,
+    ModelArgument,
+    ModelsArgument,
     SetOption,
+    TextOption,
+    VerboseOption,
     app,
+    data_settings,
+    out_option,
     progress_console,
 )
 from plaudit.cli.reviews import reviews_for
 
 
-@app.command(epilog="Example:  plaudit evaluate bow runs/plan/models/lstm --data imdb --out results.json")
+@app.command(
+    epilog="Examples:\n\nplaudit evaluate bow runs/plan/models/lstm --data imdb --out results.json\n\n"
+    "plaudit evaluate bow --data reviews.csv --text body --label stars"
+)
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")],
-    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    models: ModelsArgument,
+    data: DataOption,
     split: Annotated[
-        str | None, typer.Option(help="test, validation or train; by default test, or all rows of an own file.")
+        str | None, typer.Option(help="test, validation or train; by default test, or all rows of your own file.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Results file to add to.")] = None,
+    out: Annotated[Path | None, out_option("Results file to add to.")] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score finished models on labelled reviews: accuracy with its interval, calibration, speed.
-
-    --set text_column=NAME, label_column=NAME … say how to read an own file.
-    """
+    """Evaluate models on labelled reviews: accuracy with a confidence interval, calibration, speed."""
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
     from plaudit.evaluate.score import evaluate as score
     from plaudit.evaluate.view import render
     from plaudit.predictor import load
 
-    console = progress_console()
+    console = progress_console(verbose)
     if out is not None and out.exists():
         read_results(out)  # what cannot be added to is refused now rather than after minutes of scoring
+    reading = data_settings(assignments, text=text, label=label)
     results = []
     for model in models:
         predictor = load(model)
-        dataset, where, table = reviews_for(predictor, data, split, assignments or (), console=console)
+        dataset, where, table = reviews_for(predictor, data, split, reading, console=console)
         evaluation = score(
             predictor,
             table,
@@ -63,15 +75,21 @@ def evaluate(
 
 @app.command(epilog="Example:  plaudit calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
-    data: Annotated[str, typer.Option("--data", "-d", help="Reviews it has not learned from: a name or an own file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the calibrated model.")],
+    model: ModelArgument,
+    data: DataOption,
+    out: Annotated[Path, out_option("Folder of the calibrated model.")],
     method: Annotated[str, typer.Option("--method", help="temperature, or isotonic for many reviews.")] = "temperature",
-    split: Annotated[str | None, typer.Option(help="By default validation, or all rows of an own file.")] = None,
+    split: Annotated[str | None, typer.Option(help="By default validation, or all rows of your own file.")] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correct a model's probabilities, so that of the verdicts it is 90 % sure of, 90 % are right."""
+    """Calibrate a model's probabilities, so that 90 % of its predictions at 90 % confidence are right.
+
+    Use reviews that the model was not trained on.
+    """
     from dataclasses import asdict
 
     from plaudit.bundle.locate import model_folder
@@ -82,9 +100,10 @@ def calibrate(
     from plaudit.predictor import load
 
     way = known_method(method, source="--method")
-    console = progress_console()
+    console = progress_console(verbose)
+    reading = data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
-    dataset, where, table = reviews_for(load(model), data, chosen, assignments or (), console=console)
+    dataset, where, table = reviews_for(load(model), data, chosen, reading, console=console)
     try:
         done = fit(
             model_folder(model), out, table, method=way, label_names=dataset.labels, data=dataset.name, split=where
@@ -101,14 +120,14 @@ def calibrate(
 @app.command(epilog="Example:  plaudit report runs/quick --out runs/quick/page")
 def report(
     results: Annotated[
-        Path, typer.Argument(help="A run's folder, a folder of such, or a results.json.", readable=False)
+        Path, typer.Argument(help="A run's folder, a folder of runs, or a results.json.", readable=False)
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html and report.pdf.")],
+    out: Annotated[Path, out_option("Folder for report.html and report.pdf.")],
     excerpt_characters: Annotated[
-        int, typer.Option(min=0, help="Length of the excerpts of wrongly judged reviews; 0 leaves them out.")
+        int, typer.Option(min=0, help="Length of excerpts of misclassified reviews; 0 leaves them out.")
     ] = 300,
 ) -> None:
-    """Write a self-contained HTML page, and a PDF of it, about a run or a folder of runs."""
+    """Write a report on one or more runs as a self-contained HTML page and a PDF."""
     from plaudit.report.write import write_report
 
     page = write_report(results, out / "report.html", excerpt_characters=excerpt_characters)

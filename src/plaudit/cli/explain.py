@@ -1,4 +1,4 @@
-"""Verbs that say why: explain a verdict, list what goes wrong."""
+"""Verbs that explain models: explain a prediction, list errors."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import JsonOption, ModelOption, SetOption, app, lines_of_stdin, progress_console
+from plaudit.cli.base import (
+    DataOption,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    ModelOption,
+    SetOption,
+    TextOption,
+    VerboseOption,
+    app,
+    data_settings,
+    lines_of_stdin,
+    out_option,
+    progress_console,
+)
 from plaudit.cli.reviews import reviews_for
 from plaudit.errors import DataError, SettingsError
 
@@ -17,21 +31,24 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples:\n\nplaudit explain 'A fine film that I will watch again.'\n\n"
-    "plaudit explain --model lstm --html why.html < lines.txt"
+    "plaudit explain --model lstm --html why.html < lines.txt\n\n"
+    "plaudit explain --target negative 'A fine film that I will watch again.'"
 )
 def explain(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
     model: ModelOption = "bow",
     method: Annotated[
         str | None,
-        typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best that the kind has."),
+        typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best for the model."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Explain this label in place of the verdict.")] = None,
-    top: Annotated[int | None, typer.Option(min=0, help="Words for and against to list; 5 by default.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page that shows all texts.")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Explain this label instead of the predicted one.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=0, help="Words to list for and against; by default 5.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page with all texts.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how much each word of a text speaks for its label, in log-odds."""
+    """Show how much each word of a text contributes to its label, in log-odds."""
     from plaudit.evaluate.explain.explanation import explanations
     from plaudit.evaluate.explain.view import TOP, render, write_html
     from plaudit.predictor import load
@@ -42,7 +59,7 @@ def explain(
     predictor = load(model)
     console = Console()
     num_texts, on_page = 0, list["Explanation"]()
-    for explanation in explanations(predictor, texts or lines_of_stdin(), method=method, label=label):
+    for explanation in explanations(predictor, texts or lines_of_stdin(), method=method, label=target):
         if as_json:
             typer.echo(json.dumps(explanation.as_json(), ensure_ascii=False))
         else:
@@ -61,19 +78,22 @@ def explain(
 
 @app.command(epilog="Example:  plaudit errors bow --data imdb --out errors.json")
 def errors(
-    model: Annotated[str, typer.Argument(help="A shipped model's name or a model folder.")],
-    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name or an own file.")],
+    model: ModelArgument,
+    data: DataOption,
     split: Annotated[
-        str | None, typer.Option(help="validation or test; by default validation, or all rows of an own file.")
+        str | None, typer.Option(help="validation or test; by default validation, or all rows of your own file.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Length of each list.")] = 20,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write errors.json, which holds no texts.")] = None,
+    out: Annotated[Path | None, out_option("File to write, for example errors.json; it holds no texts.")] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     assignments: SetOption = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List labels that are probably wrong, words that drive errors, and training reviews like the surest mistakes.
+    """List labels that are probably wrong, words behind errors, and training reviews similar to confident mistakes.
 
-    Who changes a model by what --split test shows has no test split any more.
+    If you change a model because of what --split test shows, its test accuracy no longer means anything.
     """
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.errors.mistakes import find_errors, write_errors
@@ -81,14 +101,15 @@ def errors(
     from plaudit.evaluate.explain.explanation import model_of
     from plaudit.predictor import load
 
-    console = progress_console()
+    console = progress_console(verbose)
     predictor = load(model)
+    reading = data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
-    dataset, where, table = reviews_for(predictor, data, chosen, assignments or (), console=console)
+    dataset, where, table = reviews_for(predictor, data, chosen, reading, console=console)
     # Where all rows are judged, or those of train, the nearest training review would be the review itself.
     train = table[:0]
     if where in ("validation", "test"):
-        train = reviews_for(predictor, data, "train", assignments or (), console=console)[2]
+        train = reviews_for(predictor, data, "train", reading, console=console)[2]
     if where == "train" or (where == "validation" and getattr(model_of(predictor).settings, "refit", False)):
         remark = f"{model}: was fitted to these reviews, so that it mistakes few and doubts few labels"
         console.print(remark, highlight=False, markup=False, soft_wrap=True)

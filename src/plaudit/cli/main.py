@@ -1,6 +1,6 @@
-"""The command `plaudit`: one verb a function, each importing what it needs when it runs.
+"""The command `plaudit`: runs a verb and turns errors into one line and an exit status.
 
-Exit status: 0, or 2 after an error that the user can fix, or 130 after Ctrl-C.
+Exit status: 0; 2 after an error that the user can fix; 130 after Ctrl-C. Each verb imports what it needs when it runs.
 """
 
 import os
@@ -10,20 +10,16 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-# isort: off
-# The order in which --help lists the verbs.
-from plaudit.cli import predict, train, distributed, compress, choose, evaluate, robustness, explain, serve, data  # noqa: F401
-
-# isort: on
+from plaudit.cli import choose, compress, data, distributed, evaluate, explain, predict, robustness, serve, train  # noqa: F401
 from plaudit.cli.base import app
 from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
 from plaudit.threads import wait_briefly
 
 
 def main() -> None:
-    """Run the command; what stops it is one line on stderr and the exit status."""
+    """Run the command; an error becomes one line on stderr."""
     wait_briefly()
-    # A text may hold what the terminal's encoding lacks, such as half of a surrogate pair.
+    # A text may hold characters that the terminal cannot encode, such as half of a surrogate pair.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
     try:
         app()
@@ -31,7 +27,7 @@ def main() -> None:
         _fail(str(error), INTERRUPTED_STATUS)
     except PlauditError as error:
         _fail(str(error), 2)
-    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, has stopped
         _drop_unwritten_output()
         sys.exit(1)
     except OSError as error:  # an unreadable recipe folder, a full disk behind stdout

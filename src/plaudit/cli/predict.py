@@ -1,11 +1,20 @@
-"""Verb that judges texts: predict."""
+"""The verb that classifies texts: predict."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plaudit.cli.base import JsonOption, ModelOption, app, lines_of_stdin
+from plaudit.cli.base import (
+    JsonOption,
+    ModelOption,
+    ResumeOption,
+    TextOption,
+    VerboseOption,
+    app,
+    lines_of_stdin,
+    out_option,
+)
 from plaudit.cli.bulk import Bulk, excerpt, score_inputs
 from plaudit.errors import DataError, SettingsError
 
@@ -15,11 +24,11 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples:\n\nplaudit predict 'A fine film that I will watch again.'\n\nplaudit predict < lines.txt\n\n"
-    "plaudit predict --input reviews.csv --output scored.parquet\n\n"
-    "plaudit predict --input 'reviews/*.parquet' --output scored --drop text --resume"
+    "plaudit predict --input reviews.csv --out scored.parquet\n\n"
+    "plaudit predict --input 'reviews/*.parquet' --out scored --drop text --resume"
 )
 def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of stdin.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
     model: ModelOption = "bow",
     inputs: Annotated[
         list[str] | None,
@@ -27,62 +36,60 @@ def predict(
             "--input",
             "-i",
             metavar="FILE",
-            help="Score a CSV, TSV, JSON-lines or Parquet file, packed or not, all of a folder or of a glob in quotes, "
-            "or what a URL names; may be given more than once.",
+            help="A CSV, TSV, JSON-lines or Parquet file to score, compressed or not; also a folder, a glob in quotes "
+            "or a URL; may be repeated.",
         ),
     ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option("--column", "-c", help="Their column of texts; by default the first usual name."),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Write .csv, .tsv, .jsonl, .parquet or a folder; by default, stdout."),
+    text: TextOption = None,
+    out: Annotated[
+        str | None, out_option("A .csv, .tsv, .jsonl or .parquet file to write, or a folder; by default, stdout.")
     ] = None,
     output_format: Annotated[
-        str | None, typer.Option("--format", help="Of a folder's parts: parquet (default), csv, tsv or jsonl.")
+        str | None,
+        typer.Option("--format", help="Format of an output folder: parquet (default), csv, tsv or jsonl."),
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Do not write this column; may be given more than once."),
+        typer.Option("--drop", metavar="COLUMN", help="Leave this column out; may be repeated."),
     ] = None,
     on_error: Annotated[
         str | None,
-        typer.Option(metavar="HOW", help="Of a row that cannot be read: reject it to a side file (default), or fail."),
+        typer.Option(metavar="HOW", help="Unreadable rows: reject (default) writes them to a side file; fail stops."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the folder of --output, if it is there.")
-    ] = False,
+    resume: ResumeOption = False,
     engine: Annotated[
-        str | None, typer.Option(help="Who scores a folder's parts: this machine, local (default), or a cluster, ray.")
+        str | None, typer.Option(help="local (default) scores on this machine, ray on a Ray cluster.")
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Of the cluster; by default RAY_ADDRESS, else Ray starts on this machine."
-        ),
+        typer.Option(metavar="ADDRESS", help="Address of the cluster; by default $RAY_ADDRESS, else Ray starts here."),
     ] = None,
     abstain_below: Annotated[
-        float, typer.Option(metavar="P", help="Give no verdict of a lower probability, but - or null.")
+        float, typer.Option(metavar="P", help="Predict no label (- or null) if its probability is lower.")
     ] = 0.0,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge texts: the label and its probability for each, in order."""
+    """Classify texts: print the label and its probability for each, in order.
+
+    The options from --text to --ray-address are for --input.
+    """
     if inputs and texts:
-        raise SettingsError("give either texts or --input FILE, not both; a glob stands in quotes")
-    of_files = Bulk(
+        raise SettingsError("give either texts or --input FILE, not both; put quotes around a glob")
+    options = Bulk(
         inputs=tuple(inputs or ()),
-        column=column,
-        output=output,
+        text=text,
+        out=out,
         format=output_format,
         drop=tuple(drop or ()),
         on_error=on_error,
         resume=resume,
         engine=engine,
         ray_address=ray_address,
+        verbose=verbose,
     )
     if inputs:
-        score_inputs(of_files, model=model, abstain_below=abstain_below, as_json=as_json)
+        score_inputs(options, model=model, abstain_below=abstain_below, as_json=as_json)
         return
     from plaudit.predictor import load
 
@@ -97,7 +104,7 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
     for line in lines_of_stdin():
         _print_predictions(predictor, [line], as_json=as_json)
     if line is None:
-        raise DataError("no texts: give some as arguments, as lines on stdin, or in a file by --input")
+        raise DataError("no texts: give them as arguments, as lines on stdin, or in a file with --input")
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The verb that tests models where reviews are edited, foreign, made up or spoilt: robustness."""
+"""The verb that tests models on edited, unusual, invented and corrupted reviews: robustness."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import JsonOption, app, progress_console
+from plaudit.cli.base import (
+    JsonOption,
+    ModelsArgument,
+    SeedOption,
+    VerboseOption,
+    app,
+    data_option,
+    out_option,
+    progress_console,
+)
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,19 +27,20 @@ SPLITS = ("validation", "test", "train")
 
 @app.command(epilog="Example:  plaudit robustness bow lstm --perturb imdb --out robustness.json")
 def robustness(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")],
+    models: ModelsArgument,
     sets: Annotated[
         Path | None,
-        typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or robustness if it is there."),
+        typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or ./robustness if there is one."),
     ] = None,
-    data: Annotated[list[Path] | None, typer.Option("--data", "-d", help="An own file of other reviews.")] = None,
-    perturb: Annotated[str | None, typer.Option(help="Reviews to spoil: a data set's name or an own file.")] = None,
-    split: Annotated[str | None, typer.Option(help="Of --perturb: validation (the default), test or train.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides which sentences are tested and what is spoilt.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to add to.")] = None,
+    data: Annotated[list[Path] | None, data_option("Your own file of another kind of review; may be repeated.")] = None,
+    perturb: Annotated[str | None, typer.Option(help="Reviews to corrupt: a data set's name or your own file.")] = None,
+    split: Annotated[str | None, typer.Option(help="--perturb: validation (the default), test or train.")] = None,
+    seed: SeedOption = None,
+    out: Annotated[Path | None, out_option("Results file to add to.")] = None,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test models on made-up sentences, and on edited, foreign and spoilt reviews.
+    """Test models on invented sentences, and on edited, unusual and corrupted reviews.
 
     The sentences are always tested and need no data.
     """
@@ -40,17 +50,19 @@ def robustness(
     from plaudit.evaluate.robustness.view import render
 
     if split is not None and perturb is None:
-        raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to spoil")
+        raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to corrupt")
     if split is not None and split not in SPLITS:
         raise SettingsError(f"--split {split}: give {', '.join(SPLITS)}")
     if out is not None and out.exists():
         read_robustness(out)  # what cannot be added to is refused now rather than after minutes of scoring
-    console = progress_console()
+    console = progress_console(verbose)
     predictors = _loaded(models)
     reviews = None if perturb is None else _reviews(perturb, split or SPLITS[0], predictors, console=console)
     if perturb is not None:
         _remark_on_learned(models, predictors, perturb, split or SPLITS[0], console=console)
-    result = test(predictors, sets=folder_of_sets(sets), own=data or (), perturbed=reviews, console=console, seed=seed)
+    result = test(
+        predictors, sets=folder_of_sets(sets), own=data or (), perturbed=reviews, console=console, seed=seed or 0
+    )
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:

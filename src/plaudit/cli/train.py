@@ -1,4 +1,4 @@
-"""Verbs that follow a recipe: run, pretrain, train."""
+"""Verbs that carry out a recipe: train, run, pretrain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,10 @@ from plaudit.cli.base import (
     ResumeOption,
     RunFolderOption,
     SetOption,
+    VerboseOption,
     among_ranks,
     app,
+    out_option,
     progress_console,
 )
 
@@ -21,12 +23,13 @@ from plaudit.cli.base import (
 @app.command(epilog="Example:  plaudit run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
 def run(
     recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; by default runs/RECIPE.")] = None,
+    out: Annotated[Path | None, out_option("Folder of the run; by default runs/RECIPE.")] = None,
     assignments: SetOption = None,
     resume: ResumeOption = False,
+    verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do everything a recipe says: data, training, evaluation on the test split, report."""
+    """Carry out a whole recipe: prepare data, train, compress, evaluate on the test split, write a report."""
     from plaudit.evaluate.results import read_results
     from plaudit.evaluate.view import render
     from plaudit.pipeline import run as runs
@@ -34,7 +37,7 @@ def run(
 
     settings = read_recipe(recipe, assignments or ())
     folder = out or Path("runs") / settings.name
-    console = progress_console()
+    console = progress_console(verbose)
     page = runs.run(settings, folder, resume=resume, console=console)
     results = read_results(folder / "results.json")
     if as_json:
@@ -50,14 +53,15 @@ def pretrain(
     out: RunFolderOption,
     assignments: SetOption = None,
     resume: ResumeOption = False,
+    verbose: VerboseOption = None,
 ) -> None:
-    """Train a recipe's language models, which read train and unlabelled reviews, and leave the rest to `train`."""
+    """Train only a recipe's language models, on train and unlabelled reviews."""
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
     whole = read_recipe(recipe, assignments or ())
     with among_ranks(resume=resume):
-        runs.train(whole, out, resume=resume, console=progress_console(), wanted=whole.language_models())
+        runs.train(whole, out, resume=resume, console=progress_console(verbose), wanted=whole.language_models())
 
 
 @app.command(epilog="Example:  plaudit train recipes/plan.toml --out runs/plan --resume")
@@ -66,11 +70,12 @@ def train(
     out: RunFolderOption,
     assignments: SetOption = None,
     resume: ResumeOption = False,
+    verbose: VerboseOption = None,
 ) -> None:
-    """Train a recipe's models; nothing looks at the test split."""
+    """Train a recipe's models; the test split is never read."""
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
     settings = read_recipe(recipe, assignments or ())
     with among_ranks(resume=resume):
-        runs.train(settings, out, resume=resume, console=progress_console())
+        runs.train(settings, out, resume=resume, console=progress_console(verbose))

@@ -184,7 +184,7 @@ def test_explain_prints_each_text_and_writes_the_page(command, toy_bow_folder, t
 
 
 def test_explain_reads_lines_and_prints_one_json_object_for_each(command, toy_bow_folder):
-    options = ("--json", "--method", "occlusion", "--label", "negative")
+    options = ("--json", "--method", "occlusion", "--target", "negative")
     status, out, err = command("explain", "-m", str(toy_bow_folder), *options, stdin="lovely Ärger\r\n\n".encode())
     assert (status, err) == (0, "")
     first, second = map(json.loads, out.splitlines())
@@ -197,7 +197,7 @@ def test_explain_reads_lines_and_prints_one_json_object_for_each(command, toy_bo
     [
         ((), "no texts: give some as arguments or as lines on stdin"),
         (("hi", "--method", "gradients"), "method gradients: a bow model has exact and occlusion; give that"),
-        (("hi", "--label", "good"), "label good is unknown; known: negative, positive"),
+        (("hi", "--target", "good"), "label good is unknown; known: negative, positive"),
         (("hi", "--json", "--top", "3"), "--top has no effect on --json, which holds every word; leave it out"),
     ],
 )
