@@ -49,7 +49,7 @@ TRAIN = TrainSettings(
     log_every_steps=3,
     checkpoint_every_steps=5,
 )
-WITH_DROPOUT = MODEL.model_copy(update={"word_dropout": 0.1, "embedding_dropout": 0.1, "output_dropout": 0.1})
+WITH_DROPOUT = MODEL.model_copy(update={"embedding_dropout": 0.1, "output_dropout": 0.1})
 EXCHANGE = {"top-k": {"density": 0.05, "warmup_steps": 6}, "local": {"period": 3}}
 """Settings of exchanges whose defaults are for longer runs."""
 NEAR = {"plain": 1e-5, "bf16": 0.01, "rows": 0.01}

@@ -142,8 +142,8 @@ def test_a_wrong_name_or_range_is_refused_before_anything_is_trained(write, tabl
 
 
 def test_settings_that_need_each_other_may_be_searched_together(write):
-    both = "[tune.lstm]\nhidden_dropout = { low = 0.1, high = 0.3 }\nnum_layers = { choices = [2, 3] }"
-    assert set(space_of(write(LSTM + both), "lstm")[0]) == {"hidden_dropout", "num_layers"}
+    both = "[tune.lstm]\nbackward = { choices = [false, true] }\nbidirectional = { choices = [true, false] }"
+    assert set(space_of(write(LSTM + both), "lstm")[0]) == {"backward", "bidirectional"}
 
 
 def test_what_cannot_be_tuned_is_refused(write, tmp_path):

@@ -25,9 +25,7 @@ from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
 from tests.train.conftest import PRECISIONS
 
-MODEL = LSTMSettings(
-    embedding_size=8, hidden_size=8, min_count=1, word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1
-)
+MODEL = LSTMSettings(embedding_size=8, hidden_size=8, min_count=1, embedding_dropout=0.1, output_dropout=0.1)
 TRAIN = TrainSettings(
     epochs=3,
     max_learning_rate=0.03,
@@ -307,7 +305,7 @@ def test_a_step_never_waits_for_the_device():
 def test_every_review_counts_the_same_whatever_the_size_of_its_batch():
     def gradient(num_copies):
         torch.manual_seed(0)
-        settings = MODEL.model_copy(update={"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0})
+        settings = MODEL.model_copy(update={"embedding_dropout": 0.0, "output_dropout": 0.0})
         network = LSTMNetwork(settings, num_tokens=9, num_classes=2)
         sgd = torch.optim.SGD(network.parameters(), lr=1.0)
         ids = torch.tensor([[2, 3, 4]], dtype=torch.int32).repeat(num_copies, 1)
@@ -340,7 +338,7 @@ def test_a_log_folder_that_cannot_be_made_is_named(tmp_path):
 def test_a_compiled_network_learns_the_same(splits, tmp_path):
     # Without dropout, whose random numbers a compiled network draws in its own way.
     # Without attention, whose bias its softmax cancels: the gradient is rounding noise, which Adam makes steps of.
-    changes = {"word_dropout": 0.0, "embedding_dropout": 0.0, "output_dropout": 0.0, "pooling": ("max", "mean")}
+    changes = {"embedding_dropout": 0.0, "output_dropout": 0.0, "pooling": ("max", "mean")}
     model = MODEL.model_copy(update=changes)
     plain = run(splits, tmp_path / "plain", model=model)
     compiled = run(splits, tmp_path / "compiled", model=model, train=changed(compile=True))

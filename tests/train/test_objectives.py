@@ -54,9 +54,9 @@ class Student(torch.nn.Module):
         return self.logits
 
 
-def objective_of(targets, student, *, losses, temperature=2.0, label_smoothing=0.0):
+def objective_of(targets, student, *, losses, temperature=2.0):
     settings = ObjectiveSettings(losses=losses, temperature=temperature)
-    return LabelObjective(settings, targets, network=student, device=CPU, label_smoothing=label_smoothing)
+    return LabelObjective(settings, targets, network=student, device=CPU)
 
 
 def apply(targets, logits, *, rows=None, features=None, **settings):
@@ -107,18 +107,6 @@ def test_what_a_model_beside_the_student_says_is_added_to_what_it_says(targets, 
     assert joined[0] == pytest.approx(expected[0], rel=1e-5)
     np.testing.assert_allclose(joined[1], expected[1], atol=1e-6)
     assert joined[2] == expected[2]
-
-
-def test_label_smoothing_moves_a_share_of_each_label_to_all(targets, student_logits):
-    loss, _, _ = apply_hard(targets, student_logits, label_smoothing=0.3)
-    wanted = 0.7 * np.eye(3)[[2, 0, 1]] + 0.1
-    assert loss == pytest.approx(-(wanted * log_softmax(student_logits)[[0, 2, 3]]).sum(), rel=1e-5)
-
-
-def test_label_smoothing_leaves_all_but_labels_alone(targets, student_logits):
-    for name in ("kl", "logit-mse", "feature", "entropy"):
-        plain, _, _ = apply(targets, student_logits, losses={name: 1.0})
-        assert apply(targets, student_logits, losses={name: 1.0}, label_smoothing=0.3)[0] == plain
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])

@@ -1,12 +1,9 @@
-import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import nn
 
 from plaudit.errors import SettingsError
-from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings
-from plaudit.train.fit import fit
+from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.train.optimizer import learning_rate, make_optimizer, set_learning_rate, update_average
 from plaudit.train.settings import TrainSettings
 
@@ -100,9 +97,9 @@ def test_stages_of_an_lstm_lead_from_words_over_each_layer_of_all_directions_to_
 
 
 @LSTMS
-def test_every_weight_is_trained_once_at_its_stages_share_and_from_its_start(model):
+def test_every_weight_is_trained_once_at_its_stages_share(model):
     network, objective = lstm(**model), nn.Linear(3, 2)
-    optimizer = make_optimizer(changed(layer_decay=0.5, unfreeze_fraction=0.6), network, objective)
+    optimizer = make_optimizer(changed(layer_decay=0.5), network, objective)
     groups = groups_by_name(optimizer, network, objective)
     assert len(groups) == len([*network.parameters(), *objective.parameters()])
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(groups)
@@ -110,9 +107,8 @@ def test_every_weight_is_trained_once_at_its_stages_share_and_from_its_start(mod
     for above, stage in enumerate(reversed(stages)):
         for name in stage:
             assert groups[name]["share"] == 0.5**above
-            assert groups[name]["start"] == pytest.approx(0.6 * above / (len(stages) - 1))
     for name in ("weight", "bias"):
-        assert (groups[name]["share"], groups[name]["start"]) == (1, 0), "an objective learns as the classifier does"
+        assert groups[name]["share"] == 1, "an objective learns as the classifier does"
     for name, group in groups.items():
         assert group["weight_decay"] == (0 if "bias" in name else 0.5)
 
@@ -127,67 +123,26 @@ def test_without_such_settings_all_weights_learn_alike():
             assert {group["lr"] for group in optimizer.param_groups} == {expected}
 
 
-def test_each_stage_has_its_share_of_the_learning_rate_once_it_has_started():
+def test_each_stage_has_its_share_of_the_learning_rate():
     network = lstm(num_layers=2)
-    settings = changed(layer_decay=0.5, unfreeze_fraction=0.6)
+    settings = changed(layer_decay=0.5)
     optimizer = make_optimizer(settings, network)
     groups = groups_by_name(optimizer, network)
     stages = ("embedding.weight", "directions.0.layers.0.bias_hh_l0", "directions.1.layers.1.weight_ih_l0")
-    for progress, shares in {
-        0.0: (0, 0, 0, 1),
-        0.19: (0, 0, 0, 1),
-        0.21: (0, 0, 0.5, 1),
-        0.41: (0, 0.25, 0.5, 1),
-        0.59: (0, 0.25, 0.5, 1),
-        0.61: (0.125, 0.25, 0.5, 1),
-        1.0: (0.125, 0.25, 0.5, 1),
-    }.items():
+    shares = (0.125, 0.25, 0.5, 1)
+    for progress in (0.0, 0.19, 0.61, 1.0):
         set_learning_rate(optimizer, settings, progress)
         rates = [groups[name]["lr"] for name in (*stages, "classifier.weight")]
         assert rates == pytest.approx([share * learning_rate(settings, progress) for share in shares])
 
 
-def test_a_stage_does_not_change_before_its_start_and_does_afterwards():
-    network = lstm()
-    settings = changed(unfreeze_fraction=0.5, warmup_fraction=0.0)
-    optimizer = make_optimizer(settings, network)
-    starts = dict(zip(("embedding", "layers", "top"), (0.5, 0.25, 0.0), strict=True))
-    stages = dict(zip(starts, names_of_stages(network), strict=True))
-    for step in range(20):
-        before = {name: weights.clone() for name, weights in network.state_dict().items()}
-        set_learning_rate(optimizer, settings, step / 20)
-        for weights in network.parameters():
-            weights.grad = torch.ones_like(weights)
-        optimizer.step()
-        unchanged = {name for name, weights in network.state_dict().items() if torch.equal(weights, before[name])}
-        frozen = set().union(*(stages[stage] for stage, start in starts.items() if step / 20 < start))
-        # Neither gradients nor weight decay reach them.
-        assert unchanged == frozen, step
-
-
-def test_training_leaves_a_stage_as_it_was_until_its_start(splits, tmp_path):
-    settings = TrainSettings(
-        epochs=1, max_learning_rate=0.03, batch_tokens=200, precision="fp32", weight_decay=0.1, unfreeze_fraction=0.99
-    )
-    run = {"seed": 0, "resume": False, "console": Console(quiet=True)}
-    trained = fit(MODEL, settings, splits, run_dir=tmp_path, **run).model.state().tensors
-    untrained = LSTMModel.create(MODEL, splits.labels, splits.train["text"].to_pylist(), seed=0).state().tensors
-    # The last step of so few comes before the embedding's start.
-    same = {name for name in trained if np.array_equal(trained[name], untrained[name])}
-    assert same == {"embedding.weight"}
-
-
-@pytest.mark.parametrize("changes", [{"layer_decay": 0.9}, {"unfreeze_fraction": 0.1}])
-def test_a_network_without_stages_refuses_settings_of_stages_in_one_line(changes):
+def test_a_network_without_stages_refuses_a_decay_of_layers_in_one_line():
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    expected = "^layer_decay and unfreeze_fraction need a network with stages; leave them out$"
-    with pytest.raises(SettingsError, match=expected):
-        make_optimizer(changed(**changes), network)
+    with pytest.raises(SettingsError, match=r"^layer_decay needs a network with stages; leave it out$"):
+        make_optimizer(changed(layer_decay=0.9), network)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"layer_decay": 0}, {"layer_decay": 1.1}, {"unfreeze_fraction": 1}, {"unfreeze_fraction": -0.1}]
-)
-def test_shares_and_starts_without_a_meaning_are_refused(changes):
+@pytest.mark.parametrize("changes", [{"layer_decay": 0}, {"layer_decay": 1.1}])
+def test_a_decay_of_layers_without_a_meaning_is_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         TrainSettings.model_validate({"epochs": 1, "max_learning_rate": 0.1, **changes})

@@ -518,7 +518,7 @@ def test_dropout_takes_the_same_units_of_a_window_throughout_and_acts_in_trainin
 
 def test_the_classifiers_own_dropouts_have_no_part_in_it():
     ids = windows(width=6)
-    dropouts = {"word_dropout": 0.9, "embedding_dropout": 0.9, "output_dropout": 0.9}
+    dropouts = {"embedding_dropout": 0.9, "output_dropout": 0.9}
     losses = []
     for changes in ({}, dropouts):
         network, objective = language_model(**changes)
@@ -725,7 +725,7 @@ def test_the_screen_names_the_model_whose_language_model_is_trained(splits, tmp_
     assert "small language model" in screen.getvalue()
 
 
-@pytest.mark.parametrize("name", ["label_smoothing", "ema_decay", "compile"])
+@pytest.mark.parametrize("name", ["ema_decay", "compile"])
 def test_training_settings_without_a_meaning_here_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is not for pretraining; leave it out"):
         changed(**{name: 0.5 if name != "compile" else True})

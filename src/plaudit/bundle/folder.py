@@ -30,7 +30,7 @@ from plaudit.errors import BundleError, OutputError, SettingsError
 from plaudit.models.base import Model, ModelState
 from plaudit.models.calibration import Calibration
 from plaudit.models.kinds import model_class, runtime_class
-from plaudit.settings import Settings
+from plaudit.settings import Settings, parse
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -158,7 +158,7 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
     calibration = _read_calibration(folder / CALIBRATION, files.pop(CALIBRATION, None))
     try:
         cls = class_of_kind(manifest.kind)
-        settings = cls.stated_settings(manifest.settings, source=str(folder / MANIFEST), prefix="settings")
+        settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
     except SettingsError as error:
         raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
     try:

@@ -4,14 +4,14 @@ Shapes: N texts, C classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.settings import Settings, parse
+from plaudit.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,9 +23,6 @@ class ModelSettings(Settings):
     """Base of the settings of every model kind."""
 
     kind: str
-
-    before: ClassVar[Mapping[str, Any]] = {}
-    """What bundles mean that do not state a setting, where it is not the default: they are older than it."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,6 @@ class Model(ABC):
     @abstractmethod
     def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
         """Rebuild a model; BundleError if the state does not fit the settings."""
-
-    @classmethod
-    def stated_settings(cls, values: Mapping[str, Any], *, source: str, prefix: str) -> ModelSettings:
-        """Return the settings that a bundle states; SettingsError as `parse`."""
-        return parse(cls.Settings, {**cls.Settings.before, **values}, source=source, prefix=prefix)
 
     def predict_proba(self, texts: Sequence[str]) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; rows sum to 1."""

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
 from plaudit.models.kinds import runtime_class
-from plaudit.settings import Settings
+from plaudit.settings import Settings, parse
 
 _MEMBERS_FILE = "members.json"
 
@@ -102,7 +102,7 @@ class EnsembleModel(Model):
         for place, (name, entry) in enumerate(zip(settings.members, described, strict=True)):
             try:
                 member_class = runtime_class(entry.kind)
-                own = member_class.stated_settings(entry.settings, source=_MEMBERS_FILE, prefix=name)
+                own = parse(member_class.Settings, entry.settings, source=_MEMBERS_FILE, prefix=name)
             except SettingsError as error:
                 raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
             members.append(member_class.from_state(own, labels, _part(state, place)))

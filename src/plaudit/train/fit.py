@@ -200,9 +200,7 @@ def train_model(
         "penalty": 0.0 if penalty is None else penalty.strength,
     }
     model.to(device)
-    minimized = LabelObjective(
-        objective, targets, network=model.network, device=device, label_smoothing=settings.label_smoothing
-    )
+    minimized = LabelObjective(objective, targets, network=model.network, device=device)
     minimized.penalty = penalty
     position = train_network(
         model,

@@ -27,7 +27,6 @@ class Batch:
 
     def __init__(self, objective: "LabelObjective", rows: torch.Tensor, logits: torch.Tensor) -> None:
         self.temperature = objective.settings.temperature
-        self.label_smoothing = objective.label_smoothing
         self.logits = logits
         """The student's, with those of a model beside it, float32 [B, C]."""
         self.labels = objective.labels[rows]
@@ -64,13 +63,7 @@ def hard_labels(batch: Batch) -> torch.Tensor:
 
 
 def _cross_entropy(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(
-        logits,
-        batch.labels,
-        ignore_index=UNLABELLED,
-        label_smoothing=batch.label_smoothing,
-        reduction="sum",
-    )
+    return functional.cross_entropy(logits, batch.labels, ignore_index=UNLABELLED, reduction="sum")
 
 
 def softened_kl(batch: Batch) -> torch.Tensor:
@@ -160,10 +153,8 @@ class LabelObjective(Objective):
         *,
         network: nn.Module,
         device: torch.device,
-        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.label_smoothing = label_smoothing
         self.settings = settings
         self.losses = [(loss_function(name), weight) for name, weight in settings.losses.items()]
         self.labels = torch.from_numpy(targets.labels).to(device)

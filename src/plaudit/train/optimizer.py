@@ -24,27 +24,24 @@ def make_optimizer(settings: TrainSettings, network: nn.Module, *others: nn.Modu
     """Return AdamW over all weights, decaying matrices and embeddings but neither biases nor
     normalizations.
 
-    A group's "share" is its part of the learning rate, its "start" the progress at which it begins to learn: those of
-    the network's stages differ as `layer_decay` and `unfreeze_fraction` say, and other modules learn as the topmost
-    does. SettingsError if the network has no stages and they should differ.
+    A group's "share" is its part of the learning rate: `layer_decay` to the power of how many stages of the network are
+    above it. Other modules learn as the topmost stage does. SettingsError if `layer_decay` is given for a network
+    without stages.
     """
     if hasattr(network, "stages"):
         stages = cast(Staged, network).stages()
-    elif settings.layer_decay < 1 or settings.unfreeze_fraction:
-        raise SettingsError("layer_decay and unfreeze_fraction need a network with stages; leave them out")
+    elif settings.layer_decay < 1:
+        raise SettingsError("layer_decay needs a network with stages; leave it out")
     else:
         stages = [[network]]
     stages[-1] = [*stages[-1], *others]
     groups: list[dict[str, Any]] = []
     for below, modules in enumerate(reversed(stages)):
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-        learns = {
-            "share": settings.layer_decay**below,
-            "start": settings.unfreeze_fraction * below / max(1, len(stages) - 1),
-        }
+        share = settings.layer_decay**below
         groups += [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay, **learns},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0, **learns},
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay, "share": share},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0, "share": share},
         ]
     num_trained = sum(len(group["params"]) for group in groups)
     assert num_trained == sum(p.requires_grad for m in (network, *others) for p in m.parameters()), (
@@ -63,7 +60,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, settings: TrainSettings,
     """Give each group of `make_optimizer` the learning rate that it has at `progress`, 0 … 1 of the run."""
     peak = learning_rate(settings, progress)
     for group in optimizer.param_groups:
-        group["lr"] = peak * group["share"] if progress >= group["start"] else 0.0
+        group["lr"] = peak * group["share"]
 
 
 def learning_rate(settings: TrainSettings, progress: float) -> float:

@@ -38,17 +38,12 @@ class TrainSettings(Settings):
     """Share of the run in which the learning rate rises; then it falls along a cosine to almost nothing."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Learning rate of each layer relative to the one above it, from the classifier down (Howard & Ruder 2018)."""
-    unfreeze_fraction: float = Field(0.0, ge=0, lt=1)
-    """Share of the run in which layers start to learn one after another, from the classifier down: half of them by its
-    half. Pretrained layers so are not spoiled by a classifier that knows nothing yet."""
     batch_tokens: int = Field(4_096, ge=1)
     """Tokens of a batch, padding included; short texts so share a batch with more of their kind."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled (AdamW), on matrices and embeddings."""
     gradient_clip: float = Field(1.0, gt=0)
     """Greatest norm of a step's gradient."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of a label that is spread evenly over all classes."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
     """Greatest decay per step of the moving average of the weights that is validated and kept; 0 means no
     average. At step n the decay is (1 + n) / (10 + n) if that is less: the last ninth of n steps or so."""
@@ -85,7 +80,7 @@ class PretrainSettings(TrainSettings):
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
-        for name in ("label_smoothing", "ema_decay", "compile"):
+        for name in ("ema_decay", "compile"):
             if getattr(self, name):
                 raise ValueError(f"{name} is not for pretraining; leave it out")
         if self.window_tokens > self.batch_tokens:

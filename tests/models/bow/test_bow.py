@@ -231,19 +231,11 @@ def test_a_long_text_says_no_more_for_its_length_alone():
         assert short == pytest.approx(long, rel=0.02)
 
 
-def test_a_bundle_from_before_normalization_scores_as_it_did(toy_bow):
-    values = toy_bow.settings.model_dump(mode="json", exclude={"norm"})
-    settings = BowModel.stated_settings(values, source="bundle.json", prefix="settings")
-    assert settings == toy_bow.settings.model_copy(update={"norm": "none"})
-    old = BowModel.from_state(settings, toy_bow.labels, toy_bow.state())
-    for scores in scores_of(old, ["lovely superb"]):
+def test_without_normalization_a_score_is_the_sum_of_weights(toy_bow):
+    settings = toy_bow.settings.model_copy(update={"norm": "none"})
+    plain = BowModel.from_state(settings, toy_bow.labels, toy_bow.state())
+    for scores in scores_of(plain, ["lovely superb"]):
         assert scores[0] == toy_bow.weights[np.isin(toy_bow.keys, keys_in("lovely superb"))].sum(dtype=np.float32)
-
-
-def test_settings_from_before_int8_mean_fp16(toy_bow):
-    settings = BowSettings.model_validate(toy_bow.settings.model_dump(exclude={"storage"}))
-    rebuilt = BowModel.from_state(settings, toy_bow.labels, toy_bow.state())
-    assert np.array_equal(rebuilt.logits(["a lovely film"]), toy_bow.logits(["a lovely film"]))
 
 
 def test_pruning_keeps_the_largest_weights():

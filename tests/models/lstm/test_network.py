@@ -64,7 +64,7 @@ def test_both_directions_and_one_of_them_are_a_contradiction():
 
 
 def test_dropouts_act_in_training_only():
-    net = network(num_layers=2, word_dropout=0.3, embedding_dropout=0.3, hidden_dropout=0.3, output_dropout=0.3)
+    net = network(num_layers=2, embedding_dropout=0.3, output_dropout=0.3)
     ids = torch.randint(2, 20, (4, 9), dtype=torch.int32)
     mask = torch.ones(4, 9, dtype=torch.bool)
     with torch.no_grad():
@@ -109,7 +109,6 @@ def test_texts_are_truncated_as_the_settings_say():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_dropout": 0.2}, "hidden_dropout acts between layers"),
         ({"pooling": ["max", "max"]}, "names the same way twice"),
         ({"pooling": []}, "at least 1 item"),
         ({"output_dropout": 1.0}, "less than 1"),

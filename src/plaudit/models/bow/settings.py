@@ -1,7 +1,6 @@
 """Settings of the bag of n-grams."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -30,5 +29,3 @@ class BowSettings(ModelSettings):
     """l2 gives all texts rows of one length, however many n-grams they have; none leaves 0 and 1."""
     refit: bool = True
     """Fit once more on train and validation together, after the first fit was judged on validation."""
-
-    before: ClassVar[Mapping[str, Any]] = {"norm": "none"}

@@ -19,7 +19,7 @@ from plaudit.errors import SettingsError
 from plaudit.models.base import ModelSettings, ModelState
 from plaudit.models.lstm.settings import LSTMSettings, Pooling
 from plaudit.models.torch_model import TorchModel, load_weights
-from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts, Encoder, without_empty
+from plaudit.text.encoded import EncodedTexts, Encoder, without_empty
 from plaudit.text.vocabulary import Vocabulary
 
 _OF_LAYERS = (
@@ -41,12 +41,10 @@ class Direction(nn.Module):
     def __init__(self, settings: LSTMSettings) -> None:
         super().__init__()
         hidden = settings.hidden_size
-        # One module per layer: dropout inside nn.LSTM would leave oneDNN's path.
         self.layers = nn.ModuleList(
             nn.LSTM(settings.embedding_size if layer == 0 else hidden, hidden) for layer in range(settings.num_layers)
         )
         self.pooling = settings.pooling
-        self.hidden_dropout = settings.hidden_dropout
         self.attention = nn.Linear(hidden, 1) if "attention" in settings.pooling else None
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -66,9 +64,7 @@ class Direction(nn.Module):
         Layer by layer, hidden states and cells, [L, 2, B, H]; `before` holds those to start from, None for zeros.
         """
         after = []
-        for depth, (layer, start) in enumerate(zip(self.layers, before, strict=True)):
-            if depth:
-                states = drop_units(states, self.hidden_dropout, training=self.training)
+        for layer, start in zip(self.layers, before, strict=True):
             states, end = layer(states) if start is None else layer(states, (start[:1], start[1:]))
             after.append(torch.cat(end))
         return states, torch.stack(after)
@@ -99,7 +95,6 @@ class LSTMNetwork(nn.Module):
         self.from_end = settings.from_end
         self.directions = nn.ModuleList(Direction(settings) for _ in self.from_end)
         pooled_size = len(self.directions) * len(settings.pooling) * settings.hidden_size
-        self.word_dropout = settings.word_dropout
         self.embedding_dropout = settings.embedding_dropout
         self.output_dropout = nn.Dropout(settings.output_dropout)
         self.classifier = nn.Linear(pooled_size, num_classes)
@@ -122,9 +117,7 @@ class LSTMNetwork(nn.Module):
         return torch.cat(pooled, dim=1)
 
     def orders(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Return ids [B, T] as each direction reads them, some words dropped in training."""
-        if self.training and self.word_dropout:
-            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN_ID)
+        """Return ids [B, T] as each direction reads them."""
         return [reverse(ids, mask) if from_end else ids for from_end in self.from_end]
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:

@@ -36,19 +36,13 @@ class LSTMSettings(StoredSettings):
     """Read from the end alone; not with bidirectional."""
     pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
     """How a direction's states become one vector; several are concatenated."""
-    word_dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability that a word is read as an unknown one."""
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
     """On word vectors; the same units at every token of a text."""
-    hidden_dropout: float = Field(0.0, ge=0, lt=1)
-    """Between layers; the same units at every token of a text."""
     output_dropout: float = Field(0.5, ge=0, lt=1)
     """On the pooled vector."""
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
-        if self.hidden_dropout and self.num_layers == 1:
-            raise ValueError("hidden_dropout acts between layers; give num_layers ≥ 2 or leave it out")
         if len(set(self.pooling)) < len(self.pooling):
             raise ValueError("pooling names the same way twice; name each once")
         if self.backward and self.bidirectional:
