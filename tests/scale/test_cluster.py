@@ -13,7 +13,8 @@ from plaudit.data.formats.location import find_files
 from plaudit.data.formats.open import ENDINGS
 from plaudit.errors import MissingExtraError, OutputError
 from plaudit.predictor import load
-from plaudit.scale import cluster, local
+from plaudit.scale import cluster
+from plaudit.scale.arrow_scorer import ArrowScorer
 from plaudit.scale.folder import score_folder
 from tests.conftest import toy_reviews
 
@@ -22,34 +23,34 @@ ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "
 
 def test_ray_that_is_not_installed_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(MissingExtraError, match=r"--engine ray needs: pip install 'plaudit\[cluster\]'"):
+    with pytest.raises(MissingExtraError, match=r"--engine ray needs ray: pip install 'plaudit\[cluster\]'"):
         cluster.ray_engine(tmp_path, address=None)
 
 
 def test_a_worker_scores_a_part_once_and_tells_what_a_user_can_fix(toy_bow_folder, toy_file, tmp_path, monkeypatch):
     predictor = load(toy_bow_folder)
-    monkeypatch.setattr(cluster, "_scorer", lambda *_: local.Scorer(predictor))
+    monkeypatch.setattr(cluster, "_scorer", lambda *_: ArrowScorer(predictor))
     monkeypatch.setenv("PLAUDIT_THREADS", "2")  # which a worker changes
-    told = []
+    results = []
 
     def engine(predictor, folder, parts, progress):
         for part in parts:
             row = {"part": part.model_dump_json()}
             for _ in range(2):  # as Ray does if it has lost the answer
-                told.append(cluster._scored_row(row, folder.path, folder.job, predictor.digest, None))
+                results.append(cluster._scored_row(row, folder.path, folder.job, predictor.digest, None))
                 written.append(folder.out(part).stat().st_mtime_ns)
             toy_file.unlink()
             folder.out(part).unlink()
-            told.append(cluster._scored_row(row, folder.path, folder.job, predictor.digest, None))
+            results.append(cluster._scored_row(row, folder.path, folder.job, predictor.digest, None))
 
     written = []
     files = find_files([str(toy_file)], endings=ENDINGS)
     options = {"suffix": ".csv", "column": None, "drop": (), "rejects": True, "resume": False}
     with pytest.raises(OutputError, match="is not there; do all nodes see this folder"):
         score_folder(predictor, files, tmp_path / "out", engine=engine, console=Console(quiet=True), **options)
-    assert told[0] == told[1] == {"rows": 60, "size_bytes": files[0].size_bytes, "error": "", "message": ""}
+    assert results[0] == results[1] == {"rows": 60, "size_bytes": files[0].size_bytes, "error": "", "message": ""}
     assert written[0] == written[1]
-    assert (told[2]["error"], told[2]["message"]) == ("DataError", f"{toy_file}: no such file")
+    assert (results[2]["error"], results[2]["message"]) == ("DataError", f"{toy_file}: no such file")
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ def predict(toy_bow_folder, tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_a_glob_becomes_a_folder_and_what_was_done_is_told(predict, tmp_path):
+def test_a_glob_becomes_a_folder_and_a_summary_is_printed(predict, tmp_path):
     status, out, err = predict("-i", "*.csv", "-o", "out", "--drop", "review")
     assert (status, out) == (0, "")
     assert err.startswith("80 rows scored, out: 2 parts, ")
     assert len(pq.read_table(tmp_path / "out")) == 80
     status, out, err = predict("-i", "*.csv", "-o", "out", "--drop", "review", "--resume")
-    assert (status, err) == (0, "80 rows scored, out: 2 parts, all of it before\n")
+    assert (status, err) == (0, "80 rows scored, out: 2 parts, all done before\n")
 
 
 def test_an_output_below_the_input_is_no_input_of_its_own(predict, tmp_path):
@@ -39,7 +39,7 @@ def test_an_output_below_the_input_is_no_input_of_its_own(predict, tmp_path):
         status, _, err = predict("-i", ".", "-o", "scored", "--resume")
         assert (status, err.startswith("80 rows scored, scored: 2 parts")) == (0, True)
     status, _, err = predict("-i", "scored", "-o", "scored", "--resume")
-    assert (status, err) == (2, "error: --out scored: holds all of the input; name a folder of its own\n")
+    assert (status, err) == (2, "error: --out scored: all input files are in this folder; name another one\n")
 
 
 def test_the_summary_comes_as_json(predict, tmp_path):
@@ -53,8 +53,8 @@ def test_rows_that_cannot_be_read_are_counted_and_kept_in_a_side_file(predict, t
     with (tmp_path / "a.csv").open("a") as file:
         file.write("one,two,three\n")
     status, _, err = predict("-i", "a.csv", "-o", "s.jsonl")
-    said = "40 rows scored, s.jsonl; 1 rows could not be read, s.jsonl.rejected.jsonl says why\n"
-    assert (status, err) == (0, said)
+    expected = "40 rows scored, s.jsonl; 1 rows could not be read, s.jsonl.rejected.jsonl says why\n"
+    assert (status, err) == (0, expected)
     assert json.loads((tmp_path / "s.jsonl.rejected.jsonl").read_text())["row"] == 41
     status, out, _ = predict("-i", "a.csv", "-o", "s.jsonl", "--json")
     assert json.loads(out) == {"output": "s.jsonl", "rows": 40, "rows_without_text": 0, "abstained": 0, "rejected": 1}

@@ -185,7 +185,7 @@ def test_a_file_that_was_mended_before_its_turn_does_not_hinder_going_on(predict
 def test_a_folder_that_is_not_empty_is_not_touched_without_resume(predictor, inputs, tmp_path):
     score(predictor, inputs, tmp_path / "out")
     before = contents(tmp_path / "out")
-    with pytest.raises(OutputError, match="out: is not empty; name a new folder, or give --resume to go on"):
+    with pytest.raises(OutputError, match="out: is not empty; name a new folder, or give --resume to continue"):
         score(predictor, inputs, tmp_path / "out")
     assert contents(tmp_path / "out") == before
     (tmp_path / "mine").mkdir()
@@ -205,7 +205,7 @@ def test_a_folder_that_is_not_empty_is_not_touched_without_resume(predictor, inp
 def test_a_job_is_not_resumed_with_other_options(predictor, inputs, tmp_path, changes, what):
     with pytest.raises(CutOffError):
         score(predictor, inputs, tmp_path / "out", engine=after(1))
-    with pytest.raises(OutputError, match=f"out: was begun otherwise, {what} differs; name a new folder"):
+    with pytest.raises(OutputError, match=f"out: was begun with other settings, {what} differs; name a new folder"):
         score(predictor, inputs, tmp_path / "out", resume=True, **changes)
 
 

@@ -15,7 +15,7 @@ from plaudit.cli.base import (
     lines_of_stdin,
     out_option,
 )
-from plaudit.cli.bulk import Bulk, excerpt, score_inputs
+from plaudit.cli.bulk import BulkOptions, excerpt, score_inputs
 from plaudit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def predict(
     """
     if inputs and texts:
         raise SettingsError("give either texts or --input FILE, not both; put quotes around a glob")
-    options = Bulk(
+    options = BulkOptions(
         inputs=tuple(inputs or ()),
         text=text,
         out=out,

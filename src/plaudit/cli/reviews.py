@@ -1,4 +1,4 @@
-"""Which reviews a verb judges: a data set's split as a model was trained with it, or the rows of an own file."""
+"""Load the reviews that a command evaluates: a split of a data set, as in the model's training, or your own file."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from plaudit.errors import SettingsError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from plaudit.data.load import DataSettings
     from plaudit.data.table import Dataset
     from plaudit.predictor import Predictor
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 def reviews_for(
     predictor: "Predictor", data: str, split: str | None, assignments: Sequence[str], *, console: Console
 ) -> "tuple[Dataset, str, pa.Table]":
-    """Load reviews, labelled with the model's names and split as when it was trained; the split's name and rows too."""
+    """Return a dataset with the model's labels, and the name and rows of the split that was asked for.
+
+    A data set that the model was trained on is split as it was then.
+    """
     from plaudit.data.load import DATASETS, DataSettings, load_dataset
     from plaudit.settings import override, parse
 
@@ -32,16 +36,15 @@ def reviews_for(
     return dataset, *_choose_split(dataset, settings, split)
 
 
-def _choose_split(dataset: "Dataset", settings: Any, split: str | None) -> "tuple[str, pa.Table]":  # noqa: ANN401
+def _choose_split(dataset: "Dataset", settings: "DataSettings", split: str | None) -> "tuple[str, pa.Table]":
     from plaudit.data.load import DATASETS
     from plaudit.data.splits import prepare
 
-    if split is None and dataset.name not in DATASETS and not len(dataset.split("test")):
+    test = dataset.split("test")
+    if split is None and dataset.name not in DATASETS and not len(test):
         return "all", dataset.table
     name = split or "test"
     if name not in ("train", "validation", "test"):
         raise SettingsError(f"--split {name}: give train, validation or test")
-    # Rows that the source itself calls by that name are taken as they are; else the training run's own split.
-    own = dataset.split(name)
-    table: pa.Table = own if len(own) and name == "test" else getattr(prepare(dataset, settings), name)
-    return name, table
+    # A test split of the source is taken as it is; all else is split as in training.
+    return name, test if name == "test" and len(test) else getattr(prepare(dataset, settings), name)

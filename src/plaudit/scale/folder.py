@@ -1,4 +1,4 @@
-"""Many files in, a folder of scored parts out, by whichever engine scores the parts."""
+"""Score many files into a folder of parts, with an engine that decides where parts are scored."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,17 +10,16 @@ from plaudit.data.formats.location import InputFile
 from plaudit.data.formats.open import file_suffix
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
-from plaudit.scale.job import Job, JobFolder, Part, choose_columns, cut, names_of_columns
-from plaudit.scale.part import Counts, Progress
-from plaudit.scale.progress import shown_progress
-from plaudit.scale.scorer import added_columns
+from plaudit.scale.job import Job, JobFolder, Part, cut_into_parts
+from plaudit.scale.part import choose_columns
+from plaudit.scale.progress import Progress, scoring_progress
 from plaudit.settings import Settings
 
 Engine = Callable[[Predictor, JobFolder, Sequence[Part], Progress], None]
 
 
 class Summary(Settings):
-    """What a job came to."""
+    """The result of a job in numbers."""
 
     output: str
     parts: int
@@ -29,7 +28,7 @@ class Summary(Settings):
     abstained: int
     rejected: int
     rows_of_this_run: int
-    """Less than `rows` if some parts were there already."""
+    """Less than `rows` if some parts were done before."""
     seconds: float
     rows_per_second: int
     """Of this run."""
@@ -49,31 +48,32 @@ def score_folder(
     engine: Engine,
     console: Console,
 ) -> Summary:
-    """Score files into a folder of parts whose format is that of `suffix`.
+    """Score files into a folder of parts in the format of `suffix`.
 
-    With `resume`, parts that are done are left as they are. OutputError if the folder holds anything else than a job
-    that was begun the same way. DataError if no row can be read.
+    With `resume`, parts that are done are left as they are. OutputError if the folder holds anything but this job.
+    DataError if no row can be read.
     """
-    job = _plan(predictor, files, suffix=suffix, column=column, drop=drop, rejects=rejects)
+    first = files[0].location
+    columns = choose_columns(first, predictor.labels, text=column, drop=drop, rejects=rejects)
+    all_parquet = {suffix, *(file_suffix(file.location) for file in files)} == {".parquet"}
+    job = Job(
+        model_digest=predictor.digest,
+        abstain_below=predictor.abstain_below,
+        columns=columns.model_copy(update={"keep_types": all_parquet}),
+        rejects=rejects,
+        parts=tuple(cut_into_parts(files, suffix)),
+    )
     folder = JobFolder(out, job)
     folder.begin(resume=resume)
-    to_do = [part for part in job.parts if folder.counts(part) is None]
-    before = _total(folder)
+    rows_before = folder.total().rows
     start = time.perf_counter()
-    what = f"Scoring {len(files):,} files" if len(files) > 1 else f"Scoring {files[0].location}"
-    size_bytes = sum(part.size_bytes for part in to_do)
-    if to_do:
-        with shown_progress(what, total_bytes=size_bytes, console=console) as progress:
-            engine(predictor, folder, to_do, progress)
-        missing = [part.name for part in to_do if folder.counts(part) is None]
-        if missing:
-            raise OutputError(f"{out}: {missing[0]} is not there; do all nodes see this folder? --resume goes on")
+    _score_missing_parts(predictor, folder, engine, console)
     seconds = time.perf_counter() - start
-    counts = _total(folder)
+    counts = folder.total()
     if not counts.rows:
-        where = f"; {folder.path / '_rejected'} says why" if counts.rejected else ""
-        raise DataError(f"{files[0].location}: no row of the input can be scored{where}")
-    rows = counts.rows - before.rows
+        where = f"; {out / '_rejected'} says why" if counts.rejected else ""
+        raise DataError(f"{first}: no row of the input can be scored{where}")
+    rows = counts.rows - rows_before
     summary = Summary(
         output=str(out),
         parts=len(job.parts),
@@ -87,30 +87,17 @@ def score_folder(
     return summary
 
 
-def _plan(
-    predictor: Predictor,
-    files: Sequence[InputFile],
-    *,
-    suffix: str,
-    column: str | None,
-    drop: Sequence[str],
-    rejects: bool,
-) -> Job:
-    first = files[0].location
-    names = names_of_columns(first, rejects=rejects, added=added_columns(predictor.labels))
-    columns = choose_columns(first, names, text=column, drop=drop)
-    all_parquet = {file_suffix(file.location) for file in files} == {".parquet"}
-    return Job(
-        model_digest=predictor.digest,
-        abstain_below=predictor.abstain_below,
-        columns=columns.model_copy(update={"keep_types": all_parquet and suffix == ".parquet"}),
-        rejects=rejects,
-        parts=tuple(cut(files, suffix)),
-    )
-
-
-def _total(folder: JobFolder) -> Counts:
-    total = Counts()
-    for part in folder.job.parts:
-        total = total.plus(folder.counts(part) or Counts())
-    return total
+def _score_missing_parts(predictor: Predictor, folder: JobFolder, engine: Engine, console: Console) -> None:
+    missing = [part for part in folder.job.parts if folder.counts(part) is None]
+    if not missing:
+        return
+    files = list(dict.fromkeys(part.file for part in folder.job.parts))
+    what = f"Scoring {len(files):,} files" if len(files) > 1 else f"Scoring {files[0]}"
+    size_bytes = sum(part.size_bytes for part in missing)
+    with scoring_progress(what, total_bytes=size_bytes, console=console) as progress:
+        engine(predictor, folder, missing, progress)
+    for part in missing:
+        if folder.counts(part) is None:
+            raise OutputError(
+                f"{folder.path}: {part.name} is not there; do all nodes see this folder? --resume continues"
+            )

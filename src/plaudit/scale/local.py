@@ -1,4 +1,4 @@
-"""Scoring on one machine: a file into a file, or a job of many parts, several of them at once."""
+"""Score on this machine: a file into a file, or the parts of a job, several of them at once."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,14 @@ import pyarrow as pa
 from rich.console import Console
 
 from plaudit.data.formats.location import InputFile, Location
-from plaudit.data.formats.open import open_batches
+from plaudit.data.formats.open import batch_schema, open_batches
 from plaudit.data.formats.rows import ReadLog
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
-from plaudit.scale.job import JobFolder, Part, choose_columns, names_of_columns
-from plaudit.scale.part import Columns, Counts, Progress, score_part
-from plaudit.scale.progress import shown_progress
-from plaudit.scale.scorer import Scorer
+from plaudit.scale.arrow_scorer import ArrowScorer
+from plaudit.scale.job import JobFolder, Part
+from plaudit.scale.part import Columns, Counts, Pool, choose_columns, score_part, scored
+from plaudit.scale.progress import Progress, scoring_progress
 from plaudit.scale.writers import WRITERS
 from plaudit.threads import num_threads
 
@@ -32,32 +32,29 @@ def score_file(
     rejects: bool,
     console: Console,
 ) -> Counts:
-    """Write the scored rows to `out`, whole or not at all, in the format of its suffix.
+    """Write the scored rows to `out`, completely or not at all, in the format of its suffix.
 
     Rows that cannot be read go to OUT.rejected.jsonl; without `rejects`, or if there are no others, they are a
     DataError. OutputError if `out` cannot be written.
     """
     if out.suffix.lower() not in WRITERS:
         raise OutputError(f"{out}: write to one of {', '.join(WRITERS)}, or to a folder")
-    scorer = Scorer(predictor)
     source = file.location
-    names = names_of_columns(source, rejects=rejects, added=scorer.added)
-    columns = choose_columns(source, names, text=column, drop=drop)
+    columns = choose_columns(source, predictor.labels, text=column, drop=drop, rejects=rejects)
     _check_has_rows(source, columns, rejects=rejects)
     threads = num_threads()
     with (
         ThreadPoolExecutor(threads, "plaudit-scorer") as pool,
-        shown_progress(f"Scoring {source}", total_bytes=file.size_bytes or 0, console=console) as progress,
+        scoring_progress(f"Scoring {source}", total_bytes=file.size_bytes or 0, console=console) as progress,
     ):
         return score_part(
-            scorer,
+            ArrowScorer(predictor),
             source,
             out,
             columns=columns,
             row_groups=None,
             rejected_to=out.with_name(f"{out.name}.rejected.jsonl") if rejects else None,
-            pool=pool,
-            ahead=threads + 1,
+            pool=Pool(pool, threads + 1),
             progress=progress,
         )
 
@@ -67,23 +64,18 @@ def scored_batches(
 ) -> tuple[str, Iterator[pa.RecordBatch]]:
     """Return the column of texts, and a stream of rows with `predicted` and, for each label, `probability_LABEL`.
 
-    An empty or missing text has neither: both are null. `predicted` is null where the predictor abstains, too. Every
+    All of these are null for an empty or missing text; `predicted` is null where the predictor abstains, too. Every
     column of the file comes along as text. DataError if a row cannot be read.
     """
-    scorer = Scorer(predictor)
-    names = names_of_columns(source, rejects=False, added=scorer.added)
-    columns = choose_columns(source, names, text=column, drop=())
+    scorer = ArrowScorer(predictor)
+    columns = choose_columns(source, predictor.labels, text=column, drop=(), rejects=False)
+    schema = pa.schema([*batch_schema(source, columns.carried), *scorer.schema])
     batches = open_batches(source, columns.read)
-    return columns.text, (
-        pa.RecordBatch.from_arrays(
-            [*batch.columns, *scorer.columns(batch.column(columns.text))], names=[*columns.read, *scorer.added]
-        )
-        for batch in batches
-    )
+    return columns.text, (scored(scorer, batch, columns, schema) for batch in batches)
 
 
 def _check_has_rows(source: Location, columns: Columns, *, rejects: bool) -> None:
-    """DataError before anything is written, and naming the first row if none can be read."""
+    """DataError before anything is written if no row can be read, which names the first row."""
     log = ReadLog(lambda _: None) if rejects else ReadLog()
     with closing(open_batches(source, columns.read, log=log)) as batches:
         if any(len(batch) for batch in batches):
@@ -98,41 +90,29 @@ class _StoppedError(Exception):
 
 
 def score_parts(predictor: Predictor, folder: JobFolder, parts: Sequence[Part], progress: Progress) -> None:
-    """Score parts, as many at once as there are cores; what stops one of them stops all."""
-    scorer = Scorer(predictor)
+    """Score parts, as many at once as there are cores; an error in one of them stops all."""
+    scorer = ArrowScorer(predictor)
     threads = num_threads()
     at_once = max(1, min(threads, len(parts)))
     stopping = threading.Event()
 
-    def tell(rows: int, num_bytes: int) -> None:
+    def advance(rows: int, num_bytes: int) -> None:
         if stopping.is_set():
             raise _StoppedError
         progress(rows, num_bytes)
 
     def score(part: Part) -> None:
-        source = Location.of(part.file)
-        # A core that scores what it has just unpacked finds it in its cache; but nobody should wait for a network.
-        alone = at_once == threads and source.is_local
-        counts = score_part(
-            scorer,
-            source,
-            folder.out(part),
-            columns=folder.job.columns,
-            row_groups=part.row_groups,
-            rejected_to=folder.rejected(part),
-            pool=None if alone else pool,
-            ahead=threads // at_once + 1,
-            progress=tell,
-        )
-        folder.record(part, counts)
+        # A core that scores what it has just decompressed finds it in its cache; but no core should wait for a network.
+        alone = at_once == threads and Location.of(part.file).is_local
+        folder.score(part, scorer, pool=None if alone else Pool(pool, threads // at_once + 1), progress=advance)
 
     with (
         ThreadPoolExecutor(threads, "plaudit-scorer") as pool,
         ThreadPoolExecutor(at_once, "plaudit-part") as drivers,
     ):
-        working = [drivers.submit(score, part) for part in parts]
+        futures = [drivers.submit(score, part) for part in parts]
         try:
-            for future in as_completed(working):
+            for future in as_completed(futures):
                 future.result()
         except BaseException:  # Ctrl-C too
             stopping.set()

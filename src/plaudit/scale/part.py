@@ -1,14 +1,14 @@
-"""One part of a job: some rows of a file in, a file of scored rows out, whole or not at all, in constant memory.
+"""Score one part of a job: some rows of a file in, a complete file of scored rows out, in constant memory.
 
-Rows are read by one thread, scored by those of a pool, and written in their order by the thread that called. Without a
-pool, one thread does all of it. What comes out is the same.
+With a pool, one thread reads, those of the pool score, and the calling thread writes in the order of the rows. Without
+one, the calling thread does all of it. The output is the same.
 """
 
 import json
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,25 +24,26 @@ from plaudit.data.formats.open import (
     unknown_column,
 )
 from plaudit.data.formats.rows import ReadLog, UnreadableRow
+from plaudit.data.labelled_file import no_usual_column, usual_column
 from plaudit.errors import DataError
-from plaudit.scale.scorer import Scorer
+from plaudit.scale.arrow_scorer import ArrowScorer, added_columns
+from plaudit.scale.progress import Progress
 from plaudit.scale.writers import WRITERS
 from plaudit.settings import Settings
 from plaudit.storage import replacing
 
-_HINT = "name a folder with room to write to"
 _READ_AHEAD = 2
 
 
 class Columns(Settings):
-    """What is read of a file, and what of that is written."""
+    """Which columns of a file are read and written."""
 
     known: tuple[str, ...]
     """All columns that the first file has."""
     text: str
     """The column of texts."""
     carried: tuple[str, ...]
-    """The columns that come along with the scores."""
+    """The columns that are written beside the scores."""
     keep_types: bool
     """Whether they keep the types that Parquet gives them; else all are strings."""
 
@@ -53,12 +54,12 @@ class Columns(Settings):
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Those of which the type is kept."""
+        """The columns that keep their type."""
         return tuple(name for name in self.carried if name != self.text) if self.keep_types else ()
 
 
 class Counts(NamedTuple):
-    """How many rows were written, how many of those have no text or no verdict, and how many rows were rejected."""
+    """How many rows were written, how many of these have no text or no label, and how many rows were rejected."""
 
     rows: int = 0
     rows_without_text: int = 0
@@ -70,57 +71,87 @@ class Counts(NamedTuple):
         return Counts(*(one + more for one, more in zip(self, other, strict=True)))
 
 
-Progress = Callable[[int, int], None]
-"""Told, after each batch, of how many more rows are written and how many more bytes are read."""
+def choose_columns(
+    first: Location, labels: Sequence[str], *, text: str | None, drop: Sequence[str], rejects: bool
+) -> Columns:
+    """Choose what is read of a job's files by the columns of the first, all as strings.
+
+    DataError if there is no column `text` or to `drop`, or if one has a name that scores are written under.
+    """
+    names = column_names(first, log=ReadLog(lambda _: None) if rejects else None) or column_names(first)
+    for name in added_columns(labels):
+        if name in names:
+            raise DataError(f"{first}: has a column {name!r} already; rename it, scores are written under that name")
+    for name in [*([text] if text else []), *drop]:
+        if name not in names:
+            raise DataError(f"{first}: {unknown_column(name, names)}")
+    text = text or usual_column(names, "text")
+    if text is None:
+        raise DataError(f"{first}: {no_usual_column('text', names)}")
+    carried = tuple(name for name in names if name not in drop)
+    return Columns(known=tuple(names), text=text, carried=carried, keep_types=False)
+
+
+class Pool(NamedTuple):
+    """Threads that score, and how many batches may wait to be written."""
+
+    threads: ThreadPoolExecutor
+    ahead: int
 
 
 def score_part(
-    scorer: Scorer,
+    scorer: ArrowScorer,
     source: Location,
     out: Path,
     *,
     columns: Columns,
     row_groups: tuple[int, int] | None,
     rejected_to: Path | None,
-    pool: ThreadPoolExecutor | None,
-    ahead: int,
+    pool: Pool | None,
     progress: Progress,
 ) -> Counts:
     """Score a file, or some row groups of it, into `out`; rows that cannot be read go to `rejected_to`.
 
-    Without `rejected_to` such a row is a DataError, as is a file with other columns than the job's first. `ahead`
-    batches may wait to be written. OutputError if `out` cannot be written.
+    Without `rejected_to` such a row is a DataError, as is a file with other columns than the job's first. OutputError
+    if `out` cannot be written.
     """
     _check_columns(source, columns)
-    counts = Counts()
-    schema = batch_schema(source, columns.carried, keep_types_of=columns.kept)
-    schema = pa.schema([*schema, *scorer.schema])
-    with ExitStack() as files:
-        temporary = files.enter_context(replacing(out, hint=_HINT))
-        rejected = _Rejected(source, rejected_to, files)
-        log = ReadLog(None if rejected_to is None else rejected.add)
-        batches = open_batches(source, columns.read, log=log, keep_types_of=columns.kept, row_groups=row_groups)
-        bytes_before = 0
-        with (
-            WRITERS[out.suffix.lower()](temporary, schema) as write,
-            closing(_scored(scorer, batches, columns, schema, pool, ahead)) as scored,
-        ):
-            for batch in scored:
-                write(batch)
-                without_text = batch.column(-1).null_count  # the last label's probability
-                abstained = batch.column(len(columns.carried)).null_count - without_text
-                counts = counts.plus(Counts(batch.num_rows, without_text, abstained))
-                bytes_read = log.bytes_read
-                progress(batch.num_rows, bytes_read - bytes_before)
-                bytes_before = bytes_read
-        rejected.finish()
-    return counts._replace(rejected=rejected.count)
+    counts, bytes_read = Counts(), 0
+    carried = batch_schema(source, columns.carried, keep_types_of=columns.kept)
+    schema = pa.schema([*carried, *scorer.schema])
+
+    def score(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return scored(scorer, batch, columns, schema)
+
+    with (
+        replacing(out) as temporary,
+        _rejected_rows(source, rejected_to) as log,
+        WRITERS[out.suffix.lower()](temporary, schema) as write,
+        closing(
+            open_batches(source, columns.read, log=log, keep_types_of=columns.kept, row_groups=row_groups)
+        ) as batches,
+        closing(_map(score, batches) if pool is None else _map_in_pool(score, batches, pool)) as scored_batches,
+    ):
+        for batch in scored_batches:
+            write(batch)
+            without_text = batch.column(-1).null_count  # the last label's probability
+            abstained = batch.column(len(columns.carried)).null_count - without_text
+            counts = counts.plus(Counts(batch.num_rows, without_text, abstained))
+            progress(batch.num_rows, log.bytes_read - bytes_read)
+            bytes_read = log.bytes_read
+    return counts._replace(rejected=log.num_unreadable)
+
+
+def scored(scorer: ArrowScorer, batch: pa.RecordBatch, columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns to carry of a batch, and its scores."""
+    carried = [batch.column(name) for name in columns.carried]
+    return pa.RecordBatch.from_arrays([*carried, *scorer.columns(batch.column(columns.text))], schema=schema)
 
 
 def _check_columns(source: Location, columns: Columns) -> None:
-    """DataError if the file lacks a column, or has one that would be left out without a word."""
+    """DataError if the file lacks a column, or has one that would be left out silently."""
     if file_suffix(source) in JSON_SUFFIXES:
-        return  # whose first row does not tell
+        return  # whose first row need not have all fields
     names = column_names(source)
     for name in columns.read:
         if name not in names:
@@ -131,58 +162,50 @@ def _check_columns(source: Location, columns: Columns) -> None:
         raise DataError(f"{source}: has a column {new[0]!r}, the first file only {known}; score it in a job of its own")
 
 
-class _Rejected:
-    """The side file of rejected rows, which is there if there are any."""
-
-    def __init__(self, source: Location, path: Path | None, files: ExitStack) -> None:
-        self._source = source
-        self._path = path
-        self._files = files
-        self._write: Callable[[str], object] | None = None
-        self.count = 0
-
-    def add(self, row: UnreadableRow) -> None:
-        assert self._path is not None
-        if self._write is None:
-            temporary = self._files.enter_context(replacing(self._path, hint=_HINT))
-            # Half of a surrogate pair is no UTF-8, but such an escape is JSON.
-            file = temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
-            self._write = self._files.enter_context(file).write
-        self.count += 1
-        self._write(json.dumps({"file": str(self._source), **row._asdict()}, ensure_ascii=False) + "\n")
-
-    def finish(self) -> None:
-        """Take away what an earlier job has left in the place."""
-        if self._path is not None and self.count == 0:
-            self._path.unlink(missing_ok=True)
-
-
-def _scored(
-    scorer: Scorer,
-    batches: Iterator[pa.RecordBatch],
-    columns: Columns,
-    schema: pa.Schema,
-    pool: ThreadPoolExecutor | None,
-    ahead: int,
-) -> Generator[pa.RecordBatch, None, None]:
-    def score(batch: pa.RecordBatch) -> pa.RecordBatch:
-        carried = [batch.column(name) for name in columns.carried]
-        return pa.RecordBatch.from_arrays([*carried, *scorer.columns(batch.column(columns.text))], schema=schema)
-
-    if pool is None:
-        yield from map(score, batches)
+@contextmanager
+def _rejected_rows(source: Location, path: Path | None) -> Iterator[ReadLog]:
+    """Yield a log that writes unreadable rows to a side file, which only exists if there are any."""
+    if path is None:
+        yield ReadLog()
         return
+    with ExitStack() as files:
+        write: Callable[[str], object] | None = None
+
+        def reject(row: UnreadableRow) -> None:
+            nonlocal write
+            if write is None:
+                temporary = files.enter_context(replacing(path))
+                # Half of a surrogate pair is not UTF-8, but its escape is JSON.
+                file = temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+                write = files.enter_context(file).write
+            write(json.dumps({"file": str(source), **row._asdict()}, ensure_ascii=False) + "\n")
+
+        log = ReadLog(reject)
+        yield log
+        if log.num_unreadable == 0:
+            path.unlink(missing_ok=True)  # of an earlier job
+
+
+_Score = Callable[[pa.RecordBatch], pa.RecordBatch]
+_Batches = Generator[pa.RecordBatch, None, None]
+
+
+def _map(score: _Score, batches: Iterator[pa.RecordBatch]) -> _Batches:
+    yield from map(score, batches)
+
+
+def _map_in_pool(score: _Score, batches: Iterator[pa.RecordBatch], pool: Pool) -> _Batches:
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with closing(_read_ahead(batches)) as read:
         for batch in read:
-            waiting.append(pool.submit(score, batch))
-            if len(waiting) > ahead:
+            waiting.append(pool.threads.submit(score, batch))
+            if len(waiting) > pool.ahead:
                 yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> _Batches:
     with ThreadPoolExecutor(1, "plaudit-reader") as reader:
         waiting = deque(reader.submit(next, batches, None) for _ in range(_READ_AHEAD))
         while (batch := waiting.popleft().result()) is not None:

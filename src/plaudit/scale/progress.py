@@ -1,32 +1,27 @@
-"""How far a job has come, as a bar with the time that is left."""
+"""Progress of a scoring job: a bar with the rows written and the time that is left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TaskProgressColumn
 
-from plaudit.scale import part
+from plaudit.console import progress
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with the number of rows written and of input bytes read since the last call."""
 
 
 @contextmanager
-def shown_progress(what: str, *, total_bytes: int, console: Console) -> Iterator[part.Progress]:
-    """Yield what is to be told of each batch; a `total_bytes` of 0 is not known."""
-    bar = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rows]:,} rows"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total_bytes or None, rows=0)
-        num_rows = 0
+def scoring_progress(what: str, *, total_bytes: int, console: Console) -> Iterator[Progress]:
+    """Show a bar while the block runs; a `total_bytes` of 0 is not known."""
+    num_rows = num_bytes = 0
+    with progress(console, what, total=total_bytes or None, columns=(TaskProgressColumn(),)) as show:
 
-        def tell(rows: int, num_bytes: int) -> None:
-            nonlocal num_rows
-            num_rows += rows  # a count lost between threads is a count on a screen
-            progress.update(task, advance=num_bytes, rows=num_rows)
+        def advance(more_rows: int, more_bytes: int) -> None:
+            nonlocal num_rows, num_bytes
+            num_rows += more_rows  # between threads a count may be lost, which only the screen shows
+            num_bytes += more_bytes
+            show(num_bytes, f"{num_rows:,} rows")
 
-        yield tell
+        yield advance

@@ -1,4 +1,4 @@
-"""Scored batches in, a CSV, TSV, JSON-lines or Parquet file out."""
+"""Write scored batches to a CSV, TSV, JSON-lines or Parquet file."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[Writer]:
         waiting.clear()
         num_rows = num_bytes = 0
 
-    # A dictionary of numbers, hardly any of which occurs twice, takes longer than all else about writing them.
+    # A dictionary for numbers that hardly ever occur twice takes longer than all the rest of writing them.
     strings = [field.name for field in schema if pa.types.is_string(field.type)]
     with pa.parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=strings) as writer:
         yield write
@@ -74,4 +74,4 @@ WRITERS: dict[str, Callable[[Path, pa.Schema], AbstractContextManager[Writer]]] 
     ".jsonl": _json_lines,
     ".parquet": _parquet,
 }
-"""By the suffix of the file."""
+"""By the suffix of the file: a function that opens it and returns a function to write a batch."""

@@ -41,6 +41,7 @@ class ReadLog:
     """Called in order for each unreadable row, which is left out; None makes the first one a DataError."""
     bytes_read: int = 0
     """Bytes of the file as it is stored, that is before decompression."""
+    num_unreadable: int = 0
 
     def add(self, location: Location, rows: Iterable[UnreadableRow]) -> None:
         """Note unreadable rows, in their order; DataError for the first one if there must be none."""
@@ -48,6 +49,7 @@ class ReadLog:
             if self.on_unreadable is None:
                 comma = "," if row.reason.startswith(("column ", "field ")) else ""
                 raise DataError(f"{location}: row {row.row}{comma} {row.reason}")
+            self.num_unreadable += 1
             self.on_unreadable(row._replace(content=row.content[:CONTENT_CHARACTERS]))
 
 
