@@ -1,14 +1,14 @@
-"""Scores millions of reviews by `plaudit predict --input`, and says what that costs beside scoring them in memory.
+"""Measure `plaudit predict --input` on millions of reviews, and compare its speed with scoring texts in memory.
 
     python bench/bulk.py [--reviews 10_000_000] [--codec lz4] [--folder FOLDER] [--ray] [--out FILE]
 
 IMDB's train reviews, repeated and numbered, fill one Parquet file of row groups of 25,000 reviews. The command scores
-it into a folder of parts, twice: without the text, as a table of scores, and with it, which is then packed again.
-Beside that stands `predict_proba` of texts that are in memory, in a process of its own, before and after; both keep as
-many threads busy as there are cores. Resident memory is the most that the command and its children had.
+it into a folder of parts, twice: without the texts, as a table of scores, and with them, which have to be compressed
+again. Before and after, a process of its own measures `predict_proba` of texts in memory; both use as many threads as
+there are cores. Resident memory is the peak of the command and its children together.
 
-With --ray, the same goes through two Ray nodes on this machine, one of which is killed half-way; the parts are
-compared, byte for byte, with those of the local engine. It takes the extra `cluster`.
+With --ray, two Ray nodes on this machine score the same, and one of them is killed half-way; the parts are compared,
+byte for byte, with those of the local engine. It takes the extra `cluster`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def reviews(data):
 
 
 def write_reviews(path, texts, num_reviews, codec):
-    """Write numbered reviews, each pass over the texts a row group."""
+    """Write numbered reviews; each pass over the texts is a row group."""
     schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
     with pq.ParquetWriter(path, schema, compression=codec, use_dictionary=False) as writer:
         for start in range(0, num_reviews, len(texts)):
@@ -50,7 +50,7 @@ def write_reviews(path, texts, num_reviews, codec):
 
 
 def reviews_per_second_in_memory(texts):
-    """Score a list of str again and again for some seconds."""
+    """Score a list of str repeatedly for some seconds."""
     from plaudit.predictor import load
 
     predictor = load("bow")
@@ -64,13 +64,13 @@ def reviews_per_second_in_memory(texts):
 
 
 def in_memory(data):
-    """Return what a process of its own measures."""
+    """Return reviews per second in memory, measured in a process of its own."""
     command = [sys.executable, __file__, "--in-memory", "--data", data]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def run(arguments, folder):
-    """Run the command in a folder; return its summary, its seconds and the most memory that it had."""
+    """Run the command in a folder; return its summary, its seconds and its peak memory."""
     peak = Peak()
     start = time.perf_counter()
     command = [sys.executable, "-m", "plaudit", *arguments, "--json"]
@@ -94,19 +94,19 @@ def run(arguments, folder):
 
 
 class Peak:
-    """The most resident memory that a process and its children have, looked at ten times a second."""
+    """The peak of resident memory of a process and its children, sampled ten times a second."""
 
     bytes = 0
 
     def watch(self, running):
-        """Look until the process has ended."""
+        """Sample until the process has ended."""
         while running.poll() is None:
             self.bytes = max(self.bytes, sum(map(resident_bytes, [running.pid, *children_of(running.pid)])))
             time.sleep(0.1)
 
 
 def children_of(pid):
-    """Return the numbers of a process's children, theirs included."""
+    """Return the ids of a process's children, and of theirs."""
     try:
         children = [
             int(child)
@@ -119,7 +119,7 @@ def children_of(pid):
 
 
 def resident_bytes(pid):
-    """Return what a process has in memory, 0 if it has ended."""
+    """Return the resident memory of a process, 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
@@ -127,11 +127,11 @@ def resident_bytes(pid):
 
 
 def main():
-    """Make the file, measure, and write what was measured."""
+    """Make the file, measure, and write the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reviews", type=int, default=10_000_000)
     parser.add_argument("--data", default="imdb")
-    parser.add_argument("--codec", default="lz4", help="of the Parquet file")
+    parser.add_argument("--codec", default="lz4", help="compression of the Parquet file")
     parser.add_argument("--folder", type=Path, help="where some gigabytes have room; by default, a temporary one")
     parser.add_argument("--ray", action="store_true", help="also through two nodes, one of which is killed")
     parser.add_argument("--out", type=Path, default=OUT)
@@ -160,7 +160,7 @@ def main():
 
 
 def measured(folder, source, arguments):
-    """Return each run, with the speed in memory right before it."""
+    """Return the measurements of each run, with the speed in memory right before and after it."""
     runs = {}
     for name, options in {"scores": ["--drop", "text"], "scores and texts": []}.items():
         before = in_memory(arguments.data)
@@ -182,7 +182,7 @@ def measured(folder, source, arguments):
 
 
 def through_ray(folder, source, expected, options):
-    """Score through two nodes of one core each, kill the second half-way, and compare what comes out."""
+    """Score on two nodes of one core each, kill the second half-way, and compare the parts."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -211,7 +211,7 @@ def through_ray(folder, source, expected, options):
     same = [name for name in parts if (out / name).read_bytes() == (expected / name).read_bytes()]
     found = sorted(path.name for path in out.glob("part-*"))
     shutil.rmtree(out)
-    # The memory is that of the command; what scores are the workers of the nodes.
+    # This is the memory of the command; the scoring is done by the workers of the nodes.
     return result | {"parts_done_when_killed": killed_at[0], "same_parts": found == parts, "same_bytes": len(same)}
 
 
