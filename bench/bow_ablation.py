@@ -12,7 +12,7 @@ from rich.console import Console
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.evaluate.machine import code_version
 from plaudit.evaluate.metrics import wilson_interval
-from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.settings import override
 
@@ -47,7 +47,7 @@ def main() -> None:
         settings = BowSettings.model_validate(override(BowSettings().model_dump(), assignments))
         right, losses, num_ngrams = [], [], []
         for held in range(NUM_FOLDS):
-            model = BowModel.fit(
+            model = fit_bow(
                 settings, texts[fold != held].tolist(), labels[fold != held], ("negative", "positive"), console=console
             )
             probabilities = model.predict_proba(texts[fold == held].tolist()).astype(float)

@@ -13,7 +13,7 @@ from rich.console import Console
 from plaudit.bundle.folder import save_bundle
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.score import evaluate
-from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 
 # The first call of a compiled function takes seconds, and timed tests fail on a busy machine.
@@ -58,7 +58,7 @@ def toy_bow():
     texts, labels = zip(*toy_reviews(60), strict=True)
     label_ids = np.array([list(TELLING_WORDS).index(label) for label in labels])
     settings = BowSettings(min_count=2, slot_bits=16)
-    return BowModel.fit(settings, texts, label_ids, tuple(TELLING_WORDS), console=Console(quiet=True))
+    return fit_bow(settings, texts, label_ids, tuple(TELLING_WORDS), console=Console(quiet=True))
 
 
 @pytest.fixture(scope="session")

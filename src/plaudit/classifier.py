@@ -28,7 +28,7 @@ from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import Predictor
 from plaudit.settings import parse
@@ -125,7 +125,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if whole is not None:
             start = time.perf_counter()
             texts, label_ids = dataset.table["text"].to_pylist(), np.asarray(dataset.table["label"], np.int64)
-            model: Model = BowModel.fit(whole, texts, label_ids, dataset.labels, console=console)
+            model: Model = fit_bow(whole, texts, label_ids, dataset.labels, console=console)
             calibration, resolved = None, whole.model_dump(mode="json")
             provenance: dict[str, Any] = {"train_seconds": round(time.perf_counter() - start, 2)}
         else:

@@ -18,7 +18,7 @@ from rich.console import Console
 import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.locate import shipped_models
-from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def guarded(start, tmp_path_factory):
     texts = [f"a {word} film of number {i}" for said in words.values() for word in said.split() for i in range(10)]
     label_ids = np.repeat(np.arange(3), 20)
     settings = BowSettings(min_count=2, slot_bits=16)
-    model = BowModel.fit(settings, texts, label_ids, tuple(words), console=Console(quiet=True))
+    model = fit_bow(settings, texts, label_ids, tuple(words), console=Console(quiet=True))
     folder = tmp_path_factory.mktemp("models") / "moods"
     save_bundle(model, folder, provenance={"seed": 0, "train_seconds": 0.1})
     limits = ("max_characters=300", "max_explained_characters=100", "max_texts=4")

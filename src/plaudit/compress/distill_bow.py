@@ -15,8 +15,9 @@ from rich.console import Console
 
 from plaudit.errors import SettingsError
 from plaudit.models.base import softmax
-from plaudit.models.bow.fit import Presence, frequent_ngrams, log_count_ratio, one_ngram_a_slot, rows_of
-from plaudit.models.bow.model import BowModel, positive_labels
+from plaudit.models.bow.fit import fit_problems, log_count_ratio, one_ngram_per_slot
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
 from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.targets import UNLABELLED, Targets
@@ -33,7 +34,7 @@ _TOLERANCE = 1e-4
 
 def student_ngrams(settings: BowSettings, texts: Sequence[str], targets: Targets, num_classes: int) -> Presence:
     """Return the n-grams that a new student of these settings is fitted on."""
-    return one_ngram_a_slot(frequent_ngrams(texts, settings), _shares(targets, num_classes), settings.slot_bits)
+    return one_ngram_per_slot(frequent_ngrams(texts, settings), _shares(targets, num_classes), settings.slot_bits)
 
 
 def fit_bow_student(
@@ -52,16 +53,13 @@ def fit_bow_student(
     targets.refuse_idle(objective)
     settings = settings.model_copy(update={"refit": False})
     shares = _shares(targets, len(labels))
-    rows, length = rows_of(presence.matrix, settings.norm)
-    weights, bias = [], []
-    for positive in positive_labels(labels):
-        with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
-            ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
-            loss = _binary_loss(targets, positive, objective)
-            weight, intercept = _minimize(rows, ratio, loss, settings.inverse_regularization)
-        weights.append(length * weight)
-        bias.append(intercept)
-    return BowModel.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
+
+    def fit_problem(rows: "sparse.csr_matrix", positive: int) -> tuple[Float64Array, float]:
+        ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
+        loss = _binary_loss(targets, positive, objective)
+        return _minimize(rows, ratio, loss, settings.inverse_regularization)
+
+    return fit_problems(settings, presence, labels, fit_problem, console=console)
 
 
 def _shares(targets: Targets, num_classes: int) -> Float64Array:

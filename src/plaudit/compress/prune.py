@@ -20,8 +20,8 @@ from plaudit.compress.settings import MAX_RATIO, PruneSettings
 from plaudit.compress.transfer import TransferSet, transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model
-from plaudit.models.bow.fit import find_ngrams
 from plaudit.models.bow.model import BowModel, pruned
+from plaudit.models.bow.ngrams import find_ngrams
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.torch_model import TorchModel
 from plaudit.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model
@@ -147,7 +147,7 @@ class _Pruning:
                 break
             if presence is None:
                 presence = find_ngrams(self.texts.texts, model.settings, model.keys)
-            presence = presence.only(np.searchsorted(presence.keys, model.keys))
+            presence = presence.select(np.searchsorted(presence.keys, model.keys))
             fitted = model.settings.model_copy(update={"inverse_regularization": settings.inverse_regularization})
             model = fit_bow_student(
                 fitted,

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from plaudit.data.splits import Splits
 from plaudit.errors import TrainingInterruptedError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow.fit import Presence, frequent_ngrams
 from plaudit.models.bow.model import positive_labels
+from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.docvec.model import DocvecModel, drawn_from
 from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint

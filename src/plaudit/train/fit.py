@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, Unpack, cast
+from typing import TypeAlias, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from plaudit.data.splits import Splits
 from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array, Model, ModelSettings
+from plaudit.models.bow.fit import fit_bow
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus
 from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.models.kinds import model_class
@@ -77,7 +79,8 @@ def fit(
     if isinstance(settings, DocvecSettings):
         docvec, seconds = fit_docvec(settings, splits, **run)
         return FitResult(docvec, seconds, accuracy_on_validation(docvec, splits))
-    return _fit_closed(cls, settings, splits, console=run["console"])
+    assert isinstance(settings, BowSettings)
+    return _fit_closed(settings, splits, console=run["console"])
 
 
 def check_train_table(settings: ModelSettings, train: TrainSettings | None) -> None:
@@ -100,14 +103,13 @@ def check_storage(settings: ModelSettings) -> None:
         )
 
 
-def _fit_closed(cls: type[Model], settings: ModelSettings, splits: Splits, *, console: Console) -> FitResult:
+def _fit_closed(settings: BowSettings, splits: Splits, *, console: Console) -> FitResult:
     """Fit a kind whose training chooses nothing on validation: judged there, then fitted again with it if it may."""
     start = time.perf_counter()
 
     def fitted(table: pa.Table) -> Model:
         texts = table["text"].to_pylist()
-        model: Model = cast(Any, cls).fit(settings, texts, labels_of(table), splits.labels, console=console)
-        return model
+        return fit_bow(settings, texts, labels_of(table), splits.labels, console=console)
 
     model = fitted(splits.train)
     accuracy = accuracy_on_validation(model, splits)

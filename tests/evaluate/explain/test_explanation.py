@@ -16,6 +16,7 @@ from plaudit.evaluate.explain import explanation as module
 from plaudit.evaluate.explain.explanation import explain, methods_of
 from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
 from plaudit.evaluate.explain.spans import pieces_of, words_of
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Calibration
@@ -52,7 +53,7 @@ def three_labels():
     texts = [text for text, _ in toy_reviews(60)] + [f"so so middling film number {i}" for i in range(30)]
     label_ids = np.array([*[0, 1] * 30, *[2] * 30])
     labels = ("negative", "positive", "mixed")
-    return BowModel.fit(BowSettings(min_count=2, slot_bits=16), texts, label_ids, labels, console=Console(quiet=True))
+    return fit_bow(BowSettings(min_count=2, slot_bits=16), texts, label_ids, labels, console=Console(quiet=True))
 
 
 def lstm(**changes):
@@ -205,7 +206,7 @@ def test_occlusion_of_single_words_is_exact_where_all_that_a_model_does_is_add_u
     settings = BowSettings(min_count=2, slot_bits=16, max_order=1, norm="none")
     texts, labels = zip(*toy_reviews(60), strict=True)
     ids = np.array([label == "positive" for label in labels], np.int64)
-    model = BowModel.fit(settings, texts, ids, ("negative", "positive"), console=Console(quiet=True))
+    model = fit_bow(settings, texts, ids, ("negative", "positive"), console=Console(quiet=True))
     (left_out,) = explain(model, ["the lovely film was superb"], method="occlusion")
     (exact,) = explain(model, ["the lovely film was superb"], method="exact")
     np.testing.assert_allclose(contributions(left_out), contributions(exact), atol=1e-5)

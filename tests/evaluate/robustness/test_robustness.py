@@ -13,7 +13,7 @@ from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
 from plaudit.evaluate.robustness.results import read_robustness
 from plaudit.evaluate.robustness.run import leaves_out, robustness
 from plaudit.evaluate.robustness.view import render
-from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import load
 from tests.conftest import toy_reviews
@@ -33,7 +33,7 @@ def stars(tmp_path):
     """A predictor whose labels are numbers."""
     texts, labels = zip(*toy_reviews(60), strict=True)
     ids = np.array([label == "positive" for label in labels], np.int64)
-    model = BowModel.fit(BowSettings(min_count=2, slot_bits=16), texts, ids, ("1", "5"), console=QUIET)
+    model = fit_bow(BowSettings(min_count=2, slot_bits=16), texts, ids, ("1", "5"), console=QUIET)
     save_bundle(model, tmp_path / "stars", provenance={})
     return load(tmp_path / "stars")
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.model import BowModel, pruned, quantized
 from plaudit.models.bow.settings import BowSettings
 from plaudit.text import reference
@@ -17,7 +18,7 @@ WORDS = ["dull", "lovely", "superb", "awful", "film", "story", "the", "was", "<b
 
 
 def fit(texts, label_ids, labels=("negative", "positive"), settings=SMALL):
-    return BowModel.fit(settings, texts, np.array(label_ids), labels, console=CONSOLE)
+    return fit_bow(settings, texts, np.array(label_ids), labels, console=CONSOLE)
 
 
 def keys_in(text):

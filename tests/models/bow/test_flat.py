@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from plaudit.errors import BundleError
+from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.flat import read_flat, write_flat
-from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.text.cleaning import CleaningSettings
 
@@ -34,7 +34,7 @@ def fit(num_labels, **changes):
     settings = SETTINGS.model_copy(update=changes)
     label_ids = np.arange(40) % num_labels
     texts = [TEXTS[i] for i in label_ids]
-    return BowModel.fit(settings, texts, label_ids, LABELS[:num_labels], console=Console(quiet=True))
+    return fit_bow(settings, texts, label_ids, LABELS[:num_labels], console=Console(quiet=True))
 
 
 @pytest.mark.parametrize("storage", ["fp16", "int8"])

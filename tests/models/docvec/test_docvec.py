@@ -18,7 +18,7 @@ def unit(vectors):
 
 def model_of(texts, labels=("negative", "positive"), *, settings=SETTINGS, seed=0):
     """A model of random vectors and weights that knows the words of some texts."""
-    from plaudit.models.bow.fit import frequent_ngrams
+    from plaudit.models.bow.ngrams import frequent_ngrams
 
     presence = frequent_ngrams(texts, settings)
     generator = np.random.default_rng(seed)
@@ -101,7 +101,7 @@ def test_judging_leaves_the_vectors_as_they_were():
 def test_a_text_moves_towards_its_own_ngrams():
     model = model_of(TEXTS)
     features = model.features(["six seven one"])[0]
-    from plaudit.models.bow.fit import find_ngrams
+    from plaudit.models.bow.ngrams import find_ngrams
 
     own = find_ngrams(["six seven one"], SETTINGS, model.keys).matrix.indices
     cosines = unit(model.vectors.astype(np.float64)) @ features

@@ -1,20 +1,25 @@
-"""How a bag of n-grams is fitted: which n-grams count, how each is scaled, and the logistic regression.
+"""Fits a bag of n-grams: which n-grams count, how each is scaled, and the logistic regression.
 
-Follows Wang & Manning 2012 ("Baselines and Bigrams"). A text counts for each label by its share, which is 1 for its
-label and 0 for others, or what a teacher says.
+Follows Wang & Manning 2012 ("Baselines and Bigrams"): a text's row says which n-grams it has, each scaled by its
+naive-Bayes log-count ratio. Scale and coefficient are multiplied into one weight per n-gram.
+
+A text counts for each label by its share: 1 for its label and 0 for the others, or a teacher's probabilities.
 
 Shapes: N texts, C classes, F n-grams.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
+from plaudit.console import needs_extra
+from plaudit.models.base import Float32Array
+from plaudit.models.bow.model import BowModel, StoredWeights, nearest_int8, positive_labels
+from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
-from plaudit.text.cleaning import CleaningSettings
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -22,65 +27,69 @@ if TYPE_CHECKING:
 Float64Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Presence:
-    """Which text has which n-gram: sorted keys, uint32 [F], and a matrix of 0 and 1, float32 [N, F]."""
+def fit_bow(
+    settings: BowSettings,
+    texts: Sequence[str],
+    label_ids: npt.NDArray[np.int64],
+    labels: tuple[str, ...],
+    *,
+    console: Console,
+) -> BowModel:
+    """Fit a model to texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: it takes no seed."""
+    with needs_extra("train", "training"):
+        from scipy import sparse
+        from sklearn.linear_model import LogisticRegression
+    settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+    with console.status("counting n-grams"):
+        presence = one_ngram_per_slot(
+            frequent_ngrams(texts, settings), np.eye(len(labels))[label_ids], settings.slot_bits
+        )
 
-    keys: npt.NDArray[np.uint32]
-    matrix: "sparse.csr_matrix"
+    def fit_problem(rows: "sparse.csr_matrix", positive: int) -> tuple[Float64Array, float]:
+        is_positive = label_ids == positive
+        if rows.shape[1] == 0:  # no n-gram is frequent enough: predict how often the label occurs
+            counts = np.bincount(is_positive, minlength=2) + settings.smoothing
+            return np.zeros(0), float(np.log(counts[1] / counts[0]))
+        ratio = log_count_ratio(presence.matrix, is_positive.astype(np.float64), settings.smoothing)
+        regression = LogisticRegression(
+            C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
+        )
+        regression.fit(rows @ sparse.diags(ratio), is_positive)
+        return ratio * regression.coef_[0], float(regression.intercept_[0])
 
-    def only(self, places: npt.NDArray[np.int64]) -> "Presence":
-        """Return the same of the n-grams at these places, in order."""
-        return Presence(self.keys[places], self.matrix[:, places])
-
-
-class NgramSettings(Protocol):
-    """Which n-grams a text has, and which of them count."""
-
-    cleaning: CleaningSettings
-    max_order: int
-    min_count: int
-
-
-def frequent_ngrams(texts: Sequence[str], settings: NgramSettings) -> Presence:
-    """Find the n-grams that occur often enough."""
-    found, ends = _ngram_keys(texts, settings)
-    # Sorted runs rather than np.unique, whose hash table took 39 of 50 s for the 21 million n-grams of IMDB train.
-    ordered = np.append(np.sort(found), np.uint32(0))
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    keys = ordered[starts[:-1][np.diff(starts) >= settings.min_count]]
-    return _presence(found, ends, keys)
-
-
-def find_ngrams(texts: Sequence[str], settings: NgramSettings, keys: npt.NDArray[np.uint32]) -> Presence:
-    """Find these n-grams; their keys are sorted."""
-    return _presence(*_ngram_keys(texts, settings), keys)
+    return fit_problems(settings, presence, labels, fit_problem, console=console)
 
 
-def _ngram_keys(texts: Sequence[str], settings: NgramSettings) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Return the key of every n-gram of every text, and int64 [N + 1] offsets into them."""
-    from plaudit.text import kernel
+def fit_problems(
+    settings: BowSettings,
+    presence: Presence,
+    labels: tuple[str, ...],
+    fit_problem: "Callable[[sparse.csr_matrix, int], tuple[Float64Array, float]]",
+    *,
+    console: Console,
+) -> BowModel:
+    """Return a model of one or more binary problems.
 
-    data, offsets = kernel.join_utf8(texts)
-    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(settings.cleaning), settings.max_order)
-    return keys, ends
+    `fit_problem` takes the texts' rows, [N, F], and the positive label, and returns each n-gram's weight, float64 [F],
+    and the bias.
+    """
+    rows, length = scaled_rows(presence.matrix, settings.norm)
+    columns, biases = [], []
+    for positive in positive_labels(labels):
+        with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
+            weights, bias = fit_problem(rows, positive)
+        columns.append(length * weights)
+        biases.append(bias)
+    weights = np.stack(columns, axis=1)
+    stored: tuple[StoredWeights, Float32Array | None] = weights.astype(np.float16), None
+    if settings.storage == "int8":
+        stored = nearest_int8(weights)
+    bias_array = np.array(biases, np.float32)
+    return BowModel(settings, labels, keys=presence.keys, weights=stored[0], bias=bias_array, scale=stored[1])
 
 
-def _presence(found: npt.NDArray[np.uint32], ends: npt.NDArray[np.int64], keys: npt.NDArray[np.uint32]) -> Presence:
-    from scipy import sparse
-
-    columns = np.searchsorted(keys, found).astype(np.int32)
-    known = np.append(keys, np.uint32(0))[columns] == found
-    rows = np.append(0, np.cumsum(known))[ends]
-    shape = (len(ends) - 1, len(keys))
-    matrix = sparse.csr_matrix((np.ones(rows[-1], np.float32), columns[known], rows), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return Presence(keys, matrix)
-
-
-def one_ngram_a_slot(presence: Presence, shares: Float64Array, slot_bits: int) -> Presence:
-    """Keep, of the n-grams that share a slot, the one whose presence says most about a label; shares are [N, C]."""
+def one_ngram_per_slot(presence: Presence, shares: Float64Array, slot_bits: int) -> Presence:
+    """Keep one n-gram per slot: the one whose presence says most about a label; shares are [N, C]."""
     num_texts = np.asarray(presence.matrix.sum(axis=0), np.float64).ravel()
     evidence = np.zeros(len(presence.keys))
     for share in shares.T:
@@ -89,13 +98,13 @@ def one_ngram_a_slot(presence: Presence, shares: Float64Array, slot_bits: int) -
     slots = presence.keys >> np.uint32(32 - slot_bits)
     by_evidence = np.lexsort((-evidence, slots))
     is_best = np.append(True, np.diff(slots[by_evidence]) > 0)[: len(evidence)]
-    return presence.only(np.sort(by_evidence[is_best]))
+    return presence.select(np.sort(by_evidence[is_best]))
 
 
-def rows_of(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_matrix, float]":
-    """Return the rows that are fitted, given those of 0 and 1, and what to multiply the weights by afterwards.
+def scaled_rows(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_matrix, float]":
+    """Return the rows to fit on, given rows of 0 and 1, and the factor to multiply the fitted weights by.
 
-    Rows of one length are as long as a row of the mean number of n-grams, so that C means the same either way.
+    With norm "l2" every row is as long as a row of the mean number of n-grams, so that C means the same either way.
     """
     from scipy import sparse
 
@@ -107,29 +116,10 @@ def rows_of(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_matrix,
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape), float(length)
 
 
-def fit_problem(
-    matrix: "sparse.csr_matrix", rows: "sparse.csr_matrix", is_positive: npt.NDArray[np.bool_], settings: BowSettings
-) -> tuple[Float64Array, float]:
-    """Return the weight of each n-gram, float64 [F], and the bias of one binary problem; `rows` as of `rows_of`."""
-    from scipy import sparse
-    from sklearn.linear_model import LogisticRegression
-
-    if matrix.shape[1] == 0:  # no n-gram is frequent enough, which leaves how often the label occurs
-        num_positive = np.count_nonzero(is_positive)
-        smoothing = settings.smoothing
-        return np.zeros(0), float(np.log((num_positive + smoothing) / (len(is_positive) - num_positive + smoothing)))
-    ratio = log_count_ratio(matrix, is_positive.astype(np.float64), settings.smoothing)
-    regression = LogisticRegression(
-        C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
-    )
-    regression.fit(rows @ sparse.diags(ratio), is_positive)
-    return ratio * regression.coef_[0], float(regression.intercept_[0])
-
-
 def log_count_ratio(matrix: "sparse.csr_matrix", share: Float64Array, smoothing: float) -> Float64Array:
-    """Return for each n-gram the log of how frequent it is for a label over how frequent it is for others, float64 [F].
+    """Return the log of each n-gram's frequency for a label over its frequency for the others, float64 [F].
 
-    `share`, [N], says how much of each text counts for the label.
+    `share`, [N], is how much of each text counts for the label.
     """
     positive = matrix.T @ share + smoothing
     negative = matrix.T @ (1 - share) + smoothing

@@ -1,10 +1,8 @@
-"""Bag of n-grams: NB-weighted logistic regression, folded into one weight for each n-gram.
+"""The bag of n-grams as it predicts: the sum of the weights of a text's n-grams.
 
-Training follows Wang & Manning 2012 ("Baselines and Bigrams"): which n-grams of order 1 … 3 a text has, each scaled
-by its naive-Bayes log-count ratio, go into a logistic regression. Scale and coefficient are then one number, so
-predicting is a sum of weights over the distinct n-grams of a text, over the square root of how many it knows: a text's
-row has length 1, lest a long review count for more than it says. N-grams are known by 32 bits of their hash. There is
-one binary problem for two classes and one against the rest for each of more.
+Each n-gram counts once, and the sum is divided by the square root of the number of known n-grams, so that a text does
+not get a higher score for being long. N-grams are identified by 32 bits of their hash. Two classes need one binary
+problem; more classes have one problem each, against all others. `models/bow/fit.py` fits the weights.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
@@ -15,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
-from plaudit.errors import BundleError, MissingExtraError
+from plaudit.errors import BundleError
 from plaudit.models.base import Float32Array, Model, ModelSettings, ModelState
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.packed import int8_scale, int8_steps
@@ -32,10 +29,11 @@ if TYPE_CHECKING:
 StoredWeights = npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 _REFERENCE_CHARACTERS = 100_000
-"""Plain Python serves a model's first characters: it takes 0.1 s for them, importing the compiler 0.4 s and more."""
+"""A model scores its first characters in plain Python: that takes 0.1 s, while importing the compiler takes 0.4 s or
+more."""
 
 _CLIPPINGS: tuple[float, ...] = tuple(np.linspace(1, 0.05, 96).tolist())
-"""Shares of the largest weight that int8 may cover."""
+"""Fractions of the largest weight that the range of int8 may cover."""
 
 
 class BowModel(Model):
@@ -62,14 +60,14 @@ class BowModel(Model):
         self._characters_left = _REFERENCE_CHARACTERS
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
-        """Return float32 [N, C]; plain Python and the compiled kernel agree to the rounding of a float32 sum."""
+        """Return float32 [N, C]; plain Python and the compiled kernel differ only by the rounding of a float32 sum."""
         if self._characters_left > 0:
             self._characters_left -= sum(map(len, texts))
         scores = self._reference_scores(texts) if self._characters_left > 0 else self._kernel_scores(texts)
         return logits_of_problems(scores * self.scale + self.bias)
 
     def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
-        """Return float32 [N, C] by the compiled kernel, which reads the column's own buffers, on the calling thread."""
+        """Return float32 [N, C], computed on the calling thread by the kernel, which reads the column's buffers."""
         from plaudit.text import kernel
 
         cleaning, table = self.tables
@@ -126,51 +124,6 @@ class BowModel(Model):
             raise BundleError(f"a bow model of {len(labels)} labels holds tensors {expected}, not {found}")
         return cls(settings, labels, **tensors)
 
-    @classmethod
-    def fit(
-        cls,
-        settings: BowSettings,
-        texts: Sequence[str],
-        label_ids: npt.NDArray[np.int64],
-        labels: tuple[str, ...],
-        *,
-        console: Console,
-    ) -> Self:
-        """Train on texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: there is no seed to set."""
-        try:
-            import sklearn.linear_model  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("training needs: pip install 'plaudit[train]'") from None
-        from plaudit.models.bow.fit import fit_problem, frequent_ngrams, one_ngram_a_slot, rows_of
-
-        settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
-        with console.status("counting n-grams"):
-            shares = np.eye(len(labels))[label_ids]
-            presence = one_ngram_a_slot(frequent_ngrams(texts, settings), shares, settings.slot_bits)
-        rows, length = rows_of(presence.matrix, settings.norm)
-        weights, bias = [], []
-        for positive in positive_labels(labels):
-            with console.status(f"fitting {labels[positive]} against the rest on {len(presence.keys):,} n-grams"):
-                weight, intercept = fit_problem(presence.matrix, rows, label_ids == positive, settings)
-            weights.append(length * weight)
-            bias.append(intercept)
-        return cls.assemble(settings, labels, presence.keys, np.stack(weights, axis=1), np.array(bias))
-
-    @classmethod
-    def assemble(
-        cls,
-        settings: BowSettings,
-        labels: tuple[str, ...],
-        keys: npt.NDArray[np.uint32],
-        weights: npt.NDArray[np.float64],
-        bias: npt.NDArray[np.float64],
-    ) -> Self:
-        """Return a model of fitted keys [F], sorted, weights [F, K] and bias [K]."""
-        stored: tuple[StoredWeights, Float32Array | None] = weights.astype(np.float16), None
-        if settings.storage == "int8":
-            stored = _nearest_int8(weights)
-        return cls(settings, labels, keys=keys, weights=stored[0], bias=bias.astype(np.float32), scale=stored[1])
-
 
 def table_scores(
     texts: Sequence[str],
@@ -191,7 +144,7 @@ def table_scores(
 
 
 def positive_labels(labels: Sequence[str]) -> Sequence[int]:
-    """Return the label that each of the K binary problems tells from the rest: one problem serves two classes."""
+    """Return the positive label of each of the K binary problems; two classes need one problem."""
     return range(1, 2) if len(labels) == 2 else range(len(labels))
 
 
@@ -205,13 +158,13 @@ def logits_of_problems(scores: Float32Array) -> Float32Array:
 
 def quantized(model: BowModel) -> BowModel:
     """Return the same model with 8 bits a weight."""
-    weights, scale = _nearest_int8(model.weights * model.scale)
+    weights, scale = nearest_int8(model.weights * model.scale)
     settings = model.settings.model_copy(update={"storage": "int8"})
     return BowModel(settings, model.labels, keys=model.keys, weights=weights, bias=model.bias, scale=scale)
 
 
 def pruned(model: BowModel, num_ngrams: int, slot_bits: int) -> BowModel:
-    """Return the model with the n-grams of largest |weight| for any problem, one a slot of 2 ** slot_bits."""
+    """Return the model with the n-grams of largest |weight| for any problem, one per slot of 2 ** slot_bits."""
     strength = np.abs(model.weights * model.scale).max(axis=1)
     by_strength = np.argsort(-strength, kind="stable")
     _, first_of_slot = np.unique(model.keys[by_strength] >> np.uint32(32 - slot_bits), return_index=True)
@@ -227,7 +180,7 @@ def pruned(model: BowModel, num_ngrams: int, slot_bits: int) -> BowModel:
     )
 
 
-def _nearest_int8(weights: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.int8], Float32Array]:
-    """Return symmetric int8 [F, K] and its scale [K], with outliers clipped as leaves the least squared error."""
+def nearest_int8(weights: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.int8], Float32Array]:
+    """Return symmetric int8 [F, K] and its scale [K]; outliers are clipped where that lowers the squared error."""
     scale = int8_scale(weights.T.astype(np.float32), _CLIPPINGS)
     return int8_steps(weights, scale), scale

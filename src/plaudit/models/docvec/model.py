@@ -55,7 +55,7 @@ class DocvecModel(Model):
 
     def features(self, texts: Sequence[str]) -> Float32Array:
         """Return the unit vectors of texts, float32 [N, E]; zeros for one without a known n-gram."""
-        from plaudit.models.bow.fit import find_ngrams
+        from plaudit.models.bow.ngrams import find_ngrams
         from plaudit.models.docvec import kernel as docvec_kernel
 
         settings = self.settings
