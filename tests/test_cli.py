@@ -506,8 +506,10 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
         ((*LAUNCH, "--cpu"), "--cpu has no effect without --slurm"),
         ((*SERVE, "--host", "0.0.0.0"), "--host 0.0.0.0: other machines can reach this address: give --api-k"),
-        ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "missing.txt"), "missing.txt: no file of keys"),
-        ((*SERVE, "--host", "0.0.0.0", "--api-key-file", "empty.csv"), "empty.csv: holds no key; write one a line"),
+        (
+            (*SERVE, "--host", "0.0.0.0", "--api-key-file", "empty.csv"),
+            "empty.csv: contains no key; write one per line",
+        ),
         (("serve", "--port", "70000"), "--port 70000: give 0 … 65535"),
         ((*SERVE, "--set", "max_text=3"), "--set: max_text is unknown; did you mean max_texts?"),
         ((*SERVE, "-m", "toy"), "--model: two models are called"),

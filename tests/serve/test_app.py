@@ -259,13 +259,13 @@ def held(monkeypatch):
     def hold(client):
         released = threading.Event()
         model = client.service.models.by_name["toy"]
-        judge = model.judge
+        predict = model.predict
 
         def waiting(texts):
             assert released.wait(10)
-            return judge(texts)
+            return predict(texts)
 
-        monkeypatch.setattr(model.batcher, "_judge_texts", waiting)
+        monkeypatch.setattr(model.batcher, "_score", waiting)
         monkeypatch.setattr(model.batcher, "_seconds_per_character", 1.0)
         return released
 
@@ -327,14 +327,14 @@ def test_a_body_that_does_not_arrive_is_given_up(serving):
 def test_an_error_of_ours_is_logged_without_the_text_and_hurts_nobody_else(serving, monkeypatch):
     client = serving()
     model = client.service.models.by_name["toy"]
-    judge = model.judge
+    predict = model.predict
 
     def failing(texts):
         if "bad" in texts[0]:
             raise ZeroDivisionError(texts[0])
-        return judge(texts)
+        return predict(texts)
 
-    monkeypatch.setattr(model.batcher, "_judge_texts", failing)
+    monkeypatch.setattr(model.batcher, "_score", failing)
     answer = client.predict(texts="a bad secret")
     assert code(answer) == (500, "internal")
     crash = client.events()[0]

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from plaudit.errors import SettingsError
-from plaudit.serve.run import KEY_VARIABLE, bound, is_loopback, read_keys
+from plaudit.serve.run import KEY_VARIABLE, bind, is_loopback, read_keys
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,19 @@ def test_a_port_that_is_taken_is_told():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"--port {port}: cannot be served"):
-            bound("127.0.0.1", port)
+        with pytest.raises(SettingsError, match=f"--port {port}: cannot listen there"):
+            bind("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_port_that_cannot_be_is_told(port):
     with pytest.raises(SettingsError, match="give 0 … 65535"):
-        bound("127.0.0.1", port)
+        bind("127.0.0.1", port)
 
 
 def test_an_address_that_is_not_ours_is_told():
     with pytest.raises(SettingsError, match=r"--host 192\.0\.2\.1"):
-        bound("192.0.2.1", 0)
+        bind("192.0.2.1", 0)
 
 
 def test_keys_come_from_the_file_or_the_environment(tmp_path, monkeypatch):
@@ -53,7 +53,7 @@ def test_keys_come_from_the_file_or_the_environment(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("\n", "holds no key"), ("short\n", "key 1 must be 16 or more"), ("é" * 20, "ASCII")]
+    ("content", "said"), [("\n", "contains no key"), ("short\n", "key 1 needs 16 or more"), ("é" * 20, "ASCII")]
 )
 def test_keys_that_protect_nothing_are_refused(tmp_path, content, said):
     (tmp_path / "keys").write_text(content)
@@ -62,5 +62,5 @@ def test_keys_that_protect_nothing_are_refused(tmp_path, content, said):
 
 
 def test_a_file_of_keys_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(SettingsError, match="no file of keys"):
+    with pytest.raises(SettingsError, match="not a file of keys"):
         read_keys(tmp_path / "keys")

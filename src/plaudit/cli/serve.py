@@ -45,7 +45,7 @@ def serve(
 
     with needs_extra("serve", "serving"):
         from plaudit.serve.log import Log
-        from plaudit.serve.run import KEY_VARIABLE, Service, bound, ignore_hangups, is_loopback, read_keys
+        from plaudit.serve.run import KEY_VARIABLE, Service, bind, ignore_hangups, is_loopback, read_keys
         from plaudit.serve.settings import ServeSettings
 
     settings = parse(ServeSettings, override({}, assignments or []), source="--set")
@@ -57,7 +57,7 @@ def serve(
             f"--host {host}: other machines can reach this address: give --api-key-file FILE or {KEY_VARIABLE}, "
             "or --allow-anonymous"
         )
-    with bound(host, port) as listener:
+    with bind(host, port) as listener:
         served = models or shipped_models()
         console = progress_console()
         if console.is_terminal:

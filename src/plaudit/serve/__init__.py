@@ -1,4 +1,4 @@
-"""Requests over HTTP in, verdicts out: `plaudit serve`.
+"""`plaudit serve`: predictions over HTTP.
 
-`gate.py` lets a request in, `app.py` answers it, `batching.py` judges its texts together with those of other requests.
+`gate.py` admits a request, `app.py` answers it, `batching.py` scores its texts together with those of other requests.
 """

@@ -1,6 +1,6 @@
-"""What every request passes first: its number and its key; and what every answer carries.
+"""What every request passes first: the key check, logging, metrics and headers of the answer.
 
-An ASGI application around another one, in front of all its routing, since turning a request away has to be cheap.
+An ASGI application around the routes, because rejecting a request has to be cheap.
 """
 
 import hmac
@@ -15,15 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plaudit.serve.intake import Intake
 from plaudit.serve.log import Log
 from plaudit.serve.metrics import Metrics
-from plaudit.serve.problem import Problem
+from plaudit.serve.problem import Problem, internal_error
 from plaudit.serve.settings import ServeSettings
 
 NOTE = "plaudit.note"
-"""Where the application leaves what the log should tell of a request, in the scope: a dict."""
+"""Key of the scope's dict in which the application leaves what to log about a request."""
 
 PREDICT = "/v1/predict"
 KEY_NEEDED = ("/v1/", "/metrics")
-"""How the paths begin that ask for a key, if the service has any."""
+"""Prefixes of the paths that need a key, if the service has any."""
 
 _PAGE = "/page/"
 _KNOWN_PATHS = ("/", _PAGE, "/healthz", "/readyz", "/openapi.json", PREDICT, "/v1/models", "/v1/limits", "/metrics")
@@ -43,7 +43,7 @@ _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
 class Gate:
-    """Wraps the application; without `keys` it asks for none."""
+    """Wraps the application; without `keys`, requests need none."""
 
     def __init__(
         self, app: ASGIApp, *, settings: ServeSettings, keys: Sequence[str], metrics: Metrics, log: Log
@@ -53,7 +53,7 @@ class Gate:
         self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, whatever happens."""
+        """Answer a request, even if the application fails."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,12 +71,11 @@ class Gate:
                 message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
             try:
                 await send(message)
-            except RuntimeError as error:  # uvloop's way to say that the client has gone
+            except RuntimeError as error:  # uvloop: the client has gone
                 if "closed" not in str(error):
                     raise
 
-        note: dict[str, Any] = {}
-        scope[NOTE] = note
+        note = scope[NOTE] = dict[str, Any]()
         try:
             self._check_key(scope["path"], headers)
             if scope["path"] == PREDICT and scope["method"] == "POST":
@@ -84,34 +83,30 @@ class Gate:
             else:
                 await self._app(scope, receive, send_with_headers)
         except Problem as problem:
-            await send_problem(problem, send_with_headers)
+            await _send_problem(problem, send_with_headers)
         except Exception as error:
             self._log.crash(error, id=request_id.decode())
             if not status:
-                await send_problem(
-                    Problem(500, "internal", "an error of the service; its log tells"), send_with_headers
-                )
+                await _send_problem(internal_error(), send_with_headers)
         seconds = time.perf_counter() - started
         path = _PAGE if scope["path"].startswith(_PAGE) else scope["path"]
         self._metrics.answered(path if path in _KNOWN_PATHS else "other", status, seconds)
-        told = {"id": request_id.decode(), "method": scope["method"], "path": scope["path"]}
-        self._log.request(status, {**told, "ms": round(1000 * seconds, 3), **note})
+        about = {"id": request_id.decode(), "method": scope["method"], "path": scope["path"]}
+        self._log.request(status, {**about, "ms": round(1000 * seconds, 3), **note})
 
     def _check_key(self, path: str, headers: dict[bytes, bytes]) -> None:
         if not self.keys or not path.startswith(KEY_NEEDED):
             return
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        # All keys are compared, so that the time does not tell which one comes near.
-        right = [hmac.compare_digest(given.strip(), key.encode()) for key in self.keys]
-        if scheme.lower() != b"bearer" or not any(right):
+        scheme, _, sent = headers.get(b"authorization", b"").partition(b" ")
+        # All keys are compared, so that the time does not reveal which one is similar.
+        matches = [hmac.compare_digest(sent.strip(), key.encode()) for key in self.keys]
+        if scheme.lower() != b"bearer" or not any(matches):
             message = "send the service's key as Authorization: Bearer KEY"
             raise Problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
 
 
-async def send_problem(problem: Problem, send: Send) -> None:
-    """Write a problem as the answer."""
-    body = problem.body
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
+async def _send_problem(problem: Problem, send: Send) -> None:
+    headers = {"content-type": "application/json", "content-length": str(len(problem.body)), **problem.headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": problem.body})

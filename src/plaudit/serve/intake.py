@@ -1,4 +1,4 @@
-"""Bodies of requests in, requests that may be judged out: so many at once and no more, however slow clients are."""
+"""Reads the bodies of requests and admits only so many at once, however slow the clients are."""
 
 import asyncio
 
@@ -9,21 +9,21 @@ from plaudit.serve.problem import Problem, overloaded
 from plaudit.serve.settings import ServeSettings
 
 BODY = "plaudit.body"
-"""Where a request's body is in the scope that the application gets."""
+"""Key of the body in the scope that the application gets."""
 
 _TOO_MANY = "too many requests at once; try again in a second"
 _CLOSE = {"Connection": "close"}
 
 
 class Intake:
-    """Passes requests to the application with their body; those beyond the limits end in a Problem."""
+    """Passes requests with their body to the application; a request over a limit ends in a Problem."""
 
     def __init__(self, app: ASGIApp, *, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._open = self._in_work = self._held_bytes = 0
 
     async def __call__(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        """Read the body, have the request answered, and see that neither takes for ever."""
+        """Read the body and have the request answered, each within its time limit."""
         settings = self._settings
         if self._open >= settings.max_open_requests or self._in_work >= settings.max_requests:
             raise overloaded(_TOO_MANY)
@@ -31,8 +31,8 @@ class Intake:
         body = bytearray()
         admitted = began = False
 
-        async def send_out_of_work(message: Message) -> None:
-            # The work is done when the answer begins; who reads it slowly keeps no one waiting.
+        async def send_and_count(message: Message) -> None:
+            # The work is done when the answer begins; a client that reads it slowly keeps nobody waiting.
             nonlocal began
             if not began:
                 began = True
@@ -49,14 +49,14 @@ class Intake:
                 admitted = True
                 self._count(1)
                 scope[BODY] = bytes(body)
-                await self._app(scope, receive, send_out_of_work)
+                await self._app(scope, receive, send_and_count)
         except TimeoutError:
             if not admitted:
                 message = f"the body did not arrive within {settings.body_seconds:g} s"
                 raise Problem(408, "too_slow", message, _CLOSE) from None
             if not began:
-                raise overloaded(f"no answer within {settings.answer_seconds:g} s; ask for less at once") from None
-            # The client does not take its answer; returning cuts it off.
+                raise overloaded(f"no answer within {settings.answer_seconds:g} s; send fewer texts at once") from None
+            # The client does not read its answer; returning closes the connection.
         finally:
             self._open -= 1
             self._held_bytes -= len(body)
@@ -85,7 +85,7 @@ class Intake:
 
 def _check_headers(headers: dict[bytes, bytes], settings: ServeSettings) -> None:
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    # A page of another origin can send other types without asking first.
+    # Browsers let pages of other origins send other types without a preflight request.
     if media_type != b"application/json":
         raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
     length = headers.get(b"content-length", b"0")

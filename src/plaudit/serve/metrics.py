@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus: a registry of its own, so that two services in a process do not mix."""
+"""Prometheus metrics, in one registry per service, so that two services in a process stay apart."""
 
 from collections import Counter as Counts
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
 
 class Metrics:
-    """Counters of one service."""
+    """Metrics of one service."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -29,12 +29,12 @@ class Metrics:
         self._seconds = Histogram(
             "plaudit_request_seconds", "Time from a request's headers to its answer.", buckets=_SECONDS, registry=r
         )
-        self._verdicts = Counter("plaudit_verdicts_total", "Texts judged.", ["model", "label"], registry=r)
+        self._verdicts = Counter("plaudit_verdicts_total", "Texts classified.", ["model", "label"], registry=r)
         self._batch = Histogram(
-            "plaudit_batch_texts", "Texts judged in one call.", ["model"], buckets=_BATCH, registry=r
+            "plaudit_batch_texts", "Texts classified in one call.", ["model"], buckets=_BATCH, registry=r
         )
-        self._model = Gauge("plaudit_model_info", "Models that serve.", ["model", "kind", "digest"], registry=r)
-        self.requests_in_work = Gauge("plaudit_requests_in_work", "Requests judged or waiting.", registry=r)
+        self._model = Gauge("plaudit_model_info", "Models in service.", ["model", "kind", "digest"], registry=r)
+        self.requests_in_work = Gauge("plaudit_requests_in_work", "Requests in progress or waiting.", registry=r)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -42,7 +42,7 @@ class Metrics:
         self._seconds.observe(seconds)
 
     def of_model(self, model: str) -> Callable[[Sequence[str | None]], None]:
-        """Return the function that counts a batch by its verdicts."""
+        """Return the function that counts a batch's verdicts."""
 
         def count(verdicts: Sequence[str | None]) -> None:
             self._batch.labels(model).observe(len(verdicts))
@@ -52,12 +52,12 @@ class Metrics:
         return count
 
     def serves(self, model: str, *, kind: str, digest: str) -> None:
-        """Tell which version of a model serves."""
+        """Record which version of a model is in service."""
         for known in list(next(iter(self._model.collect())).samples):
             if known.labels["model"] == model:
                 self._model.remove(*known.labels.values())
         self._model.labels(model, kind, digest).set(1)
 
     def text(self) -> bytes:
-        """Return all of them in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""A service that runs until it is told to stop: address, keys and signals."""
+"""Runs the service until a signal stops it: address, keys and signals."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ class Service:
         abstain_below: float = 0.0,
         log_texts: bool = False,
     ) -> None:
-        """Load the models; BundleError or SettingsError if one is not there."""
+        """Load the models; BundleError or SettingsError if one is missing."""
         metrics = Metrics()
         self.log = log
         self.settings = settings
@@ -50,8 +50,8 @@ class Service:
         self.gate = Gate(self.app, settings=settings, keys=keys, metrics=metrics, log=log)
 
     def run(self, listener: socket.socket) -> None:
-        """Serve on a bound socket until SIGTERM or Ctrl-C; SIGHUP loads the models again."""
-        # What uvicorn says is said by our log or is noise: it warns of each request that is no HTTP.
+        """Serve on a bound socket until SIGTERM or Ctrl-C; SIGHUP reloads the models."""
+        # Our log has what matters of uvicorn's, which also warns of every request that is not HTTP.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         config = uvicorn.Config(
             self.gate,
@@ -66,15 +66,15 @@ class Service:
         )
         server = uvicorn.Server(config)
         self.app.state.draining = lambda: server.should_exit
-        # A full collection takes 0.15 s of the half a million objects that libraries made; they are here to stay.
+        # A full collection takes 0.15 s because libraries made half a million objects; those stay anyway.
         gc.collect()
         gc.freeze()
-        # These hold until uvicorn has its own, and once more when it has stopped and raises the signal again.
+        # These serve until uvicorn installs its own, and after it has stopped and raises the signal again.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: setattr(server, "should_exit", True))
         stay_on_this_thread()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            if _hangups_are_for_us():
+            if _handles_hangups():
                 runner.get_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -93,17 +93,17 @@ class Service:
 
 
 def ignore_hangups() -> None:
-    """Let SIGHUP pass until there are models to load again."""
-    if _hangups_are_for_us():
+    """Ignore SIGHUP until there are models to reload."""
+    if _handles_hangups():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def _hangups_are_for_us() -> bool:
-    return hasattr(signal, "SIGHUP") and not sys.stderr.isatty()  # a terminal that closes sends one, too
+def _handles_hangups() -> bool:
+    return hasattr(signal, "SIGHUP") and not sys.stderr.isatty()  # a terminal that closes sends one too
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address, before anything is loaded; SettingsError if that cannot be."""
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; SettingsError if that is impossible."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         if os.name == "posix":  # elsewhere it would let two services share the port
@@ -111,7 +111,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise SettingsError(f"--host {host} --port {port}: cannot be served ({error.strerror}); give others") from None
+        raise SettingsError(f"--host {host} --port {port}: cannot listen there ({error.strerror})") from None
     except OverflowError:
         listener.close()
         raise SettingsError(f"--port {port}: give 0 … 65535") from None
@@ -119,7 +119,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches the address."""
+    """Return whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -127,24 +127,26 @@ def is_loopback(host: str) -> bool:
 
 
 def read_keys(file: Path | None) -> list[str]:
-    """Return the keys of a file, one a line, or of PLAUDIT_API_KEY; none if neither is given.
+    """Return the keys in a file, one per line, or in PLAUDIT_API_KEY; none if neither is given.
 
-    SettingsError if the file is not readable or holds no key, or if a key is short or not ASCII.
+    SettingsError if the file is unreadable or has no key, or if a key is too short or not ASCII.
     """
     if file is not None:
         source = str(file)
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file}: no file of keys ({error}); write one key a line") from None
+            raise SettingsError(f"{file}: not a file of keys ({error}); write one key per line") from None
     else:
         source = KEY_VARIABLE
         lines = os.environ.get(KEY_VARIABLE, "").splitlines()
     keys = [line.strip() for line in lines if line.strip()]
     if file is not None and not keys:
-        raise SettingsError(f"{file}: holds no key; write one a line")
+        raise SettingsError(f"{file}: contains no key; write one per line")
     for number, key in enumerate(keys, start=1):
         if len(key) < MIN_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
-            at_least = f"{MIN_KEY_CHARACTERS} or more ASCII characters"
-            raise SettingsError(f"{source}: key {number} must be {at_least}; `openssl rand -hex 24` makes one")
+            raise SettingsError(
+                f"{source}: key {number} needs {MIN_KEY_CHARACTERS} or more ASCII characters; "
+                "`openssl rand -hex 24` makes one"
+            )
     return keys

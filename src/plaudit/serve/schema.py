@@ -1,4 +1,4 @@
-"""What goes over the wire, as the OpenAPI document tells it."""
+"""Requests and answers, as the OpenAPI document describes them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ def _as_list(texts: object) -> object:
     return [texts] if isinstance(texts, str) else texts
 
 
-# The first mistake is told; a body of millions should not have as many looked for.
+# Only the first mistake is reported, so a body with millions of them should not be searched for all.
 Texts = Annotated[list[str], FailFast(), BeforeValidator(_as_list)]
 
 
@@ -23,24 +23,24 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    texts: Texts = Field(min_length=1, description="A text, or a list of texts.")
-    model: str | None = Field(None, description="A name of /v1/models; by default the first one.")
+    texts: Texts = Field(min_length=1)
+    model: str | None = Field(None, description="A model's name from /v1/models; by default the first.")
     explain: bool = Field(
-        False, description="Say how much each word speaks for the verdict; of fewer and shorter texts (/v1/limits)."
+        False, description="Also return each word's contribution; limits on texts are lower (/v1/limits)."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _know_all_fields(cls, content: object) -> object:
+    def _refuse_unknown_fields(cls, content: object) -> object:
         for name in content if isinstance(content, dict) else ():
             if name not in cls.model_fields:
-                told = f"{name[:40]} {unknown_name(name[:40], cls.model_fields)}"
-                raise PydanticCustomError("unknown_field", "{told}", {"told": told})
+                message = f"{name[:40]} {unknown_name(name[:40], cls.model_fields)}"
+                raise PydanticCustomError("unknown_field", "{message}", {"message": message})
         return content
 
 
 class Token(BaseModel):
-    """A word: characters start … end - 1 of its text, counted in Unicode code points."""
+    """A word: characters start … end - 1 of the text, in Unicode code points."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Token(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why: log_odds = rest + the contributions, as far as the method accounts for them."""
+    """Each word's contribution; log_odds = rest + all contributions, as far as the method accounts for them."""
 
     label: str
     method: Literal["exact", "occlusion"]
@@ -59,15 +59,15 @@ class Explanation(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The verdict on one text."""
+    """The prediction for one text."""
 
-    label: str | None = Field(description="The most probable label; null where the service abstains.")
+    label: str | None = Field(description="The most probable label; null if the service abstains.")
     probabilities: dict[str, float]
     explanation: Explanation | None
 
 
 class PredictResponse(BaseModel):
-    """Verdicts in the order of the texts."""
+    """Predictions in the order of the texts."""
 
     model: str
     predictions: list[Prediction]
@@ -75,7 +75,7 @@ class PredictResponse(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """A model that serves."""
+    """A model in service."""
 
     name: str
     kind: str
@@ -87,14 +87,14 @@ class ModelInfo(BaseModel):
 
 
 class Models(BaseModel):
-    """All of them, and the one that judges where a request names none."""
+    """All models, and the one that is used if a request names none."""
 
     default: str
     models: list[ModelInfo]
 
 
 class Limits(BaseModel):
-    """What a request may hold."""
+    """Limits on a request."""
 
     max_body_bytes: int
     max_texts: int
@@ -111,13 +111,13 @@ class ProblemDetail(BaseModel):
 
 
 class ProblemResponse(BaseModel):
-    """Every answer that is no success."""
+    """Any answer that is not a success."""
 
     error: ProblemDetail
 
 
 class Health(BaseModel):
-    """The service runs."""
+    """The service is running."""
 
     status: Literal["ok"]
 
@@ -130,26 +130,25 @@ def request_schema(settings: ServeSettings) -> dict[str, Any]:
             "summary": "Many texts, another model",
             "value": {"texts": ["A fine film that I will watch again.", "Dull, dull, dull."], "model": "lstm"},
         },
-        "why": {"summary": "And why", "value": {"texts": "Not a good film.", "explain": True}},
+        "why": {"summary": "With an explanation", "value": {"texts": "Not a good film.", "explain": True}},
     }
     schema = PredictRequest.model_json_schema()
     text = {"type": "string", "maxLength": settings.max_characters}
     many = {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts}
-    described = schema["properties"]["texts"]["description"]
-    schema["properties"]["texts"] = {"anyOf": [text, many], "description": described}
+    schema["properties"]["texts"] = {"anyOf": [text, many], "description": "A text, or a list of texts."}
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
-def problems(of: Sequence[int]) -> dict[int | str, dict[str, Any]]:
-    """Return the answers of these statuses for the OpenAPI document."""
-    said = {
-        400: "The request is broken off",
+def problems(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of these statuses."""
+    meanings = {
+        400: "The request was cut off",
         401: "The key is missing or wrong",
         404: "No such model",
         408: "The body took too long",
         413: "The body is too large",
         415: "The body is not JSON",
-        422: "The request is not what it should be, or over a limit",
+        422: "The request is malformed or over a limit",
         503: "Too many requests at once; Retry-After says when to try again",
     }
-    return {status: {"model": ProblemResponse, "description": said[status]} for status in of}
+    return {status: {"model": ProblemResponse, "description": meanings[status]} for status in statuses}

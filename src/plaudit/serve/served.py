@@ -1,4 +1,4 @@
-"""Names and folders of models in; loaded, warm models that the service judges by out, and new ones in their place."""
+"""The models of a service: loaded, warmed up, and reloaded without stopping."""
 
 import asyncio
 import time
@@ -16,15 +16,16 @@ from plaudit.predictor import DECIMALS, Predictor, load
 from plaudit.serve.batching import Batcher
 from plaudit.serve.metrics import Metrics
 from plaudit.serve.problem import overloaded
+from plaudit.serve.schema import ModelInfo
 from plaudit.serve.settings import ServeSettings
 from plaudit.threads import stay_on_this_thread
 
 _WORDS = "a film of no great moment, "
 _WARM_UP = [_WORDS * 6_000]
-"""More characters than a model reads before it turns to its compiled kernel."""
+"""More characters than a model reads before it switches to its compiled kernel."""
 
 _TIMED = [_WORDS * 40]
-"""A text of common length, since a model may cut long ones; one alone, which takes one core."""
+"""A text of usual length, since a model may truncate long ones; a single one, which takes one core."""
 
 
 class ServedModel:
@@ -35,11 +36,11 @@ class ServedModel:
         cost = min(_seconds(predictor) for _ in range(5)) / len(_TIMED[0])
         self.name = name
         self.predictor = predictor
-        self.batcher = Batcher(self.judge, wait_ms=settings.wait_ms, seconds_per_character=cost)
+        self.batcher = Batcher(self.predict, wait_ms=settings.wait_ms, seconds_per_character=cost)
         self._count = metrics.of_model(name)
 
-    def judge(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the prediction of each text as the answer tells it."""
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the prediction for each text, as it stands in the answer."""
         probabilities = self.predictor.predict_proba(texts)
         verdicts = self.predictor.verdicts(probabilities)
         self._count(verdicts)
@@ -51,22 +52,22 @@ class ServedModel:
         ]
 
     def explain(self, texts: Sequence[str]) -> list[Explanation]:
-        """Explain verdicts without torch: exactly where the kind allows it, by occlusion elsewhere."""
+        """Explain predictions without torch: exactly for a bag of n-grams, else by occlusion."""
         method = "exact" if self.predictor.kind == "bow" else "occlusion"
         return list(explanations(self.predictor, texts, method=method, label=None))
 
-    def about(self) -> dict[str, Any]:
-        """Return what /v1/models tells of it."""
-        of = self.predictor
-        return {
-            "name": self.name,
-            "kind": of.kind,
-            "labels": list(of.labels),
-            "size_bytes": of.size_bytes,
-            "parameters": of.num_parameters,
-            "calibration": of.calibration,
-            "digest": of.digest,
-        }
+    def info(self) -> ModelInfo:
+        """Return the model's entry in /v1/models."""
+        predictor = self.predictor
+        return ModelInfo(
+            name=self.name,
+            kind=predictor.kind,
+            labels=list(predictor.labels),
+            size_bytes=predictor.size_bytes,
+            parameters=predictor.num_parameters,
+            calibration=predictor.calibration,
+            digest=predictor.digest,
+        )
 
 
 def _seconds(predictor: Predictor) -> float:
@@ -76,32 +77,32 @@ def _seconds(predictor: Predictor) -> float:
 
 
 class ServedModels:
-    """All models of a service by name, the first one its default."""
+    """All models of a service by name; the first one is the default."""
 
     def __init__(
         self, models: Sequence[str], *, abstain_below: float, settings: ServeSettings, metrics: Metrics
     ) -> None:
-        """Load `NAME`, `FOLDER` or `NAME=FOLDER`; BundleError if one is not there, SettingsError if a name repeats."""
+        """Load `NAME`, `FOLDER` or `NAME=FOLDER`; BundleError if one is missing, SettingsError if a name repeats."""
         self._settings, self._metrics, self._abstain_below = settings, metrics, abstain_below
-        self._sources = dict(map(named, models))
-        if len(self._sources) < len(models):
-            names = [named(model)[0] for model in models]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise SettingsError(f"--model: two models are called {twice}; name one of them by --model NAME=FOLDER")
+        self._sources: dict[str, str] = {}
+        for name, source in map(parse_model, models):
+            if name in self._sources:
+                raise SettingsError(f"--model: two models are called {name}; rename one with --model NAME=FOLDER")
+            self._sources[name] = source
         self.default = next(iter(self._sources))
-        self.by_name = {name: self._loaded(name) for name in self._sources}
+        self.by_name = {name: self._load(name) for name in self._sources}
         for name, model in self.by_name.items():
             metrics.serves(name, kind=model.predictor.kind, digest=model.predictor.digest)
         self._explainer = ThreadPoolExecutor(1, "plaudit-explain", initializer=stay_on_this_thread)
         self._reloading = asyncio.Lock()
         self._explaining = 0
 
-    def _loaded(self, name: str) -> ServedModel:
+    def _load(self, name: str) -> ServedModel:
         predictor = load(self._sources[name], abstain_below=self._abstain_below)
         return ServedModel(name, predictor, settings=self._settings, metrics=self._metrics)
 
     async def explain(self, model: ServedModel, texts: Sequence[str]) -> list[Explanation]:
-        """Explain texts on a thread beside the one that judges; Problem if too many requests want that."""
+        """Explain texts on a thread of their own; Problem if too many requests wait for that."""
         if self._explaining >= self._settings.max_explaining:
             raise overloaded("too many explanations at once; try again in a second")
         self._explaining += 1
@@ -111,29 +112,25 @@ class ServedModels:
             self._explaining -= 1
 
     async def reload(self) -> dict[str, str]:
-        """Load every model again beside the one that serves, then let it serve; return what came of each.
-
-        One that cannot be loaded leaves the old one in its place.
-        """
-        came_of = {}
+        """Load every model again and replace the old one; return "new", "same" or why the old one was kept, by name."""
+        outcomes = {}
         async with self._reloading:
             for name in self._sources:
                 old = self.by_name[name]
                 try:
-                    new = await asyncio.to_thread(self._loaded, name)
-                except Exception as error:  # whatever is wrong with the new one, the old one serves
-                    told = str(error) if isinstance(error, PlauditError) else repr(error)
-                    came_of[name] = f"kept: {told}"
+                    new = await asyncio.to_thread(self._load, name)
+                except Exception as error:  # whatever is wrong with the new one, the old one stays
+                    outcomes[name] = f"kept: {error if isinstance(error, PlauditError) else repr(error)}"
                     continue
                 self.by_name[name] = new
                 self._metrics.serves(name, kind=new.predictor.kind, digest=new.predictor.digest)
                 old.batcher.close()
-                came_of[name] = "same" if new.predictor.digest == old.predictor.digest else "new"
-        return came_of
+                outcomes[name] = "same" if new.predictor.digest == old.predictor.digest else "new"
+        return outcomes
 
 
-def named(model: str) -> tuple[str, str]:
-    """Return name and source of `NAME`, `FOLDER`, `hf://OWNER/NAME` or `NAME=` any of them."""
+def parse_model(model: str) -> tuple[str, str]:
+    """Return the name and source of `NAME`, `FOLDER`, `hf://OWNER/NAME` or `NAME=` followed by one of them."""
     name, equals, folder = model.partition("=")
     if equals and name and "/" not in name:
         return name, folder
