@@ -57,12 +57,12 @@ class Reading:
     def __init__(self, network, *, ids=None, epsilon=EPSILON):
         self.ids, self.mask = some_texts() if ids is None else (ids, ids > 0)
         self.network, self.epsilon = network, epsilon
-        self.words = network.words(self.ids, self.mask)
-        self.logits = network.classify(network.read(self.words, self.mask))
+        self.word_vectors = network.word_vectors(self.ids, self.mask)
+        self.logits = network.classify(network.encode(self.word_vectors, self.mask))
 
     def perturbed(self, changes):
-        changed = [words + change for words, change in zip(self.words, changes, strict=True)]
-        return self.network.classify(self.network.read(changed, self.mask))
+        changed = [words + change for words, change in zip(self.word_vectors, changes, strict=True)]
+        return self.network.classify(self.network.encode(changed, self.mask))
 
     def loss(self, logits):
         return functional.cross_entropy(logits, LABELS, reduction="sum")
@@ -87,8 +87,8 @@ def test_a_change_has_the_same_norm_for_every_text_that_follows_the_words_scale(
         network.embedding.weight.mul_(scale)
     reading = Reading(network)
     changes = CHANGES[change](reading)
-    assert [each.shape for each in changes] == [words.shape for words in reading.words]
-    root_mean_square = reading.words[0].square().mean().sqrt().item()
+    assert [each.shape for each in changes] == [words.shape for words in reading.word_vectors]
+    root_mean_square = reading.word_vectors[0].square().mean().sqrt().item()
     assert norms_of(changes).tolist() == pytest.approx([EPSILON * root_mean_square] * 4, rel=1e-4)
 
 
@@ -202,16 +202,16 @@ def test_virtual_adversarial_and_noise_are_divergences_from_what_is_said_of_unch
 
 
 @pytest.mark.parametrize("name", sorted(PERTURBING))
-def test_changes_move_what_is_said_together_with_a_model_beside(network, name):
-    beside = torch.tensor([-0.4, 0.7])
+def test_offsets_count_in_losses_that_perturb(network, name):
+    offset = torch.tensor([-0.4, 0.7])
     settings = ObjectiveSettings(losses={name: 1.0}, epsilon=LARGE_EPSILON)
-    targets = Targets(LABELS.numpy(), beside_logits=beside.expand(4, 2).numpy())
+    targets = Targets(LABELS.numpy(), logit_offsets=offset.expand(4, 2).numpy())
     joined = LabelObjective(settings, targets, network=network, device=CPU)
     torch.manual_seed(0)
     loss, _ = joined(network, *some_texts(), torch.arange(4))
     assert loss.item() != pytest.approx(loss_of(name, network, epsilon=LARGE_EPSILON).item(), rel=1e-2)
     with torch.no_grad():
-        network.classifier.bias += beside
+        network.classifier.bias += offset
     assert loss.item() == pytest.approx(loss_of(name, network, epsilon=LARGE_EPSILON).item(), rel=1e-3)
 
 

@@ -98,12 +98,12 @@ def test_a_batch_without_labels_has_no_hard_loss(targets, student_logits):
 
 
 @pytest.mark.parametrize("name", OF_LOGITS)
-def test_what_a_model_beside_the_student_says_is_added_to_what_it_says(targets, student_logits, name):
-    beside = np.random.default_rng(2).normal(0, 2, (4, 3)).astype(np.float32)
+def test_offsets_are_added_to_the_logits(targets, student_logits, name):
+    offsets = np.random.default_rng(2).normal(0, 2, (4, 3)).astype(np.float32)
     losses = {name: 1.0, "kl": 0.5}
     read = np.ones((4, 5), np.float32)
-    joined = apply(replace(targets, beside_logits=beside), student_logits, losses=losses, features=read)
-    expected = apply(targets, student_logits + beside, losses=losses, features=read)
+    joined = apply(replace(targets, logit_offsets=offsets), student_logits, losses=losses, features=read)
+    expected = apply(targets, student_logits + offsets, losses=losses, features=read)
     assert joined[0] == pytest.approx(expected[0], rel=1e-5)
     np.testing.assert_allclose(joined[1], expected[1], atol=1e-6)
     assert joined[2] == expected[2]

@@ -147,7 +147,7 @@ def _train_network(
         targets,
         context.splits.validation,
         objective=objective,
-        validation_beside=validation_offsets,
+        validation_offsets=validation_offsets,
         **context.run,
     )
     return replace(fitted, train_seconds=seconds + fitted.train_seconds)

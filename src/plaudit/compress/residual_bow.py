@@ -66,7 +66,7 @@ def residual_offsets(
     factor = np.float32(weight)
     offsets = factor * cross_fitted_logits(bag.model, transfer, targets, objective, console=context.run["console"])
     validation = factor * centred(bag.model.logits(context.splits.validation["text"].to_pylist()))
-    return replace(targets, beside_logits=offsets), validation
+    return replace(targets, logit_offsets=offsets), validation
 
 
 def cross_fitted_logits(

@@ -1,69 +1,57 @@
-"""Changes of word vectors under which a network is trained: the worst small one teaches more than a random one.
+"""Finds perturbations of word vectors for adversarial training.
 
-Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Classification". A perturbation has one norm
-for a whole text, ε times the standard deviation of the word vectors' entries, so that it means the same whatever their
-scale: pretrained vectors are not normalized to a deviation of 1 as theirs are.
+Follows Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text Classification". A perturbation has
+one norm for a whole text: ε times the standard deviation of the word vectors' entries. So ε means the same whatever the
+scale of the vectors; the paper normalizes them to a deviation of 1, which would undo pretraining.
 
 Shapes: B batch, T tokens, E embedding, C classes.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch.nn import functional
 
 from plaudit.distributed.world import current
+from plaudit.train.loss_batch import LossBatch
 
 _PROBE = 0.1
-"""Norm of the random change, relative to ε, along which the divergence's curvature is probed."""
+"""Norm of the random perturbation that starts the power iteration, relative to ε."""
 
 
-class Perturbed(Protocol):
-    """The B reviews of a batch, and what the network makes of other word vectors in the place of theirs."""
-
-    logits: torch.Tensor
-    words: list[torch.Tensor]
-    mask: torch.Tensor
-    """False at padding, bool [B, T]."""
-    epsilon: float
-
-    def perturbed(self, changes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the logits, float32 [B, C], once changes [T, B, E] were added to `words`."""
-
-
-def worst_change(batch: Perturbed, loss: torch.Tensor) -> list[torch.Tensor]:
-    """Return the change of norm ε that raises a loss, summed over the batch, most (to first order)."""
-    gradients = torch.autograd.grad(loss, batch.words, retain_graph=True)
+def worst_change(batch: LossBatch, loss: torch.Tensor) -> list[torch.Tensor]:
+    """Return the perturbation of norm ε that, to first order, most raises a loss that is summed over the batch."""
+    gradients = torch.autograd.grad(loss, batch.word_vectors, retain_graph=True)
     return scaled(gradients, batch, batch.epsilon)
 
 
-def random_change(batch: Perturbed, epsilon: float) -> list[torch.Tensor]:
-    """Return a change of norm ε in a random direction."""
-    return scaled([torch.randn_like(words) for words in batch.words], batch, epsilon)
+def random_change(batch: LossBatch, epsilon: float) -> list[torch.Tensor]:
+    """Return a perturbation of norm ε in a random direction."""
+    return scaled([torch.randn_like(words) for words in batch.word_vectors], batch, epsilon)
 
 
-def most_diverging_change(batch: Perturbed) -> list[torch.Tensor]:
-    """Return the change of norm ε under which predictions change most: one power iteration from a random change."""
+def most_diverging_change(batch: LossBatch) -> list[torch.Tensor]:
+    """Return the perturbation of norm ε that most changes predictions: one power iteration from a random one."""
     probe = [change.requires_grad_() for change in random_change(batch, _PROBE * batch.epsilon)]
     moved = divergence(batch.logits.detach(), batch.perturbed(probe))
     return scaled(torch.autograd.grad(moved, probe), batch, batch.epsilon)
 
 
 def divergence(reference: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Return the divergence of predictions from those of `reference`, both logits [B, C], summed over the batch."""
+    """Return the KL divergence between the predictions of two logits [B, C], summed over the batch."""
     return functional.kl_div(logits.log_softmax(1), reference.log_softmax(1), log_target=True, reduction="sum")
 
 
-def scaled(changes: Sequence[torch.Tensor], batch: Perturbed, epsilon: float) -> list[torch.Tensor]:
-    """Return changes [T, B, E] whose norm is the same for each text: ε times the deviation of the words' entries.
+def scaled(changes: Sequence[torch.Tensor], batch: LossBatch, epsilon: float) -> list[torch.Tensor]:
+    """Scale changes [T, B, E] to the same norm for each text: ε times the standard deviation of the word vectors.
 
-    Padding is neither changed nor counted, so that a text is changed as much whatever its batch is padded to.
+    Padding is neither changed nor counted, so that the padding of a batch makes no difference.
     """
+    assert batch.mask is not None
     known = batch.mask.t()[:, :, None]
-    words = batch.words[0].detach().float() * known
+    words = batch.word_vectors[0].detach().float() * known
     total = torch.stack([words.square().sum(), known.sum() * words.shape[2]])
-    current().sum_(total)  # of the whole batch, whatever this rank reads of it
+    current().sum_(total)  # over the parts of the batch that other ranks read
     deviation = (total[0] / total[1]).sqrt()
     changes = [change * known for change in changes]
     squares = torch.stack([change.float().square().sum((0, 2)) for change in changes]).sum(0)

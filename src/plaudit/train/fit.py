@@ -174,14 +174,14 @@ def train_model(
     *,
     objective: ObjectiveSettings,
     penalty: Penalty | None = None,
-    validation_beside: Float32Array | None = None,
+    validation_offsets: Float32Array | None = None,
     **run: Unpack[Run],
 ) -> FitResult:
     """Train a model, new or trained before, on texts and what is known of them; it is changed in place.
 
-    Its weights are chosen on the labelled reviews of `validation`, of which a model beside it says `validation_beside`,
-    float32 [N, C], if `targets` have one. SettingsError if a resumed run is given other settings or data than it began
-    with, or if the objective asks for a teacher that the targets lack.
+    Its weights are chosen on the labelled reviews of `validation`; `validation_offsets`, float32 [N, C], are added to
+    its logits there, as those of `targets` are in training. SettingsError if a resumed run is given other settings or
+    data than it began with, or if the objective asks for a teacher that the targets lack.
     """
     if settings.compile and objective.perturbs:
         raise SettingsError("train.compile is not for losses that perturb; leave it out")
@@ -195,9 +195,9 @@ def train_model(
     identity = {
         **identity_of(run["seed"], model=model.settings, train=settings, objective=objective),
         "train reviews": reviews_digest(
-            encoded, targets.labels, targets.teacher_logits, targets.teacher_features, targets.beside_logits
+            encoded, targets.labels, targets.teacher_logits, targets.teacher_features, targets.logit_offsets
         ),
-        "validation reviews": reviews_digest(encoded_validation, validation_labels, validation_beside),
+        "validation reviews": reviews_digest(encoded_validation, validation_labels, validation_offsets),
         "starting weights": state_digest(model.state().tensors),
         "penalty": 0.0 if penalty is None else penalty.strength,
     }
@@ -211,8 +211,8 @@ def train_model(
             Corpus(encoded_validation.share(world.rank, world.size), device),
             torch.from_numpy(validation_labels[world.rank :: world.size]).to(device),
             None
-            if validation_beside is None
-            else torch.from_numpy(validation_beside[world.rank :: world.size]).to(device),
+            if validation_offsets is None
+            else torch.from_numpy(validation_offsets[world.rank :: world.size]).to(device),
         ),
         settings,
         objective=minimized,

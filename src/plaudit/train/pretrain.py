@@ -193,7 +193,7 @@ class LanguageModel(Objective):
             network.directions, self.projections, ids.chunk(len(network.directions)), states_before, strict=True
         ):
             words = drop_units(network.embedding(in_order[:, :-1].t()), self.dropout, training=self.training)
-            states, after = cast(Direction, direction).read(words, before)
+            states, after = cast(Direction, direction).run(words, before)
             states_after.append(after)
             queries = projection(drop_units(states, self.dropout, training=self.training))
             nats, right = self._losses(network.embedding.weight, queries, in_order.t()[1:], sampled, log_odds)
@@ -281,7 +281,7 @@ class HeldOut:
     ) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
         """Yield for each direction its projection to embeddings, its states, [T - 1, B, H], and the ids that come next,
         int64 [T - 1, B]."""
-        orders = network.orders(ids, mask)
+        orders = network.ids_by_direction(ids, mask)
         for direction, projection, in_order in zip(network.directions, self.objective.projections, orders, strict=True):
             states = cast(Direction, direction).states(network.embed(in_order))
             yield projection, states[:-1], in_order.t()[1:].long()

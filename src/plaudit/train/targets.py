@@ -20,14 +20,14 @@ class Targets:
     """What is known about N reviews.
 
     `labels` int64 [N], UNLABELLED where there is none; `teacher_logits` float32 [N, C] and `teacher_features`
-    float32 [N, G], if a teacher has read them; `beside_logits` float32 [N, C], weighted, if a model beside the
-    student adds to what it says.
+    float32 [N, G], if there is a teacher; `logit_offsets` float32 [N, C], if the model learns to correct another one:
+    they are added to its own logits.
     """
 
     labels: npt.NDArray[np.int64]
     teacher_logits: Float32Array | None = None
     teacher_features: Float32Array | None = None
-    beside_logits: Float32Array | None = None
+    logit_offsets: Float32Array | None = None
 
     def refuse_idle(self, objective: ObjectiveSettings) -> None:
         """Raise SettingsError if a loss lacks its teacher, or if no loss learns from some of the reviews."""

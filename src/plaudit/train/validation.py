@@ -25,12 +25,12 @@ class Validation(Protocol):
 class LabelledCorpus:
     """Encoded texts and their labels, int64 [N], on one device: what a classifier is validated on.
 
-    `beside_logits` float32 [N, C] are added to what it says, if it is to be judged with a model beside it.
+    `logit_offsets` float32 [N, C] are added to its logits, if it learns to correct another model.
     """
 
     corpus: Corpus
     labels: torch.Tensor
-    beside_logits: torch.Tensor | None = None
+    logit_offsets: torch.Tensor | None = None
 
     def validate(self, network: nn.Module, dtype: torch.dtype, interruption: Interruption) -> torch.Tensor | None:
         """Return summed loss, number of right and of all texts, or None if it was interrupted on the way."""
@@ -41,7 +41,7 @@ class LabelledCorpus:
                 if interruption.requested:
                     return None
                 labels = self.labels[rows]
-                logits = logits.float() if self.beside_logits is None else logits.float() + self.beside_logits[rows]
+                logits = logits.float() if self.logit_offsets is None else logits.float() + self.logit_offsets[rows]
                 loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
                 right = (logits.argmax(1) == labels).sum()
                 sums += torch.stack([loss.double(), right.double(), torch.ones_like(loss.double()) * len(rows)])

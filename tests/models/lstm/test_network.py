@@ -109,7 +109,7 @@ def test_texts_are_truncated_as_the_settings_say():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pooling": ["max", "max"]}, "names the same way twice"),
+        ({"pooling": ["max", "max"]}, "lists the same method twice"),
         ({"pooling": []}, "at least 1 item"),
         ({"output_dropout": 1.0}, "less than 1"),
     ],

@@ -88,7 +88,7 @@ def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Ten
         # All have the same words, so there is no padding, and the other way round is the order reversed.
         mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
         orders = [in_order.flip(0) if from_end else in_order for from_end in settings.from_end]
-        logits: torch.Tensor = network.classify(network.read(orders, mask))  # type: ignore[operator]  # of LSTMNetwork
+        logits: torch.Tensor = network.classify(network.encode(orders, mask))  # type: ignore[operator]  # of LSTMNetwork
         return logits[:, label] - logits[:, others].logsumexp(1)
 
     return log_odds

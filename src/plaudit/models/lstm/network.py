@@ -2,11 +2,10 @@
 
 Shapes: B batch, T tokens, E embedding, H hidden, C classes.
 
-Two choices are for speed and for results that do not depend on padding. Packed sequences would leave
-oneDNN's LSTM, which is three times as fast in bf16; so texts are padded at their end, inside batches of
-nearly equal length. And the backward direction is a second LSTM over each text's ids in reverse, so that
-padding never precedes a text there either. Each direction is pooled on its own, so its states need not be
-turned round again.
+Two choices make it fast, and independent of padding. Packed sequences would bypass oneDNN's LSTM, which is three times
+as fast in bf16; so texts are padded at their end, in batches of nearly equal length. And the backward direction is a
+second LSTM over each text's ids in reverse, so that padding never precedes a text there either. Each direction is
+pooled on its own, so its states need not be reversed again.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from plaudit.models.torch_model import TorchModel, load_weights
 from plaudit.text.encoded import EncodedTexts, Encoder, without_empty
 from plaudit.text.vocabulary import Vocabulary
 
-_OF_LAYERS = (
+_LAYER_SETTINGS = (
     "cleaning",
     "vocabulary_size",
     "min_count",
@@ -32,11 +31,11 @@ _OF_LAYERS = (
     "bidirectional",
     "backward",
 )
-"""Settings that embedding and layers depend on."""
+"""Settings that fix the shapes of embedding and layers."""
 
 
 class Direction(nn.Module):
-    """LSTM layers that read texts one way, and the pooling of their states."""
+    """The LSTM layers of one reading direction, and the pooling of their states."""
 
     def __init__(self, settings: LSTMSettings) -> None:
         super().__init__()
@@ -54,20 +53,20 @@ class Direction(nn.Module):
 
     def states(self, states: torch.Tensor) -> torch.Tensor:
         """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E]."""
-        return self.read(states, [None] * len(self.layers))[0]
+        return self.run(states, [None] * len(self.layers))[0]
 
-    def read(
-        self, states: torch.Tensor, before: Sequence[torch.Tensor | None] | torch.Tensor
+    def run(
+        self, states: torch.Tensor, initial: Sequence[torch.Tensor | None] | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E], and all layers' states after them.
+        """Return the last layer's states, [T, B, H], of embedded texts, [T, B, E], and the final state of every layer.
 
-        Layer by layer, hidden states and cells, [L, 2, B, H]; `before` holds those to start from, None for zeros.
+        Initial and final states are hidden states and cells, [L, 2, B, H]; an initial state of None means zeros.
         """
-        after = []
-        for layer, start in zip(self.layers, before, strict=True):
+        final = []
+        for layer, start in zip(self.layers, initial, strict=True):
             states, end = layer(states) if start is None else layer(states, (start[:1], start[1:]))
-            after.append(torch.cat(end))
-        return states, torch.stack(after)
+            final.append(torch.cat(end))
+        return states, torch.stack(final)
 
     def _pool(self, how: Pooling, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(0, keepdim=True)
@@ -90,7 +89,7 @@ class LSTMNetwork(nn.Module):
     def __init__(self, settings: LSTMSettings, *, num_tokens: int, num_classes: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, settings.embedding_size)
-        # The standard deviation of 1 that torch starts from drowns what a few epochs can teach a rare word.
+        # With torch's standard deviation of 1, a few epochs barely change the vector of a rare word.
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.from_end = settings.from_end
         self.directions = nn.ModuleList(Direction(settings) for _ in self.from_end)
@@ -105,28 +104,28 @@ class LSTMNetwork(nn.Module):
 
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the pooled states of all directions, [B, H · poolings · directions]."""
-        return self.read(self.words(ids, mask), mask)
+        return self.encode(self.word_vectors(ids, mask), mask)
 
-    def words(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Return word vectors, [T, B, E], in the order of each direction."""
-        return [self.embed(in_order) for in_order in self.orders(ids, mask)]
+    def word_vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        """Return word vectors, [T, B, E], in the reading order of each direction."""
+        return [self.embed(ordered) for ordered in self.ids_by_direction(ids, mask)]
 
-    def read(self, words: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-        """Return the pooled states that all directions reach on their word vectors."""
-        pooled = [direction(vectors, mask.t()) for direction, vectors in zip(self.directions, words, strict=True)]
+    def encode(self, word_vectors: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+        """Return the pooled states of all directions, given the word vectors of each."""
+        pooled = [direction(v, mask.t()) for direction, v in zip(self.directions, word_vectors, strict=True)]
         return torch.cat(pooled, dim=1)
 
-    def orders(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Return ids [B, T] as each direction reads them."""
+    def ids_by_direction(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        """Return ids [B, T] in the reading order of each direction."""
         return [reverse(ids, mask) if from_end else ids for from_end in self.from_end]
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return word vectors, [T, B, E], of ids [B, T], some units dropped in training."""
-        # Tokens first, as oneDNN wants them: texts first would have it copy its input, output and gradients.
+        # Tokens first, as oneDNN takes them; with texts first it would copy its input, output and gradients.
         return drop_units(self.embedding(ids.t()), self.embedding_dropout, training=self.training)
 
     def stages(self) -> list[list[nn.Module]]:
-        """Return its modules from those nearest to the text to those nearest to the labels."""
+        """Return the network's modules, grouped from the embedding up to the classifier."""
         directions = [cast(Direction, direction) for direction in self.directions]
         attention = [direction.attention for direction in directions if direction.attention is not None]
         layers = zip(*(direction.layers for direction in directions), strict=True)
@@ -139,9 +138,9 @@ class LSTMNetwork(nn.Module):
 
 
 def drop_units(states: torch.Tensor, probability: float, *, training: bool) -> torch.Tensor:
-    """Drop units of [T, B, H]: the same ones at every token of a text (Gal and Ghahramani 2016).
+    """Drop the same units of [T, B, H] at every token of a text (Gal and Ghahramani 2016).
 
-    Besides, drawing a mask for every token took a ninth of a training step.
+    Drawing a mask for every token also took a ninth of a training step.
     """
     if not training or not probability:
         return states
@@ -150,10 +149,10 @@ def drop_units(states: torch.Tensor, probability: float, *, training: bool) -> t
 
 
 def reverse(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return ids [B, T] with each text turned round and its padding left at the end."""
+    """Return ids [B, T] with each text reversed and its padding left at the end."""
     positions = torch.arange(ids.shape[1], device=ids.device)
-    turned = mask.sum(1, keepdim=True) - 1 - positions
-    return ids.gather(1, torch.where(turned >= 0, turned, positions))
+    reversed_positions = mask.sum(1, keepdim=True) - 1 - positions
+    return ids.gather(1, torch.where(reversed_positions >= 0, reversed_positions, positions))
 
 
 class LSTMModel(TorchModel):
@@ -187,13 +186,13 @@ class LSTMModel(TorchModel):
         return cls(settings, labels, encoder=encoder, network=network)
 
     def with_new_classifier(self, settings: ModelSettings, labels: tuple[str, ...], *, seed: int) -> Self:
-        """Return a model of other settings with this one's vocabulary, embedding and layers, all else new.
+        """Return a model with this one's vocabulary, embedding and layers, and everything else new.
 
-        SettingsError if a setting that these depend on differs.
+        SettingsError if the settings describe another embedding or other layers.
         """
         assert isinstance(settings, LSTMSettings)
         settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
-        for name in _OF_LAYERS:
+        for name in _LAYER_SETTINGS:
             old, new = getattr(self.settings, name), getattr(settings, name)
             if old != new:
                 raise SettingsError(f"{name} = {new!r}: the pretrained model has {old!r}; give the same")

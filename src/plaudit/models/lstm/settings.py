@@ -19,21 +19,21 @@ class LSTMSettings(StoredSettings):
     vocabulary_size: int = Field(10_000, ge=1)
     """Most frequent words that have a vector of their own; the rest share one."""
     min_count: int = Field(2, ge=1)
-    """Words seen less often than this in training have no vector of their own."""
+    """Words that occur less often in the training reviews have no vector of their own."""
     max_tokens: int = Field(400, ge=1)
-    """Tokens of a text that are read."""
+    """Longest text, in tokens; longer ones are truncated."""
     truncation: Truncation = "head+tail"
-    """What to keep of a text longer than max_tokens."""
+    """Which part of a longer text to keep."""
     embedding_size: int = Field(128, ge=1)
     """Dimensions of a word's vector."""
     hidden_size: int = Field(128, ge=1)
     """Units of each layer and direction."""
     num_layers: int = Field(1, ge=1)
-    """LSTMs one upon another."""
+    """Stacked LSTM layers per direction."""
     bidirectional: bool = True
-    """Read from the end too, by a second LSTM."""
+    """Read each text from its end as well, with a second LSTM."""
     backward: bool = False
-    """Read from the end alone; not with bidirectional."""
+    """Read each text only from its end; not with bidirectional."""
     pooling: tuple[Pooling, ...] = Field(("attention", "max"), min_length=1)
     """How a direction's states become one vector; several are concatenated."""
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
@@ -44,10 +44,10 @@ class LSTMSettings(StoredSettings):
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
         if len(set(self.pooling)) < len(self.pooling):
-            raise ValueError("pooling names the same way twice; name each once")
+            raise ValueError("pooling lists the same method twice; list each once")
         if self.backward and self.bidirectional:
             raise ValueError(
-                "backward is one direction, and bidirectional reads that way too; set bidirectional = false"
+                "backward is for one direction, and bidirectional reads that way too; set bidirectional = false"
             )
         return self
 
