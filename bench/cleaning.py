@@ -25,7 +25,9 @@ from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.train.fit import fit
+from plaudit.train.bow import train_bow
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network
 from plaudit.train.settings import TrainSettings
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "cleaning.json"
@@ -135,13 +137,13 @@ def _fitted(kind: str, variant: Variant, split: Splits, seed: int, console: Cons
     if variant.rewrite is not None:
         split = replace(split, train=_rewritten(split.train, variant), validation=_rewritten(split.validation, variant))
     with tempfile.TemporaryDirectory() as folder:
-        run = {"seed": seed, "run_dir": Path(folder), "resume": False, "console": console}
+        context = TrainingContext(seed, Path(folder), resume=False, console=console)
         if kind == "bow":
-            done = fit(BowSettings(cleaning=cleaning, **BOW), None, split, **run)
+            done = train_bow(BowSettings(cleaning=cleaning, **BOW), split, context)
         else:
-            done = fit(LSTMSettings(cleaning=cleaning, **LSTM, **variant.lstm), TRAIN, split, **run)
-    accuracy = done.validation_accuracy
-    return {"accuracy": accuracy, "reviews": len(split.validation), "train_seconds": round(done.train_seconds, 1)}
+            done = fit_network(LSTMSettings(cleaning=cleaning, **LSTM, **variant.lstm), TRAIN, split, context)
+    accuracy, seconds = done.provenance.validation_accuracy, round(done.provenance.train_seconds, 1)
+    return {"accuracy": accuracy, "reviews": len(split.validation), "train_seconds": seconds}
 
 
 def _rewritten(table: pa.Table, variant: Variant) -> pa.Table:

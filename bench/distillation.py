@@ -29,7 +29,9 @@ from plaudit.data.splits import prepare
 from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.models.bow.settings import BowSettings
 from plaudit.pipeline.recipe import read_recipe
-from plaudit.train.fit import labels_of, new_model, train_model
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import label_trainer, new_model
+from plaudit.train.labels import labels_of
 from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.targets import Targets
 
@@ -117,11 +119,10 @@ class Work:
         if isinstance(entry.model, BowSettings):
             student = self.fit_bow(entry.model, way, transfer, targets, objective)
         else:
-            run = {"seed": seed, "run_dir": self.work / "training", "resume": False, "console": self.console}
-            student, _ = new_model(entry.model, self.splits, transfer.texts, None, **run)
-            train_model(
-                student, entry.train, transfer.texts, targets, self.splits.validation, objective=objective, **run
-            )
+            context = TrainingContext(seed, self.work / "training", resume=False, console=self.console)
+            student, _ = new_model(entry.model, self.splits, transfer.texts, None, context)
+            validation = self.splits.validation
+            label_trainer(student, entry.train, transfer.texts, targets, validation, context, objective=objective).run()
         seconds = time.perf_counter() - start
         logits = student.logits(self.splits.validation["text"].to_pylist())
         logits = logits.astype(float) - np.logaddexp.reduce(logits.astype(float), axis=1)[:, None]

@@ -34,7 +34,8 @@ from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import LSTMModel, LSTMSettings
 from plaudit.text.encoded import PAD_ID
 from plaudit.train.batches import ShuffledBatches
-from plaudit.train.loop import train_network
+from plaudit.train.context import TrainingContext
+from plaudit.train.loop import Trainer
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.settings import ObjectiveSettings, TrainSettings
 from plaudit.train.targets import Targets
@@ -172,20 +173,18 @@ def train_ours(model, texts, labels, train, *, seed, console):
     train_set, validation_set = (Corpus(model.encode(texts[name]), CPU) for name in texts)
     targets = Targets(labels["train"])
     with tempfile.TemporaryDirectory() as folder:
-        position = train_network(
+        trainer = Trainer(
             model,
             ShuffledBatches(train_set, max_tokens=train.batch_tokens),
             LabelledCorpus(validation_set, torch.from_numpy(labels["validation"])),
             train,
-            objective=LabelObjective(ObjectiveSettings(), targets, network=model.network, device=CPU),
-            seed=seed,
-            run_dir=Path(folder),
+            LabelObjective(ObjectiveSettings(), targets, network=model.network, device=CPU),
+            TrainingContext(seed, Path(folder), resume=False, console=console),
             identity={},
-            resume=False,
-            console=console,
             title=f"ours, seed {seed}",
         )
-    return position.seconds, position.best_accuracy
+        provenance = trainer.run().provenance
+    return provenance.train_seconds, provenance.validation_accuracy
 
 
 LOOPS = {"plain": train_plain, "ours": train_ours}

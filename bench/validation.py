@@ -25,7 +25,7 @@ from plaudit.data.splits import prepare
 from plaudit.evaluate.bootstrap import draws, percentile_interval
 from plaudit.evaluate.machine import code_version
 from plaudit.models.ensemble import blend, fit_weights
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 
 
 def main():
@@ -44,7 +44,7 @@ def main():
     for folder in dict.fromkeys([*arguments.models, *arguments.blend]):
         bundle = load_bundle(folder)
         said[folder] = cached_logits(Teacher(folder.name, bundle.model), texts, console=console)
-        seconds[str(folder)] = bundle.manifest.provenance.get("train_seconds")
+        seconds[str(folder)] = bundle.provenance.train_seconds
     judged = {str(folder): said[folder] for folder in arguments.models}
     if arguments.blend:
         judged["all of --blend"] = blended(arguments.blend, said, labels)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from plaudit.bundle.folder import save_bundle
+from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.score import evaluate
 from plaudit.models.bow.fit import fit_bow
@@ -52,6 +53,11 @@ def toy_csv(path, num_reviews=60):
     return path
 
 
+def toy_provenance(**data):
+    """How a toy model came about, by a recipe with this data table."""
+    return Provenance(train_seconds=0.1, recipe=RecipeExcerpt(name="toy", seed=0, data=data, models={}))
+
+
 @pytest.fixture(scope="session")
 def toy_bow():
     """A bow model that tells the toy reviews apart."""
@@ -65,7 +71,9 @@ def toy_bow():
 def toy_bow_folder(toy_bow, tmp_path_factory) -> Path:
     """The same as a bundle."""
     folder = tmp_path_factory.mktemp("models") / "toy"
-    save_bundle(toy_bow, folder, provenance={"seed": 0, "train_seconds": 0.1})
+    save_bundle(
+        TrainedModel(model=toy_bow, provenance=toy_provenance()).with_provenance(learned_validation=True), folder
+    )
     return folder
 
 

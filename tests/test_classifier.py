@@ -23,6 +23,7 @@ import plaudit
 from plaudit import Classifier
 from plaudit.bundle.folder import load_bundle
 from plaudit.bundle.locate import model_folder
+from plaudit.bundle.trained import TrainedModel
 from plaudit.cli.main import app
 from plaudit.data.containers import as_texts
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
@@ -300,7 +301,7 @@ def test_a_student_learns_from_a_teacher(tmp_path):
     distill = {"teachers": [teacher], "transfer": {"sources": ["train"]}}
     student = Classifier(max_order=1, distill=distill, **SMALL).fit(TEXTS, LABELS)
     assert student.score(TEXTS, LABELS) > 0.9
-    assert student.bundle_.manifest.provenance["compression"][0]["method"] == "distill"
+    assert student.bundle_.provenance.compression[0].method == "distill"
 
 
 def test_a_student_reads_texts_without_labels(tmp_path):
@@ -308,7 +309,7 @@ def test_a_student_reads_texts_without_labels(tmp_path):
     student = Classifier(distill={"teachers": [teacher]}, **SMALL)
     student.fit(TEXTS, LABELS, unlabelled=pd.Series(TEXTS[:20]))
     validated = 6
-    assert student.bundle_.manifest.provenance["compression"][0]["num_transfer_texts"] == 60 - validated + 20
+    assert student.bundle_.provenance.compression[0].figures["num_transfer_texts"] == 60 - validated + 20
 
 
 @pytest.mark.parametrize("classifier", [Classifier(**SMALL), Classifier("lstm", **SMALL_LSTM)], ids=["bow", "lstm"])
@@ -360,7 +361,7 @@ def test_labels_in_another_order_than_sorted_keep_their_columns(toy_bow, tmp_pat
     other = BowModel(
         toy_bow.settings, ("worse", "better"), keys=toy_bow.keys, weights=toy_bow.weights, bias=toy_bow.bias
     )
-    save_bundle(other, tmp_path / "model", provenance={})
+    save_bundle(TrainedModel(model=other), tmp_path / "model")
     loaded = Classifier.load(tmp_path / "model")
     assert loaded.classes_.tolist() == ["better", "worse"]
     assert loaded.predict(TEXTS[:2]).tolist() == ["worse", "better"]

@@ -7,6 +7,7 @@ import pytest
 import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.locate import DEFAULT_MODEL, shipped_models
+from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError, DataError, SettingsError
 from plaudit.models.calibration import Calibration
 from plaudit.predictor import Predictor, load
@@ -31,7 +32,7 @@ def test_probabilities_are_float32_and_sum_to_one(toy):
 
 def test_a_predictor_says_what_it_is(toy, toy_bow_folder):
     assert (toy.kind, toy.labels) == ("bow", ("negative", "positive"))
-    assert toy.provenance["seed"] == 0
+    assert toy.provenance.seed == 0
     assert toy.size_bytes == sum(path.stat().st_size for path in toy_bow_folder.iterdir())
     assert toy.num_parameters > 100
 
@@ -102,7 +103,7 @@ def test_only_a_probability_can_be_abstained_below(toy_bow_folder, threshold):
 
 def test_a_calibrated_bundle_predicts_calibrated_probabilities(toy, toy_bow, tmp_path):
     calibration = Calibration(method="temperature", temperature=2.0)
-    save_bundle(toy_bow, tmp_path / "model", provenance={}, calibration=calibration)
+    save_bundle(TrainedModel(model=toy_bow, calibration=calibration), tmp_path / "model")
     calibrated = load(tmp_path / "model")
     texts = ["a lovely film", "a dull film"]
     assert (toy.calibration, calibrated.calibration) == (None, "temperature")

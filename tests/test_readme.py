@@ -65,8 +65,11 @@ def test_the_shipped_models_are_those_of_the_table() -> None:
     files = [ROOT / "docs" / "results" / run / "results.json" for run in ("students", "ensemble")]
     scored = {r.model: r for file in files for r in read_results(file).results}
     for name in shipped_models():
-        assert plaudit.load(name).provenance["recipe"] == scored[name].recipe
-        assert plaudit.load(name).size_bytes == scored[name].size_bytes
+        model, recipe = plaudit.load(name), {**scored[name].recipe}
+        del recipe["report"]  # which says nothing of the model
+        assert model.provenance.recipe.model_dump() == recipe
+        # Weights are those that were scored; bundle.json was written anew in a newer format.
+        assert model.size_bytes == pytest.approx(scored[name].size_bytes, abs=1_000)
 
 
 def test_the_shipped_models_have_five_megabytes_together() -> None:

@@ -77,7 +77,7 @@ class Plaudit(Peer):
 
     def train(self, texts, labels):
         """Return how long its training took, by its own account."""
-        return load(self.settings["model"]).provenance.get("train_seconds")
+        return load(self.settings["model"]).provenance.train_seconds
 
     def save(self, folder):
         """Copy the model folder."""

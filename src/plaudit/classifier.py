@@ -21,17 +21,19 @@ from rich.console import Console
 
 from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
 from plaudit.bundle.locate import model_folder
+from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import hold_out_validation, in_memory_dataset, split_digest
 from plaudit.data.labelled_file import MAX_CLASSES
 from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
-from plaudit.models.base import Float32Array, Model
+from plaudit.models.base import Float32Array
 from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import Predictor
 from plaudit.settings import parse
+from plaudit.train.context import TrainingContext
 
 if TYPE_CHECKING:
     from plaudit.pipeline.recipe import ModelRecipe
@@ -125,13 +127,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if whole is not None:
             start = time.perf_counter()
             texts, label_ids = dataset.table["text"].to_pylist(), np.asarray(dataset.table["label"], np.int64)
-            model: Model = fit_bow(whole, texts, label_ids, dataset.labels, console=console)
-            calibration, resolved = None, whole.model_dump(mode="json")
-            provenance: dict[str, Any] = {"train_seconds": round(time.perf_counter() - start, 2)}
+            model = fit_bow(whole, texts, label_ids, dataset.labels, console=console)
+            resolved = whole.model_dump(mode="json")
+            trained = TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - start))
         else:
-            from plaudit.pipeline.build import make
+            from plaudit.pipeline.build import build
             from plaudit.pipeline.recipe import model_recipe
-            from plaudit.train.run import Run
 
             entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")
             if entry.is_language_model or entry.model is None or entry.model.kind == "ensemble":
@@ -141,23 +142,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             if unlabelled and not _reads_unlabelled(entry):
                 raise SettingsError(_NO_USE)
             splits = hold_out_validation(dataset, data, unlabelled)
-            run: Run = {"seed": self.seed, "run_dir": folder / self.kind, "resume": False, "console": console}
-            made = make(entry, splits, run, find=model_folder)
-            model, calibration, provenance = made.model, made.calibration, dict(made.provenance)
+            context = TrainingContext(self.seed, folder / self.kind, resume=False, console=console)
+            trained = build(entry, splits, context, find=model_folder)
             resolved = entry.resolved()
-        recipe = {
-            "name": "Classifier",
-            "seed": self.seed,
-            "data": data.model_dump(mode="json"),
-            "models": {self.kind: resolved},
-        }
-        described = {
-            "recipe": recipe,
-            "seed": self.seed,
-            "data_digest": split_digest(dataset, data),
-            "classes": dtype.str,
-        }
-        save_bundle(model, folder / "model", provenance={**described, **provenance}, calibration=calibration)
+        recipe = RecipeExcerpt(
+            name="Classifier", seed=self.seed, data=data.model_dump(mode="json"), models={self.kind: resolved}
+        )
+        described = trained.with_provenance(
+            recipe=recipe, data_digest=split_digest(dataset, data), label_dtype=dtype.str
+        )
+        save_bundle(described, folder / "model")
         self.history_ = _epochs(folder / self.kind)
 
     def _model_table(self) -> dict[str, Any]:
@@ -179,9 +173,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Take up a bundle that the constructor's arguments describe."""
         self.bundle_ = load_bundle(folder)
         self.predictor_ = Predictor(self.bundle_)
-        provenance = self.bundle_.manifest.provenance
-        self.validation_accuracy_ = provenance.get("validation_accuracy")
-        named = _values_of(self.bundle_.manifest.labels, provenance.get("classes"))
+        provenance = self.bundle_.provenance
+        self.validation_accuracy_ = provenance.validation_accuracy
+        named = _values_of(self.bundle_.manifest.labels, provenance.label_dtype)
         # scikit-learn takes classes in sorted order, and a recipe's labels need not be.
         self._order = np.argsort(named, kind="stable")
         self.classes_ = named[self._order]
@@ -200,9 +194,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new bundle, for `plaudit predict --model` and `load`; OutputError if it cannot be."""
         check_is_fitted(self, "predictor_")
-        manifest, folder = self.bundle_.manifest, Path(folder)
-        save_bundle(self.bundle_.model, folder, provenance=manifest.provenance, calibration=self.bundle_.calibration)
-        return folder
+        save_bundle(self.bundle_, Path(folder))
+        return Path(folder)
 
     @classmethod
     def load(cls, model: str | Path) -> Self:
@@ -293,10 +286,10 @@ def _epochs(run_dir: Path) -> list[dict[str, Any]]:
 
 def _params(manifest: Manifest) -> dict[str, Any]:
     """Return the parameters of a classifier that would train such a model, as far as its bundle tells."""
-    recipe = manifest.provenance.get("recipe") or {}
-    tables = list(recipe.get("models", {}).values())
+    provenance = manifest.provenance
+    tables = [] if provenance.recipe is None else list(provenance.recipe.models.values())
     made_at_once = len(tables) == 1 and "from" not in tables[0]
     params = {"kind": manifest.kind, **(tables[0] if made_at_once else manifest.settings)}
-    if "validation_fraction" in recipe.get("data", {}):
-        params["validation_fraction"] = recipe["data"]["validation_fraction"]
-    return {**params, "seed": manifest.provenance.get("seed", 0)}
+    if "validation_fraction" in provenance.data:
+        params["validation_fraction"] = provenance.data["validation_fraction"]
+    return {**params, "seed": provenance.seed or 0}

@@ -138,10 +138,11 @@ def autolog(*, log_models: bool = True, disable: bool = False, silent: bool = Fa
 
 def _log_fit(fitted: "Classifier", log_models: bool) -> None:
     manifest, run_id = fitted.bundle_.manifest, mlflow.active_run().info.run_id
-    recipe = manifest.provenance["recipe"]
-    (settings,) = recipe["models"].values()
-    params = {**settings, "kind": manifest.kind, "seed": recipe["seed"], "labels": ", ".join(manifest.labels)}
-    params["validation_fraction"] = recipe["data"]["validation_fraction"]
+    provenance = manifest.provenance
+    assert provenance.recipe is not None
+    (settings,) = provenance.recipe.models.values()
+    params = {**settings, "kind": manifest.kind, "seed": provenance.seed, "labels": ", ".join(manifest.labels)}
+    params["validation_fraction"] = provenance.data["validation_fraction"]
     flat = [Param(name, str(value)) for name, value in _flat(params).items()]
     client = mlflow.MlflowClient()
     for start in range(0, len(flat), 100):  # the limit of a server
@@ -153,8 +154,8 @@ def _log_fit(fitted: "Classifier", log_models: bool) -> None:
     predictor = fitted.predictor_
     mlflow.log_metrics({"size_bytes": predictor.size_bytes, "num_parameters": predictor.num_parameters})
     for name in ("train_seconds", "validation_accuracy"):
-        if name in manifest.provenance:
-            mlflow.log_metric(f"final_{name}", manifest.provenance[name])
+        if (value := getattr(provenance, name)) is not None:
+            mlflow.log_metric(f"final_{name}", value)
     if log_models:
         log_model(fitted)
 

@@ -1,7 +1,7 @@
 """The one inference path: a bundle's name or folder in, labels and probabilities of texts out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plaudit.bundle.folder import Bundle, load_bundle
 from plaudit.bundle.locate import DEFAULT_MODEL, model_folder
@@ -26,7 +26,7 @@ class Predictor:
         self.model = bundle.model
         self.labels: tuple[str, ...] = bundle.manifest.labels
         self.kind: str = bundle.manifest.kind
-        self.provenance: dict[str, Any] = bundle.manifest.provenance
+        self.provenance = bundle.provenance
         self.size_bytes = bundle.size_bytes
         self.num_parameters = bundle.num_parameters
         self.digest = bundle.digest

@@ -11,6 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from plaudit.bundle import export  # noqa: E402
 from plaudit.bundle.export import export_model  # noqa: E402
 from plaudit.bundle.folder import load_trainable, save_bundle  # noqa: E402
+from plaudit.bundle.trained import TrainedModel  # noqa: E402
 from plaudit.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
 from plaudit.models.bow.flat import read_flat  # noqa: E402
 from plaudit.models.ensemble import EnsembleModel  # noqa: E402
@@ -132,7 +133,7 @@ def test_packed_weights_are_exported_as_the_values_they_mean(tmp_path, storage):
     model = lstm(storage=storage)
     with torch.no_grad():
         model.network.embedding.weight[2:5] = 0  # sparse as well
-    save_bundle(model, tmp_path / "bundle", provenance={})
+    save_bundle(TrainedModel(model=model), tmp_path / "bundle")
     loaded = load_trainable(tmp_path / "bundle").model
     assert not np.array_equal(loaded.logits(TEXTS), model.logits(TEXTS))
     onnx(loaded, tmp_path / "lstm.onnx")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as save_tensors
 
 from plaudit.bundle.folder import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
+from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.errors import BundleError, OutputError
 from plaudit.models.calibration import Calibration
 
@@ -42,11 +43,14 @@ def replace_file(folder, name, data):
 
 
 def test_a_saved_model_is_loaded_as_it_was(toy_bow, tmp_path):
-    save_bundle(toy_bow, tmp_path / "new" / "model", provenance={"seed": 3, "recipe": {"name": "Ärger"}})
+    recipe = RecipeExcerpt(name="Ärger", seed=3, data={"name": "imdb"}, models={"bow": {"kind": "bow"}})
+    provenance = Provenance(validation_accuracy=0.9123456, train_seconds=1.2345, recipe=recipe)
+    save_bundle(TrainedModel(model=toy_bow, provenance=provenance), tmp_path / "new" / "model")
     bundle = load_bundle(tmp_path / "new" / "model")
     assert np.array_equal(bundle.model.predict_proba(TEXTS), toy_bow.predict_proba(TEXTS))
     assert bundle.manifest.labels == toy_bow.labels
-    assert bundle.manifest.provenance == {"seed": 3, "recipe": {"name": "Ärger"}}
+    assert bundle.provenance == Provenance(validation_accuracy=0.91235, train_seconds=1.23, recipe=recipe)
+    assert (bundle.provenance.seed, bundle.provenance.data, bundle.is_language_model) == (3, {"name": "imdb"}, False)
     assert bundle.model.settings == toy_bow.settings
     assert bundle.size_bytes == sum(path.stat().st_size for path in (tmp_path / "new" / "model").iterdir())
     assert bundle.num_parameters == toy_bow.weights.size + toy_bow.bias.size
@@ -54,7 +58,7 @@ def test_a_saved_model_is_loaded_as_it_was(toy_bow, tmp_path):
 
 def test_the_same_model_is_saved_as_the_same_bytes(toy_bow, tmp_path):
     for name in ("first", "second"):
-        save_bundle(toy_bow, tmp_path / name, provenance={"seed": 0})
+        save_bundle(TrainedModel(model=toy_bow), tmp_path / name)
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
@@ -107,8 +111,9 @@ def test_what_a_file_manager_leaves_behind_is_no_foreign_file(folder):
 
 
 def test_a_newer_format_is_refused_whatever_else_it_holds(folder):
-    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT + 1, "sha256": "?", "shape": "unheard of"}))
-    with pytest.raises(BundleError, match=f"format {FORMAT + 1}, but .* reads up to {FORMAT}; upgrade plaudit"):
+    newer = "plaudit-bundle-1000"
+    (folder / MANIFEST).write_text(json.dumps({"format": newer, "sha256": "?", "shape": "unheard of"}))
+    with pytest.raises(BundleError, match=f"format {newer}, but .* reads {FORMAT}; upgrade plaudit"):
         load_bundle(folder)
 
 
@@ -123,6 +128,7 @@ def test_a_newer_format_is_refused_whatever_else_it_holds(folder):
         b"[" * 100_000,
         b'{"format": 1, "sha256": ""}',
         b'{"format": "x", "sha256": ""}',
+        b'{"format": "plaudit-bundle-1", "sha256": ""}',
     ],
 )
 def test_a_manifest_of_something_else_is_refused(folder, content):
@@ -194,7 +200,7 @@ def test_an_unknown_setting_is_refused(folder):
 def test_saving_over_anything_is_refused_and_leaves_it(toy_bow, folder):
     before = (folder / MANIFEST).read_bytes()
     with pytest.raises(OutputError, match="the model cannot be written"):
-        save_bundle(toy_bow, folder, provenance={})
+        save_bundle(TrainedModel(model=toy_bow), folder)
     assert (folder / MANIFEST).read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
@@ -202,17 +208,18 @@ def test_saving_over_anything_is_refused_and_leaves_it(toy_bow, folder):
 def test_a_target_that_cannot_be_is_refused(toy_bow, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="name a new folder where there is room"):
-        save_bundle(toy_bow, tmp_path / "file" / "model", provenance={})
+        save_bundle(TrainedModel(model=toy_bow), tmp_path / "file" / "model")
 
 
 def test_a_full_disk_leaves_nothing(toy_bow_folder, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path\n"
         "from plaudit.bundle.folder import load_bundle, save_bundle\n"
+        "from plaudit.bundle.trained import TrainedModel\n"
         "from plaudit.errors import OutputError\n"
         "model = load_bundle(Path(sys.argv[1])).model\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
-        "try: save_bundle(model, Path(sys.argv[2]), provenance={})\n"
+        "try: save_bundle(TrainedModel(model=model), Path(sys.argv[2]))\n"
         "except OutputError as error: print(error)\n"
     )
     command = [sys.executable, "-c", program, str(toy_bow_folder), str(tmp_path / "model")]
@@ -222,9 +229,8 @@ def test_a_full_disk_leaves_nothing(toy_bow_folder, tmp_path):
 
 
 def test_a_calibration_this_version_does_not_know_is_refused(toy_bow, tmp_path):
-    save_bundle(
-        toy_bow, tmp_path / "model", provenance={}, calibration=Calibration(method="temperature", temperature=2)
-    )
+    calibration = Calibration(method="temperature", temperature=2)
+    save_bundle(TrainedModel(model=toy_bow, calibration=calibration), tmp_path / "model")
     assert load_bundle(tmp_path / "model").calibration.temperature == 2
     replace_file(tmp_path / "model", CALIBRATION, b'{"method": "beta", "a": 1}')
     with pytest.raises(BundleError, match=r"calibration\.json: not a calibration this version"):

@@ -9,7 +9,9 @@ from plaudit.data.table import SCHEMA
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.lstm.settings import LSTMSettings
-from plaudit.train.fit import fit
+from plaudit.train.bow import train_bow
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network
 from plaudit.train.settings import TrainSettings
 from tests.train.conftest import one_thread, table  # noqa: F401  # the fixture serves here too
 
@@ -45,7 +47,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def run_in(folder, *, seed=0, resume=False):
-    return {"seed": seed, "run_dir": folder, "resume": resume, "console": QUIET}
+    return TrainingContext(seed, folder, resume, QUIET)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def context(splits, tmp_path) -> Context:
 
 @pytest.fixture(scope="session")
 def bow(splits, tmp_path_factory) -> BowModel:
-    model = fit(BOW, None, splits, **run_in(tmp_path_factory.mktemp("bow"))).model
+    model = train_bow(BOW, splits, run_in(tmp_path_factory.mktemp("bow"))).model
     assert isinstance(model, BowModel)
     return model
 
@@ -64,7 +66,7 @@ def bow(splits, tmp_path_factory) -> BowModel:
 def lstm(splits, tmp_path_factory):
     """An LSTM that tells the reviews apart; tests must not train it on."""
     torch.set_num_threads(1)
-    return fit(LSTM, TRAIN, splits, **run_in(tmp_path_factory.mktemp("lstm"))).model
+    return fit_network(LSTM, TRAIN, splits, run_in(tmp_path_factory.mktemp("lstm"))).model
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from plaudit.compress.blend import blend_weights
 from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import fit_weights
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 from tests.compress.conftest import QUIET
 
 
@@ -46,7 +46,7 @@ def test_weights_that_are_given_are_taken_and_nothing_is_read(teachers, splits, 
 
 
 def test_a_model_that_saw_validation_is_weighed_by_given_weights_only(bow, lstm, splits):
-    seen = [Teacher("seen", like(bow, refit=True)), Teacher("lstm", lstm)]
+    seen = [Teacher("seen", bow, learned_validation=True), Teacher("lstm", lstm)]
     refused("seen was fitted on validation too, .* train it with refit = false", seen, splits, None)
     assert blend_weights(seen, splits, (1.0, 2.0), console=QUIET).tolist() == [1, 2]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plaudit.bundle.folder import load_bundle, load_trainable, save_bundle
+from plaudit.bundle.trained import TrainedModel
 from plaudit.compress.base import Context, Teacher
 from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.errors import SettingsError
@@ -30,10 +31,10 @@ def test_a_step_saves_loads_and_judges_the_same(kind, method, subjects, bow, lst
     subject = subjects[kind]
     found = compressor(method)
     teachers = (Teacher("bow", bow), Teacher("lstm", lstm)) if method == "distill" else ()
-    made = found.apply(subject, found.settings(**STEPS[method]), Context(context.splits, context.run, teachers))
-    assert made.validation_accuracy > 0.8
-    save_bundle(subject.model, tmp_path / "before", provenance={})
-    save_bundle(made.model, tmp_path / "after", provenance=made.figures)
+    made = found.apply(subject, found.settings(**STEPS[method]), Context(context.splits, context.training, teachers))
+    assert made.provenance.validation_accuracy > 0.8
+    save_bundle(TrainedModel(model=subject.model), tmp_path / "before")
+    save_bundle(made, tmp_path / "after")
     expected = made.model.logits(TEXTS)
     np.testing.assert_allclose(load_trainable(tmp_path / "after").model.logits(TEXTS), expected, atol=1e-5)
     np.testing.assert_allclose(load_bundle(tmp_path / "after").model.logits(TEXTS), expected, atol=1e-4)

@@ -12,7 +12,7 @@ from plaudit.compress.soft_labels import read_soft_labels, write_soft_labels
 from plaudit.compress.transfer import transfer_set
 from plaudit.errors import DataError, SettingsError
 from plaudit.models.base import Model, ModelState
-from plaudit.train.fit import accuracy_on_validation
+from plaudit.train.labels import accuracy_on_validation
 from plaudit.train.settings import ObjectiveSettings
 from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
 
@@ -51,16 +51,16 @@ def settings_of(*losses, **changes):
 @pytest.mark.parametrize("kind", STUDENTS)
 @pytest.mark.parametrize("losses", [("kl",), ("logit-mse",), ("hard", "kl")])
 def test_a_student_learns_what_its_teacher_says(kind, losses, context, splits):
-    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
+    taught = Context(splits, context.training, (Teacher("oracle", Oracle()),))
     made = distill(STUDENTS[kind], settings_of(*losses), taught)
-    assert made.validation_accuracy > 0.85
-    assert made.figures["num_transfer_texts"] == 140
-    assert list(made.figures["teachers"]["weights"]) == ["oracle"]
+    assert made.provenance.validation_accuracy > 0.85
+    assert made.provenance.compression[-1].figures["num_transfer_texts"] == 140
+    assert list(made.provenance.compression[-1].figures["teachers"]["weights"]) == ["oracle"]
 
 
 @pytest.mark.parametrize("kind", STUDENTS)
 def test_a_student_of_a_teacher_that_is_always_wrong_is_wrong(kind, context, splits):
-    taught = Context(splits, context.run, (Teacher("liar", Oracle(wrong=True)),))
+    taught = Context(splits, context.training, (Teacher("liar", Oracle(wrong=True)),))
     made = distill(STUDENTS[kind], settings_of("kl", teacher_weights=(1.0,)), taught)
     assert accuracy_on_validation(made.model, splits) < 0.35
 
@@ -68,8 +68,8 @@ def test_a_student_of_a_teacher_that_is_always_wrong_is_wrong(kind, context, spl
 @pytest.mark.parametrize("kind", STUDENTS)
 def test_the_control_learns_from_labels_alone(kind, context):
     made = distill(STUDENTS[kind], settings_of("hard", transfer=TransferSettings(sources=("train",))), context)
-    assert made.validation_accuracy > 0.8
-    assert made.figures["teachers"] is None
+    assert made.provenance.validation_accuracy > 0.8
+    assert made.provenance.compression[-1].figures["teachers"] is None
 
 
 def test_soft_labels_take_the_place_of_the_teacher(context, splits, tmp_path):
@@ -79,7 +79,7 @@ def test_soft_labels_take_the_place_of_the_teacher(context, splits, tmp_path):
     again = settings_of(soft_labels=tmp_path / "first" / SOFT_LABELS_NAME)
     second = distill(STUDENTS["bow"], again, Context(splits, run_in(tmp_path / "second")))
     np.testing.assert_array_equal(first.model.weights, second.model.weights)
-    assert second.figures["teachers"] == first.figures["teachers"]
+    assert second.provenance.compression[-1].figures["teachers"] == first.provenance.compression[-1].figures["teachers"]
 
 
 def test_soft_labels_that_lack_a_text_are_refused_by_its_id(context, splits, tmp_path):
@@ -147,9 +147,9 @@ def test_the_better_teacher_weighs_more(splits, bow):
 
 
 def test_features_of_a_network_can_be_matched(context, splits, lstm):
-    taught = Context(splits, context.run, (Teacher("lstm", lstm),))
+    taught = Context(splits, context.training, (Teacher("lstm", lstm),))
     made = distill(STUDENTS["lstm"], settings_of("kl", "feature"), taught)
-    assert made.validation_accuracy > 0.85
+    assert made.provenance.validation_accuracy > 0.85
 
 
 def test_a_distillation_made_again_does_not_ask_the_teacher_again(splits, tmp_path):
@@ -176,7 +176,7 @@ def test_a_distillation_made_again_does_not_ask_the_teacher_again(splits, tmp_pa
 )
 def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message, context, splits):
     with pytest.raises(SettingsError, match=message) as caught:
-        distill(STUDENTS["lstm"], settings, Context(splits, context.run, tuple(teachers)))
+        distill(STUDENTS["lstm"], settings, Context(splits, context.training, tuple(teachers)))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -186,7 +186,9 @@ def test_what_cannot_be_learned_is_refused_in_a_line(settings, teachers, message
 def test_losses_for_networks_are_refused_for_a_bow_student(losses, context, splits, lstm):
     message = f"a bow student learns from hard, kl, logit-mse; leave {', '.join(losses)} out"
     with pytest.raises(SettingsError, match=message):
-        distill(STUDENTS["bow"], settings_of("kl", *losses), Context(splits, context.run, (Teacher("lstm", lstm),)))
+        distill(
+            STUDENTS["bow"], settings_of("kl", *losses), Context(splits, context.training, (Teacher("lstm", lstm),))
+        )
 
 
 def test_a_bow_student_of_three_labels_follows_its_teacher():
@@ -225,7 +227,7 @@ def test_soft_labels_of_another_split_are_refused(context, splits, tmp_path):
         [Teacher("o", Oracle())], splits, transfer_set(splits, TransferSettings()), weights=[1.0], console=QUIET
     )
     write_soft_labels(soft, tmp_path / "soft.parquet")
-    other = Context(replace(splits, digest="another"), context.run)
+    other = Context(replace(splits, digest="another"), context.training)
     with pytest.raises(SettingsError, match=r"was made from other reviews or another split than tiny has now"):
         distill(STUDENTS["bow"], settings_of(soft_labels=tmp_path / "soft.parquet"), other)
 
@@ -247,7 +249,7 @@ def test_without_a_teacher_a_loss_that_has_one_is_refused(kind, context):
 
 def test_a_student_starts_with_what_it_is_given(context, splits, lstm):
     train = TRAIN.model_copy(update={"max_learning_rate": 1e-12, "epochs": 1})
-    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),))
+    taught = Context(splits, context.training, (Teacher("oracle", Oracle()),))
     made = distill(Subject(LSTM, train, start=lstm), settings_of(), taught)
     started, given = made.model.state().tensors, lstm.state().tensors
     np.testing.assert_allclose(started["embedding.weight"], given["embedding.weight"], atol=1e-9)
@@ -257,4 +259,4 @@ def test_a_student_starts_with_what_it_is_given(context, splits, lstm):
 def test_a_student_is_not_trained_in_less_than_fp32(context, splits):
     small = Subject(LSTM.model_copy(update={"storage": "int8"}), TRAIN)
     with pytest.raises(SettingsError, match="train in fp32 and quantize the model afterwards"):
-        distill(small, settings_of(), Context(splits, context.run, (Teacher("o", Oracle()),)))
+        distill(small, settings_of(), Context(splits, context.training, (Teacher("o", Oracle()),)))

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.compress.base import Context, Subject
 from plaudit.compress.prune import prune
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes, unit_strengths
 from plaudit.compress.settings import PruneSettings
 from plaudit.errors import SettingsError
-from plaudit.models.bow.model import BowModel
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.packed import unpack
 from plaudit.text.encoded import UNKNOWN_ID
-from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
+from tests.compress.conftest import LSTM, TRAIN, run_in
 
 TEXTS = ["a lovely film about people", "dull and tedious", "the dog was superb in town"]
 
@@ -94,7 +94,7 @@ def test_an_lstm_gets_physically_smaller_and_keeps_its_accuracy(subjects, contex
     made = prune(subjects["lstm"], PruneSettings(ratio=0.5, stages=stages, parts=("hidden", "embedding")), context)
     assert sizes(made.model) == Sizes(5, 6, sizes(subjects["lstm"].model).num_words)
     assert made.model.settings.hidden_size == 5
-    assert made.validation_accuracy > (0.5 if stages == 0 else 0.85)
+    assert made.provenance.validation_accuracy > (0.5 if stages == 0 else 0.85)
     np.testing.assert_array_equal(subjects["lstm"].model.logits(TEXTS), before)  # the whole one is left as it was
 
 
@@ -113,7 +113,7 @@ def test_single_weights_stay_zero_through_training(subjects, context, kind):
     models = (made.model, subjects[kind].model)
     after, before = (sum(tensor.nbytes for tensor in model.state().tensors.values()) for model in models)
     assert after < 0.5 * before
-    assert made.validation_accuracy > 0.8
+    assert made.provenance.validation_accuracy > 0.8
 
 
 def test_a_bow_keeps_its_strongest_ngrams_and_learns_to_judge_as_before(subjects, context):
@@ -121,7 +121,7 @@ def test_a_bow_keeps_its_strongest_ngrams_and_learns_to_judge_as_before(subjects
     made = prune(subjects["bow"], PruneSettings(ratio=0.7, stages=2), context)
     assert len(made.model.keys) == pytest.approx(0.3 * len(whole.keys), rel=0.05)
     assert set(made.model.keys) <= set(whole.keys)
-    assert made.validation_accuracy > 0.85
+    assert made.provenance.validation_accuracy > 0.85
 
 
 def test_a_smaller_table_keeps_one_ngram_a_slot(subjects, context):
@@ -129,6 +129,11 @@ def test_a_smaller_table_keeps_one_ngram_a_slot(subjects, context):
     slots = made.model.keys >> np.uint32(32 - 17)
     assert made.model.settings.slot_bits == 17
     assert len(np.unique(slots)) == len(slots)
+
+
+def pruned_to(subject, ratio, accuracy):
+    made = TrainedModel(model=subject.model, provenance=Provenance(validation_accuracy=accuracy))
+    return subject.compressed(made, "prune", PruneSettings(), {"ratio": ratio})
 
 
 def test_bisection_finds_the_highest_ratio_that_keeps_the_accuracy(subjects, context, monkeypatch):
@@ -139,19 +144,19 @@ def test_bisection_finds_the_highest_ratio_that_keeps_the_accuracy(subjects, con
 
     def to(self, ratio):
         tried.append(ratio)
-        return module.Compressed(self.whole, 1.0, 0.9 if ratio <= 0.6 else 0.5, {"ratio": ratio})
+        return pruned_to(self.subject, ratio, 0.9 if ratio <= 0.6 else 0.5)
 
     monkeypatch.setattr(module._Pruning, "to", to)
     monkeypatch.setattr(module, "accuracy_on_validation", lambda *_: accuracy["whole"])
     found = prune(subjects["bow"], PruneSettings(max_accuracy_drop=0.3), context)
-    assert found.figures["ratio"] == max(ratio for ratio in tried if ratio <= 0.6)
-    assert 0.55 < found.figures["ratio"] <= 0.6
+    assert found.provenance.compression[-1].figures["ratio"] == max(ratio for ratio in tried if ratio <= 0.6)
+    assert 0.55 < found.provenance.compression[-1].figures["ratio"] <= 0.6
 
 
 def test_an_accuracy_that_no_ratio_keeps_is_refused(subjects, context, monkeypatch):
     from plaudit.compress import prune as module
 
-    monkeypatch.setattr(module._Pruning, "to", lambda self, ratio: module.Compressed(self.whole, 1.0, 0.1))
+    monkeypatch.setattr(module._Pruning, "to", lambda self, ratio: pruned_to(self.subject, ratio, 0.1))
     with pytest.raises(SettingsError, match=r"max_accuracy_drop = 0\.3: even a ratio of 3% loses more"):
         prune(subjects["bow"], PruneSettings(max_accuracy_drop=0.3), context)
 
@@ -203,13 +208,11 @@ def test_a_setting_without_effect_is_refused(subjects, context, kind, settings, 
 
 
 def test_accuracy_that_was_learned_is_no_measure(subjects, context):
-    seen = BowModel.from_state(
-        BOW.model_copy(update={"refit": True}), subjects["bow"].model.labels, subjects["bow"].model.state()
-    )
+    seen = replace(subjects["bow"], provenance=Provenance(learned_validation=True))
     with pytest.raises(
         SettingsError, match="max_accuracy_drop compares accuracy on validation, on which the model was"
     ):
-        prune(Subject(seen.settings, None, seen), PruneSettings(max_accuracy_drop=1), context)
+        prune(seen, PruneSettings(max_accuracy_drop=1), context)
 
 
 def test_a_resumed_training_of_another_model_is_refused(subjects, splits, tmp_path):

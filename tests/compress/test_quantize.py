@@ -20,9 +20,12 @@ def test_an_lstm_takes_less_room_and_judges_alike(subjects, context, storage, sh
     made = quantize(subjects["lstm"], QuantizeSettings(storage=storage), context)
     assert num_bytes(made.model) < share * num_bytes(model)
     np.testing.assert_allclose(made.model.logits(TEXTS), model.logits(TEXTS), atol=0.1)
-    assert made.figures["agreement"] > 0.95
-    assert made.figures["weight_bytes"] == num_bytes(made.model)
-    assert abs(made.validation_accuracy - made.figures["validation_accuracy_before"]) < 0.05
+    assert made.provenance.compression[-1].figures["agreement"] > 0.95
+    assert made.provenance.compression[-1].figures["weight_bytes"] == num_bytes(made.model)
+    assert (
+        abs(made.provenance.validation_accuracy - made.provenance.compression[-1].figures["validation_accuracy_before"])
+        < 0.05
+    )
 
 
 def test_the_network_holds_exactly_what_is_stored(subjects, context):

@@ -12,10 +12,10 @@ from plaudit.compress.transfer import transfer_set
 from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
 from plaudit.models.ensemble import blend, centred
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.targets import Targets
-from tests.compress.conftest import BOW, LSTM, QUIET, TRAIN, run_in
+from tests.compress.conftest import LSTM, QUIET, TRAIN, run_in
 from tests.compress.test_distill import STUDENTS, Oracle, settings_of
 
 KL = ObjectiveSettings(losses={"kl": 1.0})
@@ -77,12 +77,12 @@ def test_a_student_learns_what_the_model_beside_it_lacks(context, splits, bow, m
 
     blind = Blinded(bow.settings, bow.labels, keys=bow.keys, weights=bow.weights, bias=bow.bias)
     beside = Teacher("bag", blind)
-    taught = Context(splits, context.run, (Teacher("oracle", Oracle()),), beside)
+    taught = Context(splits, context.training, (Teacher("oracle", Oracle()),), beside)
     made = distill(STUDENTS["lstm"], settings_of("kl", beside="bag", beside_weight=1.0), taught)
     texts = splits.validation["text"].to_pylist()
     alone, bag = made.model.logits(texts), blind.logits(texts)
     joined = accuracy(blend([alone, bag], [1.0, 1.0]), splits)
-    assert joined == made.validation_accuracy, "the weights are chosen by what both say"
+    assert joined == made.provenance.validation_accuracy, "the weights are chosen by what both say"
     assert joined > 0.9 > accuracy(bag, splits)
 
 
@@ -127,12 +127,10 @@ def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets)
     ],
 )
 def test_what_cannot_stand_beside_a_student_is_refused_in_a_line(student, beside, message, context, splits, bow, lstm):
-    refitted = BowModel(
-        BOW.model_copy(update={"refit": True}), bow.labels, keys=bow.keys, weights=bow.weights, bias=bow.bias
-    )
     stars = BowModel(bow.settings, ("one", "two"), keys=bow.keys, weights=bow.weights, bias=bow.bias)
-    model = {"lstm": lstm, "bow": bow, "refitted": refitted, "stars": stars}[beside]
-    taught = Context(splits, context.run, (Teacher("o", Oracle()),), Teacher("bag", model))
+    model = {"lstm": lstm, "stars": stars}.get(beside, bow)
+    bag = Teacher("bag", model, learned_validation=beside == "refitted")
+    taught = Context(splits, context.training, (Teacher("o", Oracle()),), bag)
     with pytest.raises(SettingsError, match=message) as caught:
         distill(STUDENTS[student], settings_of("kl", beside="bag"), taught)
     assert len(str(caught.value).splitlines()) == 1

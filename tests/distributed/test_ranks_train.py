@@ -22,10 +22,12 @@ from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
 from plaudit.train import loop
 from plaudit.train.checkpoint import load_checkpoint
-from plaudit.train.fit import labels_of, train_model
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import label_trainer
+from plaudit.train.identity import state_digest
 from plaudit.train.interrupt import Interruption
+from plaudit.train.labels import labels_of
 from plaudit.train.pretrain import HeldOut, LanguageModel, pretrain
-from plaudit.train.run import state_digest
 from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus
@@ -66,19 +68,16 @@ def train(folder, *, model=MODEL, num_train=61, losses=None, penalty=0.0, resume
     splits = splits_of(num_train, 41)
     texts = splits.train["text"].to_pylist()
     network = LSTMModel.create(model, splits.labels, texts, seed=0)
-    train_model(
+    label_trainer(
         network,
         TrainSettings.model_validate(TRAIN.model_dump() | changes),
         texts,
         Targets(labels_of(splits.train)),
         splits.validation,
+        TrainingContext(0, folder, resume, QUIET),
         objective=ObjectiveSettings(losses=losses or {"hard": 1.0}),
         penalty=GroupLasso(network, penalty) if penalty else None,
-        seed=0,
-        run_dir=folder,
-        resume=resume,
-        console=QUIET,
-    )
+    ).run()
     return network.state().tensors
 
 
@@ -352,7 +351,7 @@ def read_words(folder, *, resume=False, **changes):
     texts = counting(80)
     model = new_model(texts)
     settings = PretrainSettings.model_validate(PRETRAIN.model_dump() | {"weight_decay": 0.1} | changes)
-    pretrain(model, settings, texts, texts[:9], seed=0, run_dir=folder, resume=resume, console=QUIET)
+    pretrain(model, settings, texts, texts[:9], TrainingContext(0, folder, resume, QUIET))
     return model.state().tensors
 
 
@@ -465,14 +464,14 @@ max_learning_rate = 0.03
 
 def make_all(world, recipe, out):
     written = []
-    original = runs.save_made
+    original = runs.save_trained
 
-    def saving(made, folder, **named):
+    def saving(trained, folder, *rest):
         written.append(folder.name)
-        original(made, folder, **named)
+        original(trained, folder, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "save_made", saving)
+        patch.setattr(runs, "save_trained", saving)
         for _ in range(2):
             runs.train(read_recipe(recipe, ()), out, resume=True, console=QUIET)
     return written

@@ -1,9 +1,11 @@
 import pytest
 
 from plaudit.bundle.folder import load_bundle, save_bundle
+from plaudit.bundle.trained import CalibratedOn, TrainedModel
 from plaudit.data.labelled_file import read_labelled_file
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.calibrate import calibrate
+from tests.conftest import toy_provenance
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def test_a_calibrated_copy_says_what_it_was_fitted_to(toy_bow_folder, tmp_path, 
     assert done.log_loss[1] <= done.log_loss[0]
     bundle = load_bundle(tmp_path / "out")
     assert bundle.calibration.method == method
-    assert bundle.manifest.provenance["calibrated_on"] == {"data": "elsewhere.csv", "split": "all"}
+    assert bundle.provenance.calibrated_on == CalibratedOn(data="elsewhere.csv", split="all")
     assert load_bundle(toy_bow_folder).calibration is None
 
 
@@ -35,16 +37,16 @@ def test_an_earlier_calibration_is_replaced_and_not_built_upon(toy_bow_folder, t
 
 @pytest.mark.parametrize("split", ["train", "all"])
 def test_reviews_that_a_model_learned_from_are_refused(toy_bow, tmp_path, reviews, split):
-    provenance = {"recipe": {"data": {"name": "somewhere/reviews.csv"}}}
-    save_bundle(toy_bow, tmp_path / "model", provenance=provenance)
+    provenance = toy_provenance(name="somewhere/reviews.csv")
+    save_bundle(TrainedModel(model=toy_bow, provenance=provenance), tmp_path / "model")
     with pytest.raises(SettingsError, match="was fitted to these reviews"):
         fit(tmp_path / "model", tmp_path / "out", reviews, data="reviews.csv", split=split)
     fit(tmp_path / "model", tmp_path / "out", reviews, data="others.csv", split=split)
 
 
 def test_a_model_refitted_with_validation_is_refused_there(toy_bow, tmp_path, reviews):
-    assert toy_bow.settings.refit
-    save_bundle(toy_bow, tmp_path / "model", provenance={"recipe": {"data": {"name": "imdb"}}})
+    trained = TrainedModel(model=toy_bow, provenance=toy_provenance(name="imdb"))
+    save_bundle(trained.with_provenance(learned_validation=True), tmp_path / "model")
     with pytest.raises(SettingsError, match="refit = false"):
         fit(tmp_path / "model", tmp_path / "out", reviews, data="imdb", split="validation")
 

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from plaudit.bundle.trained import Provenance, RecipeExcerpt
 from plaudit.data.table import SCHEMA
 from plaudit.errors import BundleError, DataError, OutputError
 from plaudit.evaluate.predictions import write_predictions
@@ -24,7 +25,7 @@ class CountsWords:
     num_parameters = 2
     calibration = None
     digest = "t" * 64
-    provenance = {"seed": 3, "train_seconds": 0.5, "recipe": {"kind": "toy"}}  # noqa: RUF012
+    provenance = Provenance(train_seconds=0.5, recipe=RecipeExcerpt(name="toy", seed=3, data={}, models={}))
 
     def predict_proba(self, texts):
         score = np.array([text.count("good") - text.count("bad") for text in texts], dtype=np.float32)
@@ -69,7 +70,7 @@ def test_result_holds_what_was_measured_and_how_the_model_was_made():
     assert result.accuracy_ci95[0] < 0.75 < result.accuracy_ci95[1]
     assert result.confusion == ((2, 1), (0, 1))
     assert result.auc == 1.0
-    assert (result.seed, result.train_seconds, result.recipe) == (3, 0.5, {"kind": "toy"})
+    assert (result.seed, result.train_seconds, result.recipe) == (3, 0.5, CountsWords.provenance.recipe.model_dump())
     assert (result.size_bytes, result.parameters) == (12, 2)
     assert result.reviews_per_second > 0
     assert result.commit and result.hardware.cpu

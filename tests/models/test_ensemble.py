@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plaudit.bundle.folder import load_bundle, load_trainable, save_bundle
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.errors import BundleError, SettingsError
 from plaudit.models.base import ModelState
 from plaudit.models.bow.model import BowModel, quantized
@@ -45,7 +46,7 @@ def ensemble(members):
 
 @pytest.fixture
 def folder(ensemble, tmp_path):
-    save_bundle(ensemble, tmp_path / "ensemble", provenance={"train_seconds": 3.5})
+    save_bundle(TrainedModel(model=ensemble, provenance=Provenance(train_seconds=3.5)), tmp_path / "ensemble")
     return tmp_path / "ensemble"
 
 
@@ -56,7 +57,7 @@ def saved(model, folder, **changes):
     tensors = {name: tensor for name, tensor in state.tensors.items() if name not in changes}
     files = {name: content for name, content in {**state.files, **changes}.items() if content is not None}
     spoilt.state = lambda: ModelState(tensors, files)
-    save_bundle(spoilt, folder, provenance={})
+    save_bundle(TrainedModel(model=spoilt), folder)
     return folder
 
 
@@ -133,7 +134,7 @@ def test_a_saved_ensemble_gives_the_same_probabilities(ensemble, folder, load):
 
 def test_what_was_loaded_is_saved_as_the_same_bytes(folder, tmp_path):
     bundle = load_bundle(folder)
-    save_bundle(bundle.model, tmp_path / "again", provenance=bundle.manifest.provenance)
+    save_bundle(bundle, tmp_path / "again")
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
@@ -142,9 +143,9 @@ def test_sizes_and_parameters_are_those_of_all_members(ensemble, members, folder
     members = {**members, "small": quantized(members["bow"])}
     parts = []
     for name, model in members.items():
-        save_bundle(model, tmp_path / name, provenance={})
+        save_bundle(TrainedModel(model=model), tmp_path / name)
         parts.append(load_bundle(tmp_path / name))
-    save_bundle(EnsembleModel.of(members, [1.0, 1.0, 1.0]), tmp_path / "three", provenance={})
+    save_bundle(TrainedModel(model=EnsembleModel.of(members, [1.0, 1.0, 1.0])), tmp_path / "three")
     for path, members_of in ((folder, parts[:2]), (tmp_path / "three", parts)):
         bundle = load_bundle(path)
         assert bundle.num_parameters == sum(part.num_parameters for part in members_of) > 0
@@ -157,7 +158,7 @@ def test_members_of_one_kind_keep_their_words_and_weights_apart(tmp_path):
     first = lstm_of(["a lovely film"], seed=1, hidden_size=4)
     second = lstm_of(["dull and tedious superb"], seed=2, num_layers=2)
     ensemble = EnsembleModel.of({"first": first, "second": second}, [1.0, 1.0])
-    save_bundle(ensemble, tmp_path / "ensemble", provenance={})
+    save_bundle(TrainedModel(model=ensemble), tmp_path / "ensemble")
     loaded = load_bundle(tmp_path / "ensemble").model
     for rebuilt, model in zip(loaded.models, (first, second), strict=True):
         assert rebuilt.settings == model.settings
@@ -173,14 +174,14 @@ def test_members_come_back_in_order_however_many_there_are(toy_bow, tmp_path):
         )
         for number, bias in enumerate(biases)
     }
-    save_bundle(EnsembleModel.of(members, [1.0] * 12), tmp_path / "ensemble", provenance={})
+    save_bundle(TrainedModel(model=EnsembleModel.of(members, [1.0] * 12)), tmp_path / "ensemble")
     loaded = load_bundle(tmp_path / "ensemble").model
     assert [(model.bias.item(), len(model.keys)) for model in loaded.models] == [(n, n) for n in range(12)]
 
 
 def test_an_ensemble_may_be_a_member(ensemble, toy_bow, tmp_path):
     outer = EnsembleModel.of({"inner": ensemble, "bow": toy_bow}, [0.5, 1.5])
-    save_bundle(outer, tmp_path / "outer", provenance={})
+    save_bundle(TrainedModel(model=outer), tmp_path / "outer")
     bundle = load_bundle(tmp_path / "outer")
     np.testing.assert_allclose(bundle.model.logits(TEXTS), outer.logits(TEXTS), atol=1e-4)
     assert bundle.model.models[0].settings == ensemble.settings

@@ -14,7 +14,8 @@ from plaudit.models.corpus import Corpus
 from plaudit.models.transformer.model import TransformerModel
 from plaudit.models.transformer.settings import TransformerSettings
 from plaudit.train.batches import ShuffledBatches
-from plaudit.train.loop import train_network
+from plaudit.train.context import TrainingContext
+from plaudit.train.loop import Trainer
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import ObjectiveSettings, TrainSettings
@@ -134,20 +135,17 @@ def test_it_is_fine_tuned_by_the_same_loop_as_any_torch_model(folder, tmp_path):
     targets = Targets(labels.numpy())
     objective = LabelObjective(ObjectiveSettings(), targets, network=model.network, device=model.device)
     settings = TrainSettings(epochs=8, max_learning_rate=0.01, precision="fp32")
-    position = train_network(
+    trainer = Trainer(
         model,
         ShuffledBatches(corpus, max_tokens=settings.batch_tokens),
         LabelledCorpus(corpus, labels),
         settings,
-        objective=objective,
-        seed=0,
-        run_dir=tmp_path,
+        objective,
+        TrainingContext(0, tmp_path, False, Console(quiet=True)),
         identity={},
-        resume=False,
-        console=Console(quiet=True),
         title="bert",
     )
-    assert position.best_accuracy == 1.0
+    assert trainer.run().provenance.validation_accuracy == 1.0
     assert (model.logits(TEXTS).argmax(1) == labels.numpy()).all()
     changed = [name for name, weights in model.state().tensors.items() if (weights != untrained[name]).any()]
     assert any(name.startswith("body.encoder") for name in changed)

@@ -20,7 +20,7 @@ from plaudit.models.ensemble import blend, fit_weights
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
@@ -130,21 +130,21 @@ def test_a_run_of_language_models_alone_is_refused_before_they_are_trained(home,
 def test_a_language_model_says_how_well_it_predicts_words_and_nothing_of_labels(models):
     bundle = load_trainable(models / "words")
     assert bundle.is_language_model
-    said = bundle.manifest.provenance
-    assert 1 < said["language_model"]["perplexity"] < len(bundle.model.encoder.words)
-    assert 0 < said["language_model"]["accuracy"] < 1
-    assert said["train_seconds"] > 0
-    assert said["recipe"]["models"]["words"]["pretrain"]["window_tokens"] == 8
-    assert not {"validation_accuracy", "train", "compression"} & said.keys()
+    provenance = bundle.provenance
+    assert 1 < provenance.language_model.perplexity < len(bundle.model.encoder.words)
+    assert 0 < provenance.language_model.accuracy < 1
+    assert provenance.train_seconds > 0
+    assert provenance.recipe.models["words"]["pretrain"]["window_tokens"] == 8
+    assert (provenance.validation_accuracy, provenance.train, provenance.compression) == (None, None, ())
     assert not any(load_trainable(models / name).is_language_model for name in ("lstm", "fresh", "bow", "both"))
 
 
 def test_its_perplexity_is_that_of_the_last_validation(home, models):
     events = [json.loads(line) for line in (home / "run/training/words/metrics.jsonl").read_text().splitlines()]
     best = max((e for e in events if e["event"] == "epoch"), key=lambda event: event["validation_accuracy"])
-    said = load_trainable(models / "words").manifest.provenance["language_model"]
-    assert said["perplexity"] == pytest.approx(np.exp(best["validation_loss"]))
-    assert said["accuracy"] == pytest.approx(best["validation_accuracy"])
+    figures = load_trainable(models / "words").provenance.language_model
+    assert figures.perplexity == pytest.approx(np.exp(best["validation_loss"]))
+    assert figures.accuracy == pytest.approx(best["validation_accuracy"])
 
 
 def test_a_language_model_refuses_to_predict_in_one_line(models):
@@ -156,7 +156,7 @@ def test_a_run_tells_of_a_language_models_perplexity(home, tmp_path):
     told = io.StringIO()
     runs.train(recipe_in(home, WORDS), tmp_path / "run", resume=False, console=Console(file=told, width=200))
     (line,) = (line for line in told.getvalue().splitlines() if line.startswith("words: "))
-    perplexity = load_trainable(tmp_path / "run/models/words").manifest.provenance["language_model"]["perplexity"]
+    perplexity = load_trainable(tmp_path / "run/models/words").provenance.language_model.perplexity
     assert line.startswith(f"words: perplexity {perplexity:.1f} on validation after ")
 
 
@@ -247,7 +247,7 @@ def test_a_language_model_goes_on_from_another(train, models):
     assert longer.is_language_model
     for name in filter(is_of_layers, weights_of(models / "words")):
         np.testing.assert_allclose(longer.model.state().tensors[name], words.model.state().tensors[name], atol=1e-9)
-    before, in_all = (bundle.manifest.provenance["train_seconds"] for bundle in (words, longer))
+    before, in_all = (bundle.provenance.train_seconds for bundle in (words, longer))
     assert in_all > before
 
 
@@ -347,10 +347,10 @@ def test_an_ensemble_is_weighed_and_judged_on_validation(models, splits):
     assert settings.members == ("bow", "lstm")
     assert settings.weights == pytest.approx(fit_weights(logits, truth).tolist(), rel=1e-4)
     right = blend(logits, settings.weights).argmax(axis=1) == truth
-    said = bundle.manifest.provenance
-    assert said["validation_accuracy"] == pytest.approx(right.mean(), abs=1e-5)
-    assert said["train_seconds"] >= sum(member.manifest.provenance["train_seconds"] for member in members)
-    assert (said["train"], said["compression"]) == (None, [])
+    provenance = bundle.provenance
+    assert provenance.validation_accuracy == pytest.approx(right.mean(), abs=1e-5)
+    assert provenance.train_seconds >= sum(member.provenance.train_seconds for member in members)
+    assert (provenance.train, provenance.compression) == (None, ())
     assert bundle.num_parameters == sum(member.num_parameters for member in members)
 
 
@@ -389,9 +389,9 @@ def test_a_student_that_learns_beside_a_bag_joins_it(train, models, monkeypatch)
     members = ["beside", "{{bow}}"]
     """)
     assert [bag.keys.tolist() for bag in beside] == [load_bundle(models / "bow").model.keys.tolist()]
-    (step,) = load_bundle(made / "beside").manifest.provenance["compression"]
-    assert (step["settings"]["beside"], step["settings"]["beside_weight"]) == (str(models / "bow"), 0.65)
-    assert load_bundle(made / "both").manifest.provenance["validation_accuracy"] > 0.9
+    (step,) = load_bundle(made / "beside").provenance.compression
+    assert (step.settings["beside"], step.settings["beside_weight"]) == (str(models / "bow"), 0.65)
+    assert load_bundle(made / "both").provenance.validation_accuracy > 0.9
 
 
 def test_the_same_recipe_makes_the_same_ensemble(home, models, tmp_path):

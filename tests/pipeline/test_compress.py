@@ -76,11 +76,11 @@ def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_
     runs.run(read_recipe(write(CHAIN)), out, resume=False, console=QUIET)
     sizes = [load(out / "models" / name).size_bytes for name in ("bow", "small", "smaller")]
     assert sizes == sorted(sizes, reverse=True)
-    provenance = load_bundle(out / "models" / "smaller").manifest.provenance
-    assert [step["method"] for step in provenance["compression"]] == ["distill", "prune", "quantize"]
-    assert [step["from"] for step in provenance["compression"]] == [None, "student", "small"]
-    assert provenance["compression"][1]["ratio"] == 0.5
-    assert provenance["recipe"]["models"]["smaller"]["from"] == "small"
+    provenance = load_bundle(out / "models" / "smaller").provenance
+    assert [step.method for step in provenance.compression] == ["distill", "prune", "quantize"]
+    assert [step.source for step in provenance.compression] == [None, "student", "small"]
+    assert provenance.compression[1].figures["ratio"] == 0.5
+    assert provenance.recipe.models["smaller"]["from"] == "small"
     results = json.loads((out / "results.json").read_text())["results"]
     assert {result["model"] for result in results} == {"bow", "student", "small", "smaller"}
     assert min(result["accuracy"] for result in results) > 0.8
@@ -135,11 +135,11 @@ def test_compress_prunes_a_bundle_on_the_reviews_it_learned_from(bow_folder, tmp
     step = compressing.compress(task, tmp_path / "small", resume=False, console=Console(file=told, width=200))
     assert step["ratio"] == 0.6
     assert load(tmp_path / "small").size_bytes < load(bow_folder).size_bytes
-    assert "of validation" in told.getvalue() and "(before:" in told.getvalue()
+    assert "accuracy on validation" in told.getvalue() and "(before:" in told.getvalue()
     again = compressing.plan(str(tmp_path / "small"), "quantize", {}, [], data=None, seed=0)
     compressing.compress(again, tmp_path / "smaller", resume=False, console=QUIET)
-    steps = load(tmp_path / "smaller").provenance["compression"]
-    assert [step["method"] for step in steps] == ["prune", "quantize"]
+    steps = load(tmp_path / "smaller").provenance.compression
+    assert [step.method for step in steps] == ["prune", "quantize"]
 
 
 def test_compress_distills_into_a_recipes_model_or_into_one_like_a_bundle(bow_folder, write, tmp_path):
@@ -148,7 +148,7 @@ def test_compress_distills_into_a_recipes_model_or_into_one_like_a_bundle(bow_fo
         assignments = ['transfer.sources=["train"]']
         task = compressing.plan(student, "distill", options, assignments, data=None, seed=0)
         compressing.compress(task, tmp_path / f"student{number}", resume=False, console=QUIET)
-        assert load(tmp_path / f"student{number}").provenance["compression"][0]["method"] == "distill"
+        assert load(tmp_path / f"student{number}").provenance.compression[0].method == "distill"
         assert (tmp_path / f"student{number}.training" / "soft-labels.parquet").exists()
 
 
@@ -159,7 +159,7 @@ def test_soft_labels_of_one_command_teach_a_student_of_another(bow_folder, write
     options = {"soft_labels": path}
     task = compressing.plan(str(write(BOW)), "distill", options, ['transfer.sources=["train"]'], data=None, seed=0)
     compressing.compress(task, tmp_path / "student", resume=False, console=QUIET)
-    assert load(tmp_path / "student").provenance["compression"][0]["teachers"] == told
+    assert load(tmp_path / "student").provenance.compression[0].figures["teachers"] == told
 
 
 def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
@@ -253,19 +253,19 @@ def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, 
 
 
 def test_an_interrupted_sweep_goes_on_and_repeats_nothing(bow_folder, tmp_path, short_sweep, monkeypatch):
-    really, made = sweep.make, []
+    really, made = sweep.build, []
 
-    def make(*arguments, **options):
+    def build(*arguments, **options):
         if len(made) == 3:
             raise KeyboardInterrupt
         made.append(None)
         return really(*arguments, **options)
 
-    monkeypatch.setattr(sweep, "make", make)
+    monkeypatch.setattr(sweep, "build", build)
     with pytest.raises(KeyboardInterrupt):
         sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     made.clear()
-    monkeypatch.setattr(sweep, "make", lambda *a, **o: (made.append(None), really(*a, **o))[1])
+    monkeypatch.setattr(sweep, "build", lambda *a, **o: (made.append(None), really(*a, **o))[1])
     sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     assert len(made) == 4 - 3
     assert len((tmp_path / "sweep" / sweep.ROWS_NAME).read_text().splitlines()) == 1 + 1 + 4

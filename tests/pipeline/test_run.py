@@ -82,9 +82,9 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
     assert pq.read_table(out / "predictions/bow.parquet").num_rows == result.n
     predictor = load(out / "models" / "bow")
     assert predictor.predict(["a lovely film"]) == ["positive"]
-    assert predictor.provenance["recipe"]["models"]["bow"]["min_count"] == 2
-    assert predictor.provenance["recipe"]["data"]["seed"] == 0
-    assert result.recipe == predictor.provenance["recipe"]
+    assert predictor.provenance.recipe.models["bow"]["min_count"] == 2
+    assert predictor.provenance.recipe.data["seed"] == 0
+    assert result.recipe == predictor.provenance.recipe.model_dump()
 
 
 def test_recipe_json_holds_every_setting(write_recipe, tmp_path):

@@ -250,15 +250,15 @@ def test_a_selection_that_was_cut_short_goes_on_to_the_same_end(read, tmp_path, 
 
 
 def test_a_selection_that_was_cut_short_before_its_first_model_goes_on(read, tmp_path, monkeypatch):
-    recipe, out, really = read(BOW), tmp_path / "out", selecting.make
+    recipe, out, really = read(BOW), tmp_path / "out", selecting.build
 
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(selecting, "make", interrupted)
+    monkeypatch.setattr(selecting, "build", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(recipe, out)
-    monkeypatch.setattr(selecting, "make", really)
+    monkeypatch.setattr(selecting, "build", really)
     run(recipe, out, resume=True)
     assert len((out / "folds.jsonl").read_text().splitlines()) == 1 + 3
     assert run(recipe, out, resume=True).most_accurate == "bow"

@@ -18,7 +18,7 @@ from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare
 from plaudit.errors import SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.pipeline import run as runs
-from plaudit.pipeline.build import make
+from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.search import study as studies
 from plaudit.search import tune as tuning
@@ -26,6 +26,7 @@ from plaudit.search import tune_view as view
 from plaudit.search.space import read_space, with_values
 from plaudit.search.study import TrialResult
 from plaudit.settings import read_toml
+from plaudit.train.context import TrainingContext
 from tests.conftest import toy_csv
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
@@ -183,19 +184,19 @@ def test_a_study_begins_with_the_recipes_settings_and_its_best_recipe_trains(wri
     recipe = read_recipe(out / "best.toml", ["models.bow.refit=false"])
     assert recipe.models["bow"].model.min_count == best.values["min_count"]
     runs.train(recipe, tmp_path / "trained", resume=False, console=QUIET)
-    provenance = load_bundle(tmp_path / "trained/models/bow").manifest.provenance
-    assert provenance["validation_accuracy"] == pytest.approx(best.accuracy, abs=1e-5)
+    provenance = load_bundle(tmp_path / "trained/models/bow").provenance
+    assert provenance.validation_accuracy == pytest.approx(best.accuracy, abs=1e-5)
 
 
 def test_trials_fit_on_train_alone_even_where_the_recipe_refits(write, tmp_path, monkeypatch):
     seen = []
-    original = studies.make
+    original = studies.build
 
     def looking(entry, splits, *arguments, **named):
         seen.append((entry.model.refit, splits.test.num_rows))
         return original(entry, splits, *arguments, **named)
 
-    monkeypatch.setattr(studies, "make", looking)
+    monkeypatch.setattr(studies, "build", looking)
     tune(planned(write(BOW + SPACE)), tmp_path / "out", trials=2)
     assert seen == [(False, 0)] * 2
     assert read_recipe(tmp_path / "out/best.toml").models["bow"].model.refit
@@ -236,7 +237,7 @@ def test_two_commands_in_one_folder_are_refused(write, tmp_path):
 def test_an_interrupted_trial_is_done_again_and_does_not_count(write, tmp_path, monkeypatch):
     plan, out = planned(write(BOW + SPACE)), tmp_path / "out"
     whole = tune(plan, tmp_path / "whole", trials=3)
-    original, made = studies.make, []
+    original, made = studies.build, []
 
     def interrupted(*arguments, **named):
         made.append(None)
@@ -244,7 +245,7 @@ def test_an_interrupted_trial_is_done_again_and_does_not_count(write, tmp_path, 
             raise KeyboardInterrupt
         return original(*arguments, **named)
 
-    monkeypatch.setattr(studies, "make", interrupted)
+    monkeypatch.setattr(studies, "build", interrupted)
     with pytest.raises(TrainingInterruptedError, match=r"interrupted after 1 of 3 trials; .* the same command goes on"):
         tune(plan, out, trials=3)
     assert len(json.loads((out / "tune.json").read_text())["trials"]) == 1
@@ -253,19 +254,19 @@ def test_an_interrupted_trial_is_done_again_and_does_not_count(write, tmp_path, 
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(write, tmp_path, monkeypatch):
-    original = studies.make
+    original = studies.build
 
     def failing(entry, *arguments, **named):
         if entry.model.min_count != 2:
             raise TrainingError("the loss stopped being a number")
         return original(entry, *arguments, **named)
 
-    monkeypatch.setattr(studies, "make", failing)
+    monkeypatch.setattr(studies, "build", failing)
     found = tune(planned(write(BOW + SPACE)), tmp_path / "out", trials=3)
     assert [trial.state for trial in found.trials] == ["complete", "failed", "failed"]
     assert found.trials[1].reason == "the loss stopped being a number"
     assert found.importance is None
-    monkeypatch.setattr(studies, "make", lambda *arguments, **named: failing(*arguments, **named).no_such_thing)
+    monkeypatch.setattr(studies, "build", lambda *arguments, **named: failing(*arguments, **named).no_such_thing)
     with pytest.raises(TrainingError, match="none of 2 trials succeeded; the first: the loss stopped"):
         tune(planned(write(BOW.replace("= 2", "= 3") + SPACE)), tmp_path / "other", trials=2)
 
@@ -292,8 +293,7 @@ def test_a_networks_epochs_are_heard_of_with_their_validation_but_not_those_of_i
     pretrain = "pretrain = { epochs = 2, max_learning_rate = 0.01, batch_tokens = 64, window_tokens = 8 }\n"
     recipe = read_recipe(write(LSTM.replace('kind = "lstm"\n', f'kind = "lstm"\n{pretrain}')))
     splits, heard = prepare(load_dataset(recipe.data), recipe.data), []
-    run = {"seed": 0, "run_dir": tmp_path / "lstm", "resume": False, "console": QUIET, "after_epoch": heard.append}
-    make(recipe.models["lstm"], splits, run, find=None)
+    build(recipe.models["lstm"], splits, TrainingContext(0, tmp_path / "lstm", False, QUIET, heard.append), find=None)
     lines = (tmp_path / "lstm/metrics.jsonl").read_text().splitlines()
     validated = [event for event in map(json.loads, lines) if event["event"] == "epoch"]
     assert [(end.epoch, end.step, end.accuracy, end.loss) for end in heard] == [
@@ -304,15 +304,15 @@ def test_a_networks_epochs_are_heard_of_with_their_validation_but_not_those_of_i
 def test_what_hears_of_an_epoch_may_end_training_which_then_can_go_on(write, tmp_path):
     recipe = read_recipe(write(LSTM))
     splits = prepare(load_dataset(recipe.data), recipe.data)
-    run = {"seed": 0, "resume": False, "console": QUIET}
+    cut = TrainingContext(0, tmp_path / "cut", False, QUIET)
 
     def stop(end):
         raise ZeroDivisionError
 
-    whole = make(recipe.models["lstm"], splits, {**run, "run_dir": tmp_path / "whole"}, find=None)
+    whole = build(recipe.models["lstm"], splits, replace(cut, folder=tmp_path / "whole"), find=None)
     with pytest.raises(ZeroDivisionError):
-        make(recipe.models["lstm"], splits, {**run, "run_dir": tmp_path / "cut", "after_epoch": stop}, find=None)
-    resumed = make(recipe.models["lstm"], splits, {**run, "run_dir": tmp_path / "cut", "resume": True}, find=None)
+        build(recipe.models["lstm"], splits, replace(cut, after_epoch=stop), find=None)
+    resumed = build(recipe.models["lstm"], splits, replace(cut, resume=True), find=None)
     for name, tensor in whole.model.state().tensors.items():
         np.testing.assert_array_equal(tensor, resumed.model.state().tensors[name], err_msg=name)
 

@@ -7,6 +7,7 @@ import pytest
 
 import plaudit
 from plaudit.bundle.folder import save_bundle
+from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.explain.explanation import explain
 from plaudit.serve.problem import Problem
@@ -360,7 +361,7 @@ def test_a_reload_lets_the_new_model_judge_and_finishes_with_the_old_one(
         before = asyncio.create_task(asking.post("/v1/predict", json={"texts": "lovely"}))
         await asyncio.sleep(0.1)
         shutil.rmtree(folder)
-        save_bundle(flipped, folder, provenance={})
+        save_bundle(TrainedModel(model=flipped), folder)
         came_of = await client.service.models.reload()
         after = await asking.post("/v1/predict", json={"texts": "lovely"})
         released.set()

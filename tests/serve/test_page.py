@@ -18,6 +18,7 @@ from rich.console import Console
 import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.locate import shipped_models
+from plaudit.bundle.trained import TrainedModel
 from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 
@@ -67,7 +68,7 @@ def guarded(start, tmp_path_factory):
     settings = BowSettings(min_count=2, slot_bits=16)
     model = fit_bow(settings, texts, label_ids, tuple(words), console=Console(quiet=True))
     folder = tmp_path_factory.mktemp("models") / "moods"
-    save_bundle(model, folder, provenance={"seed": 0, "train_seconds": 0.1})
+    save_bundle(TrainedModel(model=model), folder)
     limits = ("max_characters=300", "max_explained_characters=100", "max_texts=4")
     options = [option for limit in limits for option in ("--set", limit)]
     return start("--model", str(folder), *options, PLAUDIT_API_KEY=KEY)

@@ -15,7 +15,8 @@ from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
 from plaudit.train.adversarial import divergence, most_diverging_change, random_change, worst_change
-from plaudit.train.fit import fit
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.settings import PERTURBING, ObjectiveSettings, TrainSettings
@@ -307,7 +308,7 @@ def with_unlabelled(splits, num_unlabelled):
 
 
 def run_in(folder, *, seed=0, resume=False):
-    return {"seed": seed, "run_dir": folder, "resume": resume, "console": Console(quiet=True)}
+    return TrainingContext(seed, folder, resume, Console(quiet=True))
 
 
 def weights(result):
@@ -331,17 +332,17 @@ def test_an_lstm_learns_by_hard_labels_and_steadiness_of_unlabelled_reviews_too(
     monkeypatch.setattr(LabelObjective, "forward", recording)
     splits = with_unlabelled(splits, 60)
     train = TRAIN.model_copy(update={"precision": precision})
-    result = fit(MODEL, train, splits, objective=STEADY, **run_in(tmp_path / "steady"))
-    assert result.validation_accuracy > 0.9
+    result = fit_network(MODEL, train, splits, objective=STEADY, context=run_in(tmp_path / "steady"))
+    assert result.provenance.validation_accuracy > 0.9
     assert sorted(torch.cat(read).tolist()) == sorted([*range(180)] * train.epochs)
     read.clear()
-    fit(MODEL, train, splits, objective=ObjectiveSettings(), **run_in(tmp_path / "hard"))
+    fit_network(MODEL, train, splits, objective=ObjectiveSettings(), context=run_in(tmp_path / "hard"))
     assert sorted(torch.cat(read).tolist()) == sorted([*range(120)] * train.epochs), "labels alone take no others"
 
 
 def test_steadiness_makes_an_lstm_less_easily_moved(splits, tmp_path):
     def moved(name, objective):
-        result = fit(MODEL, TRAIN, splits, objective=objective, **run_in(tmp_path / name))
+        result = fit_network(MODEL, TRAIN, splits, objective=objective, context=run_in(tmp_path / name))
         network = result.model.network
         encoded = result.model.encode(splits.validation["text"].to_pylist())
         ids, mask = Corpus(encoded, CPU).batch(torch.arange(40), int(encoded.lengths.max()))
@@ -358,15 +359,15 @@ def test_a_run_that_draws_changes_resumes_as_if_it_had_not_been_killed(splits, t
     splits = with_unlabelled(splits, 30)
     objective = ObjectiveSettings(losses={"hard": 1.0, "virtual-adversarial": 1.0, "noise": 1.0, "adversarial": 0.5})
     train = TRAIN.model_copy(update={"epochs": 2, "checkpoint_every_steps": 4})
-    whole = fit(MODEL, train, splits, objective=objective, **run_in(tmp_path / "whole"))
+    whole = fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path / "whole"))
     with killed_after(6):
-        fit(MODEL, train, splits, objective=objective, **run_in(tmp_path / "killed"))
-    resumed = fit(MODEL, train, splits, objective=objective, **run_in(tmp_path / "killed", resume=True))
+        fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path / "killed"))
+    resumed = fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path / "killed", resume=True))
     for name, tensor in weights(whole).items():
         np.testing.assert_array_equal(tensor, weights(resumed)[name], err_msg=name)
     with pytest.raises(SettingsError, match=r"objective\.epsilon was 5\.0 when this run began and is 4\.0 now"):
         other = objective.model_copy(update={"epsilon": 4.0})
-        fit(MODEL, train, splits, objective=other, **run_in(tmp_path / "killed", resume=True))
+        fit_network(MODEL, train, splits, objective=other, context=run_in(tmp_path / "killed", resume=True))
 
 
 @pytest.mark.parametrize("name", sorted(PERTURBING))
@@ -374,4 +375,4 @@ def test_a_compiled_network_is_refused_in_one_line(splits, tmp_path, name):
     train = TRAIN.model_copy(update={"compile": True})
     objective = ObjectiveSettings(losses={name: 1.0})
     with pytest.raises(SettingsError, match=r"^train\.compile is not for losses that perturb; leave it out$"):
-        fit(MODEL, train, splits, objective=objective, **run_in(tmp_path))
+        fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path))

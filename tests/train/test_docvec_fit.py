@@ -5,13 +5,13 @@ from rich.console import Console
 from plaudit.errors import SettingsError, TrainingInterruptedError
 from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.train import docvec
-from plaudit.train.fit import fit
+from plaudit.train.context import TrainingContext
 
 SETTINGS = DocvecSettings(embedding_size=8, min_count=1, max_order=2, epochs=6, learning_rate=0.05, inference_epochs=5)
 
 
 def run_in(folder, *, seed=0, resume=False):
-    return {"seed": seed, "run_dir": folder, "resume": resume, "console": Console(quiet=True)}
+    return TrainingContext(seed, folder, resume, Console(quiet=True))
 
 
 def assert_same(first, second):
@@ -27,18 +27,18 @@ def test_it_learns_labels_from_few_reviews(splits, tmp_path):
     settings = SETTINGS.model_copy(
         update={"epochs": 60, "inference_epochs": 30, "max_order": 1, "inverse_regularization": 1000.0}
     )
-    result = fit(settings, None, splits, **run_in(tmp_path))
-    assert result.validation_accuracy > 0.8
-    assert result.train_seconds > 0
+    result = docvec.fit_docvec(settings, splits, context=run_in(tmp_path))
+    assert result.provenance.validation_accuracy > 0.8
+    assert result.provenance.train_seconds > 0
     predicted = result.model.predict_proba(splits.validation["text"].to_pylist()).argmax(1)
-    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.validation_accuracy
+    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.provenance.validation_accuracy
 
 
 def test_same_seed_same_model_and_another_seed_another(splits, tmp_path):
-    first, _ = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "1"))
-    second, _ = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "2"))
+    first = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "1")).model
+    second = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "2")).model
     assert_same(first, second)
-    other, _ = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "3", seed=1))
+    other = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "3", seed=1)).model
     assert not np.array_equal(first.vectors, other.vectors)
 
 
@@ -46,7 +46,7 @@ def test_same_seed_same_model_and_another_seed_another(splits, tmp_path):
 def test_resume_matches_uninterrupted_run(splits, tmp_path, monkeypatch, calls):
     monkeypatch.setattr(docvec, "_CHUNK", 16)
     monkeypatch.setattr(docvec, "_CHECKPOINT_SECONDS", 0)
-    whole, _ = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "whole"))
+    whole = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "whole")).model
     saved = []
     original = docvec.save_checkpoint
 
@@ -58,11 +58,11 @@ def test_resume_matches_uninterrupted_run(splits, tmp_path, monkeypatch, calls):
 
     monkeypatch.setattr(docvec, "save_checkpoint", save_then_die)
     with pytest.raises(KilledError):
-        docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "killed"))
+        docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "killed"))
     monkeypatch.setattr(docvec, "save_checkpoint", original)
-    resumed, seconds = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path / "killed", resume=True))
-    assert_same(whole, resumed)
-    assert seconds > saved[-1]["seconds"] > 0
+    resumed = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path / "killed", resume=True))
+    assert_same(whole, resumed.model)
+    assert resumed.provenance.train_seconds > saved[-1]["seconds"] > 0
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(splits, tmp_path, monkeypatch):
@@ -74,14 +74,14 @@ def test_ctrl_c_saves_and_says_how_to_go_on(splits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(docvec.Interruption, "__enter__", asked_at_once)
     with pytest.raises(TrainingInterruptedError, match=r"interrupted in epoch 1; .* go on with --resume"):
-        docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path))
+        docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path))
     assert (tmp_path / "checkpoint.pt").exists()
 
 
 def test_resuming_with_other_settings_is_refused_and_without_resume_it_begins_anew(splits, tmp_path):
-    first, _ = docvec.fit_docvec(SETTINGS, splits, **run_in(tmp_path))
+    first = docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path)).model
     changed = SETTINGS.model_copy(update={"sharpness": 5.0})
     with pytest.raises(SettingsError, match=r"model\.sharpness was 6"):
-        docvec.fit_docvec(changed, splits, **run_in(tmp_path, resume=True))
-    other, _ = docvec.fit_docvec(changed, splits, **run_in(tmp_path))
+        docvec.fit_docvec(changed, splits, context=run_in(tmp_path, resume=True))
+    other = docvec.fit_docvec(changed, splits, context=run_in(tmp_path)).model
     assert not np.array_equal(first.vectors, other.vectors)

@@ -11,12 +11,12 @@ from rich.console import Console
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from plaudit.errors import SettingsError, TrainingError
-from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus
 from plaudit.models.lstm.network import LSTMModel, LSTMNetwork, LSTMSettings
 from plaudit.text.encoded import EncodedTexts
 from plaudit.train import loop
-from plaudit.train.fit import fit, new_model
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network, new_model
 from plaudit.train.log import TrainingLog
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
@@ -39,7 +39,7 @@ TRAIN = TrainSettings(
 
 def run(splits, run_dir, *, model=MODEL, train=TRAIN, seed=0, resume=False, console=None):
     console = console or Console(quiet=True)
-    return fit(model, train, splits, seed=seed, run_dir=run_dir, resume=resume, console=console)
+    return fit_network(model, train, splits, TrainingContext(seed, run_dir, resume, console))
 
 
 def changed(**changes):
@@ -67,10 +67,10 @@ def assert_same_weights(first, second):
 
 def test_training_learns(splits, tmp_path):
     result = run(splits, tmp_path, train=changed(epochs=8))
-    assert result.validation_accuracy > 0.9
-    assert result.train_seconds > 0
+    assert result.provenance.validation_accuracy > 0.9
+    assert result.provenance.train_seconds > 0
     predicted = result.model.predict_proba(splits.validation["text"].to_pylist()).argmax(1)
-    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.validation_accuracy
+    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.provenance.validation_accuracy
 
 
 def test_metrics_hold_every_step_once_and_every_epoch_with_its_validation(splits, tmp_path):
@@ -102,7 +102,7 @@ def test_resume_matches_uninterrupted_run(splits, tmp_path, killed_after, steps,
         run(splits, tmp_path / "killed", train=train)
     resumed = run(splits, tmp_path / "killed", train=train, resume=True)
     assert_same_weights(whole, resumed)
-    assert resumed.validation_accuracy == whole.validation_accuracy
+    assert resumed.provenance.validation_accuracy == whole.provenance.validation_accuracy
     for kind in ("step", "epoch"):
         for expected, event in zip(events(tmp_path / "whole", kind), events(tmp_path / "killed", kind), strict=True):
             for name in ("step", "epoch", "train_loss", "train_accuracy", "learning_rate"):
@@ -114,7 +114,7 @@ def test_resuming_a_finished_run_gives_its_result_again(splits, tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text()
     again = run(splits, tmp_path, resume=True)
     assert_same_weights(finished, again)
-    assert again.validation_accuracy == finished.validation_accuracy
+    assert again.provenance.validation_accuracy == finished.provenance.validation_accuracy
     assert (tmp_path / "metrics.jsonl").read_text() == lines
 
 
@@ -189,7 +189,7 @@ def test_early_stopping_keeps_the_best_epoch(splits, tmp_path):
     result = run(splits, tmp_path, train=changed(epochs=9, patience=2, max_learning_rate=1e-9, ema_decay=0.0))
     validated = [event["validation_accuracy"] for event in events(tmp_path, "epoch")]
     assert len(validated) == 3
-    assert result.validation_accuracy == max(validated) == validated[0]
+    assert result.provenance.validation_accuracy == max(validated) == validated[0]
 
 
 def test_texts_without_words_do_not_crash(make_splits, tmp_path):
@@ -198,7 +198,7 @@ def test_texts_without_words_do_not_crash(make_splits, tmp_path):
         table = getattr(splits, name)
         empty = pa.array([""] * table.num_rows)
         splits = replace(splits, **{name: table.set_column(1, "text", empty)})
-    assert run(splits, tmp_path).validation_accuracy == 0.5
+    assert run(splits, tmp_path).provenance.validation_accuracy == 0.5
 
 
 def test_labels_of_more_than_two_classes(make_splits, tmp_path):
@@ -206,29 +206,13 @@ def test_labels_of_more_than_two_classes(make_splits, tmp_path):
     assert run(splits, tmp_path).model.predict_proba(["fine"]).shape == (1, 3)
 
 
-def test_a_torch_kind_needs_a_train_table(splits, tmp_path):
-    with pytest.raises(SettingsError, match=r'kind = "lstm" needs a train table with epochs and max_learning_rate'):
-        run(splits, tmp_path, train=None)
-
-
-def test_a_kind_that_is_not_trained_by_steps_refuses_a_train_table(splits, tmp_path):
-    with pytest.raises(SettingsError, match=r'kind = "bow" has no use for a train table; leave it out'):
-        run(splits, tmp_path, model=BowSettings())
-
-
-def test_a_kind_that_is_not_trained_by_steps_is_fitted_too(splits, tmp_path):
-    result = run(splits, tmp_path, model=BowSettings(), train=None)
-    assert result.model.settings.kind == "bow"
-    assert result.validation_accuracy > 0.9
-
-
 def test_a_model_starts_with_the_words_embedding_and_layers_of_a_trained_one(splits, make_splits, tmp_path):
     others = [f"{text} hitherto unheard" for text in make_splits(num_train=30).train["text"].to_pylist()]
     start = LSTMModel.create(MODEL, ("a", "b", "c"), others, seed=7)
     splits = replace(splits, labels=("bad", "good"))
     settings = MODEL.model_copy(update={"pooling": ("mean",), "output_dropout": 0.3})
-    run_of = {"seed": 0, "run_dir": tmp_path, "resume": False, "console": Console(quiet=True)}
-    model, seconds = new_model(settings, splits, ["other words"], start, **run_of)
+    context = TrainingContext(0, tmp_path, False, Console(quiet=True))
+    model, seconds = new_model(settings, splits, ["other words"], start, context)
     assert seconds >= 0
     assert model.labels == ("bad", "good")
     assert model.settings.pooling == ("mean",)
@@ -237,8 +221,8 @@ def test_a_model_starts_with_the_words_embedding_and_layers_of_a_trained_one(spl
     kept = {name for name in after if name in before and np.array_equal(before[name], after[name])}
     assert kept == {name for name in after if not name.startswith("classifier")}
     assert after["classifier.weight"].shape == (2, 16)
-    result = fit(settings, TRAIN, splits, start=start, **run_of)
-    assert result.validation_accuracy > 0.6
+    result = fit_network(settings, TRAIN, splits, context, start=start)
+    assert result.provenance.validation_accuracy > 0.6
     assert result.model.encoder.files() == start.encoder.files()
     for name, tensor in start.state().tensors.items():
         np.testing.assert_array_equal(tensor, before[name], err_msg="what it starts with is not trained itself")
@@ -247,19 +231,19 @@ def test_a_model_starts_with_the_words_embedding_and_layers_of_a_trained_one(spl
 def test_a_start_that_does_not_fit_is_refused_in_one_line(splits, tmp_path):
     start = LSTMModel.create(MODEL, splits.labels, ["some words"], seed=0)
     other = MODEL.model_copy(update={"hidden_size": 9})
-    run_of = {"seed": 0, "run_dir": tmp_path, "resume": False, "console": Console(quiet=True)}
+    context = TrainingContext(0, tmp_path, False, Console(quiet=True))
     with pytest.raises(SettingsError, match=r"^hidden_size = 9: the pretrained model has 8; give the same$"):
-        fit(other, TRAIN, splits, start=start, **run_of)
+        fit_network(other, TRAIN, splits, context, start=start)
 
 
 def test_a_run_that_started_from_another_models_layers_cannot_be_resumed_from_a_thirds(splits, tmp_path):
     texts = splits.train["text"].to_pylist()
     first, second = (LSTMModel.create(MODEL, splits.labels, texts, seed=seed) for seed in (1, 2))
-    run_of = {"seed": 0, "run_dir": tmp_path, "console": Console(quiet=True)}
-    whole = fit(MODEL, TRAIN, splits, start=first, resume=False, **run_of)
-    assert_same_weights(whole, fit(MODEL, TRAIN, splits, start=first, resume=True, **run_of))
+    new = TrainingContext(0, tmp_path, False, Console(quiet=True))
+    whole = fit_network(MODEL, TRAIN, splits, new, start=first)
+    assert_same_weights(whole, fit_network(MODEL, TRAIN, splits, replace(new, resume=True), start=first))
     with pytest.raises(SettingsError, match="starting weights was"):
-        fit(MODEL, TRAIN, splits, start=second, resume=True, **run_of)
+        fit_network(MODEL, TRAIN, splits, replace(new, resume=True), start=second)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

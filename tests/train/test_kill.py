@@ -19,7 +19,8 @@ import torch
 from rich.console import Console
 from conftest import splits_of
 from test_fit import MODEL, TRAIN
-from plaudit.train.fit import fit
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network
 
 torch.set_num_threads(1)
 run_dir, kill_in_write = Path(sys.argv[1]), int(sys.argv[2])
@@ -35,7 +36,7 @@ if kill_in_write:
     os.fsync = killing
 train = TRAIN.model_copy(update={"epochs": 6, "precision": "auto", "log_every_steps": 1})
 splits = splits_of(240, 40)
-result = fit(MODEL, train, splits, seed=0, run_dir=run_dir, resume=True, console=Console(quiet=True))
+result = fit_network(MODEL, train, splits, TrainingContext(0, run_dir, True, Console(quiet=True)))
 np.savez(run_dir / "weights.npz", **result.model.state().tensors)
 """
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from rich.console import Console
 from plaudit.errors import SettingsError
 from plaudit.models.lstm.network import LSTMNetwork, LSTMSettings
 from plaudit.settings import parse
-from plaudit.train.fit import fit, train_model
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_network, label_trainer
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.settings import LOSSES, PERTURBING, ObjectiveSettings, TrainSettings
 from plaudit.train.targets import UNLABELLED, Targets
@@ -338,20 +339,17 @@ def test_an_lstm_says_the_same_by_way_of_its_features(targets):
 
 def test_a_student_trained_without_labels_learns_what_its_teacher_says(splits, tmp_path):
     console = Console(quiet=True)
-    teacher = fit(MODEL, TRAIN, splits, seed=0, run_dir=tmp_path / "teacher", resume=False, console=console).model
+    teacher = fit_network(MODEL, TRAIN, splits, TrainingContext(0, tmp_path / "teacher", False, console)).model
     texts = splits.train["text"].to_pylist()
     targets = Targets(np.full(len(texts), UNLABELLED), teacher.logits(texts))
     student = type(teacher).create(MODEL, splits.labels, texts, seed=1)
-    result = train_model(
+    trainer = label_trainer(
         student,
         TRAIN,
         texts,
         targets,
         splits.validation,
+        TrainingContext(1, tmp_path / "student", False, console),
         objective=ObjectiveSettings(losses={"kl": 1.0}),
-        seed=1,
-        run_dir=tmp_path / "student",
-        resume=False,
-        console=console,
     )
-    assert result.validation_accuracy > 0.9
+    assert trainer.run().provenance.validation_accuracy > 0.9

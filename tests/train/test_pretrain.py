@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from plaudit.bundle.trained import LanguageModelFigures
 from plaudit.data.table import SCHEMA
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus
@@ -20,7 +21,8 @@ from plaudit.pipeline.recipe import model_recipe
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, UNKNOWN_ID, EncodedTexts
 from plaudit.train import loop, pretrain
 from plaudit.train.checkpoint import load_checkpoint
-from plaudit.train.fit import fit, new_language_model
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import fit_language_model, fit_network
 from plaudit.train.interrupt import Interruption
 from plaudit.train.optimizer import make_optimizer
 from plaudit.train.pretrain import HeldOut, LanguageModel, Streams
@@ -49,7 +51,7 @@ def counting(num_texts):
 
 
 def run_in(folder, *, seed=0, resume=False):
-    return {"seed": seed, "run_dir": folder, "resume": resume, "console": Console(quiet=True)}
+    return TrainingContext(seed, folder, resume, Console(quiet=True))
 
 
 def changed(**changes):
@@ -62,7 +64,7 @@ def new_model(texts, *, settings=MODEL, seed=0):
 
 def pretrained(texts, held_out, folder, *, model=MODEL, train=PRETRAIN, **run):
     model = new_model(texts, settings=model)
-    pretrain.pretrain(model, train, texts, held_out, **run_in(folder, **run))
+    pretrain.pretrain(model, train, texts, held_out, context=run_in(folder, **run))
     return model
 
 
@@ -112,9 +114,9 @@ def test_the_position_returned_is_that_of_the_weights_kept(tmp_path, monkeypatch
     validated = iter(torch.tensor([[20.0, 3.0, 10.0], [10.0, 5.0, 10.0], [5.0, 4.0, 10.0]], dtype=torch.float64))
     monkeypatch.setattr(HeldOut, "validate", lambda *arguments: next(validated))
     texts = counting(30)
-    position = pretrain.pretrain(new_model(texts), changed(epochs=3), texts, texts[:5], **run_in(tmp_path))
-    assert (position.best_loss, position.best_accuracy, position.epoch) == (1.0, 0.5, 3)
-    assert position.seconds >= events(tmp_path, "epoch")[-1]["seconds"] > 0
+    trained = pretrain.pretrain(new_model(texts), changed(epochs=3), texts, texts[:5], context=run_in(tmp_path))
+    assert trained.provenance.language_model == LanguageModelFigures(perplexity=math.e, accuracy=0.5)
+    assert trained.provenance.train_seconds >= events(tmp_path, "epoch")[-1]["seconds"] > 0
 
 
 def test_the_loss_returned_is_nats_a_word_of_the_model_kept(tmp_path, monkeypatch):
@@ -128,11 +130,12 @@ def test_the_loss_returned_is_nats_a_word_of_the_model_kept(tmp_path, monkeypatc
     monkeypatch.setattr(HeldOut, "__init__", keeping)
     texts = counting(30)
     model = new_model(texts)
-    position = pretrain.pretrain(model, changed(epochs=1), texts, texts[:5], **run_in(tmp_path))
+    trained = pretrain.pretrain(model, changed(epochs=1), texts, texts[:5], context=run_in(tmp_path))
     with Interruption() as interruption:
         nats, right, num_words = held_outs[0].validate(model.network, torch.float32, interruption).tolist()
     loss, accuracy = nats / num_words, right / num_words
-    assert (position.best_loss, position.best_accuracy) == (loss, accuracy)
+    figures = LanguageModelFigures(perplexity=math.exp(loss), accuracy=accuracy)
+    assert trained.provenance.language_model == figures
     assert 0 < loss < math.log(6) + 1
 
 
@@ -662,7 +665,7 @@ def test_a_model_that_is_no_lstm_is_refused_in_one_line(tmp_path):
     transformer = object.__new__(TransformerModel)
     transformer.settings = TransformerModel.Settings()
     with pytest.raises(SettingsError, match="pretrain is for kind lstm, not transformer; leave the table out"):
-        pretrain.pretrain(transformer, PRETRAIN, [], [], **run_in(tmp_path))
+        pretrain.pretrain(transformer, PRETRAIN, [], [], context=run_in(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["bow", "transformer"])
@@ -685,28 +688,29 @@ def with_unlabelled(splits, table):
 def test_fit_pretrains_on_unlabelled_reviews_too_and_ends_in_a_classifier(splits, make_splits, tmp_path):
     splits = with_unlabelled(splits, make_splits(num_train=30).train)
     train = TrainSettings(epochs=6, max_learning_rate=0.03, batch_tokens=200, precision="fp32")
-    result = fit(MODEL, train, splits, start=PRETRAIN, **run_in(tmp_path / "model"))
+    result = fit_network(MODEL, train, splits, start=PRETRAIN, context=run_in(tmp_path / "model"))
     words = Counter(result.model.encoder.files()["vocabulary.txt"].decode().split())
     assert words["hitherto"] == words["unheard"] == 1
-    assert result.validation_accuracy > 0.9
+    assert result.provenance.validation_accuracy > 0.9
     predicted = result.model.predict_proba(splits.validation["text"].to_pylist()).argmax(1)
-    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.validation_accuracy
+    assert (predicted == splits.validation["label"].to_numpy()).mean() == result.provenance.validation_accuracy
     assert len(events(tmp_path / "model" / "pretrain", "epoch")) == PRETRAIN.epochs
     assert len(events(tmp_path / "model", "epoch")) == train.epochs
-    assert result.train_seconds > events(tmp_path / "model" / "pretrain", "epoch")[-1]["seconds"]
+    assert result.provenance.train_seconds > events(tmp_path / "model" / "pretrain", "epoch")[-1]["seconds"]
 
 
 def test_a_language_model_by_itself_reads_unlabelled_reviews_and_reports_how_it_went(splits, make_splits, tmp_path):
     splits = with_unlabelled(splits, make_splits(num_train=30).train)
-    model, position = new_language_model(MODEL, splits, PRETRAIN, title="words", **run_in(tmp_path))
+    trained = fit_language_model(MODEL, splits, PRETRAIN, title="words", context=run_in(tmp_path))
+    model, figures = trained.model, trained.provenance.language_model
     words = Counter(model.encoder.files()["vocabulary.txt"].decode().split())
     assert words["hitherto"] == words["unheard"] == 1
     validated = events(tmp_path, "epoch")
-    assert (position.best_accuracy, position.best_loss) in [
-        (event["validation_accuracy"], event["validation_loss"]) for event in validated
+    assert (figures.accuracy, figures.perplexity) in [
+        (event["validation_accuracy"], math.exp(event["validation_loss"])) for event in validated
     ]
-    assert position.best_accuracy == max(event["validation_accuracy"] for event in validated)
-    assert position.seconds > validated[-1]["seconds"]
+    assert figures.accuracy == max(event["validation_accuracy"] for event in validated)
+    assert trained.provenance.train_seconds > validated[-1]["seconds"]
     untrained = LSTMModel.create(MODEL, splits.labels, texts_of(splits), seed=0)
     assert torch.equal(model.network.classifier.weight, untrained.network.classifier.weight)
     assert not torch.equal(model.network.embedding.weight, untrained.network.embedding.weight)
@@ -720,8 +724,8 @@ def test_the_screen_names_the_model_whose_language_model_is_trained(splits, tmp_
     screen = io.StringIO()
     train = TrainSettings(epochs=1, max_learning_rate=0.03, batch_tokens=200, precision="fp32")
     console = Console(file=screen, width=160, force_terminal=True)
-    run = run_in(tmp_path / "small") | {"console": console}
-    fit(MODEL, train, splits, start=changed(epochs=1), **run)
+    context = replace(run_in(tmp_path / "small"), console=console)
+    fit_network(MODEL, train, splits, context, start=changed(epochs=1))
     assert "small language model" in screen.getvalue()
 
 

@@ -1,6 +1,6 @@
 """A bundle is a trained model as a folder: bundle.json, one safetensors file, and what else the kind needs.
 
-    bundle.json           format, kind, labels, settings, provenance, and the size and sha256 of every other file
+    bundle.json           format, kind, labels, provenance, settings, and the size and sha256 of every other file
     weights.safetensors   tensors
     vocabulary.txt, …     files of the kind
     calibration.json      how its probabilities are corrected, if at all
@@ -26,13 +26,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.errors import BundleError, OutputError, SettingsError
 from plaudit.models.base import Model, ModelState
 from plaudit.models.calibration import Calibration
 from plaudit.models.kinds import model_class, runtime_class
 from plaudit.settings import Settings, parse
 
-FORMAT = 1
+FORMAT = "plaudit-bundle-1"
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
@@ -43,24 +44,21 @@ class FileDigest(Settings):
     """What a file of the bundle must be."""
 
     size_bytes: int
-    """Its length."""
     sha256: str
-    """Its digest, as hex."""
 
 
 class Manifest(Settings):
     """The content of bundle.json, less its own digest."""
 
-    format: int
-    """Version of the format; a newer one is refused."""
+    format: str
+    """Name and version of the format; other versions are refused."""
     kind: str
     """Kind of the model, such as bow."""
     labels: tuple[str, ...]
-    """Names of the classes, in the order of the model's numbers."""
+    """Names of the classes, in the order of the model's logits."""
+    provenance: Provenance
     settings: dict[str, Any]
     """Settings of the kind, every default spelt out."""
-    provenance: dict[str, Any]
-    """How it was made: recipe, seed, seconds, validation figures."""
     files: dict[str, FileDigest]
     """Every other file of the folder by name, but for the model card."""
 
@@ -69,47 +67,39 @@ class Manifest(Settings):
         """Digest of all of the above, and so of every file."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
-    def render(self) -> bytes:
-        """Return the file's bytes: the one way this manifest can be written, its own sha256 included."""
+    def as_bytes(self) -> bytes:
+        """Return the file's bytes, its own sha256 included: the only way in which this manifest may be written."""
         content = {**self.model_dump(mode="json"), "sha256": self.sha256}
         return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """A loaded model and what is known about it."""
+@dataclass(frozen=True, kw_only=True)
+class Bundle(TrainedModel):
+    """A trained model as it was loaded."""
 
-    model: Model
     manifest: Manifest
     size_bytes: int
     num_parameters: int
-    calibration: Calibration | None = None
 
     @property
     def digest(self) -> str:
-        """The sha256 that bundle.json states of itself, and through it of every file."""
+        """The sha256 in bundle.json, which covers every file of the model."""
         return self.manifest.sha256
 
-    @property
-    def is_language_model(self) -> bool:
-        """Whether it has only learned which words follow one another, so that what it says of labels is noise."""
-        return "language_model" in self.manifest.provenance
 
-
-def save_bundle(
-    model: Model, folder: Path, *, provenance: Mapping[str, Any], calibration: Calibration | None = None
-) -> None:
+def save_bundle(trained: TrainedModel, folder: Path) -> None:
     """Write a model as a new folder, whole or not at all; OutputError if it exists or cannot be written."""
+    model = trained.model
     state = model.state()
     files = {WEIGHTS: save_tensors(state.tensors), **state.files}
-    if calibration is not None:
-        files[CALIBRATION] = calibration.model_dump_json(exclude_none=True).encode() + b"\n"
+    if trained.calibration is not None:
+        files[CALIBRATION] = trained.calibration.model_dump_json(exclude_none=True).encode() + b"\n"
     manifest = Manifest(
         format=FORMAT,
         kind=model.settings.kind,
         labels=model.labels,
+        provenance=trained.provenance,
         settings=model.settings.model_dump(mode="json"),
-        provenance=dict(provenance),
         files={
             name: FileDigest(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
             for name, content in files.items()
@@ -120,7 +110,7 @@ def save_bundle(
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         temporary.chmod(0o755)
-        for name, content in {**files, MANIFEST: manifest.render()}.items():
+        for name, content in {**files, MANIFEST: manifest.as_bytes()}.items():
             (temporary / name).write_bytes(content)
         temporary.rename(folder)
     except OSError as error:
@@ -167,6 +157,7 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         raise BundleError(f"{folder}: {error}") from None
     return Bundle(
         model=model,
+        provenance=manifest.provenance,
         manifest=manifest,
         size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
         num_parameters=_num_parameters(tensors),
@@ -209,19 +200,19 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: not a model folder, it has no readable {MANIFEST}") from None
     try:
         content = json.loads(raw)
-        found_format = content.pop("format")
+        found_format = content["format"]
         del content["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleError(f"{path}: not written by Plaudit; save the model again") from None
-    if isinstance(found_format, int) and found_format > FORMAT:
-        raise BundleError(
-            f"{path}: format {found_format}, but this version of Plaudit reads up to {FORMAT}; upgrade plaudit"
-        )
+    if found_format != FORMAT and re.fullmatch(r"plaudit-bundle-\d+", str(found_format)):
+        raise BundleError(f"{path}: format {found_format}, but this version of Plaudit reads {FORMAT}; upgrade plaudit")
     try:
-        manifest = Manifest(format=found_format, **content)
-    except (ValidationError, TypeError):
+        manifest = Manifest.model_validate(content)
+    except ValidationError:
         raise BundleError(f"{path}: not written by Plaudit; save the model again") from None
-    if manifest.render() != raw:
+    if manifest.format != FORMAT:
+        raise BundleError(f"{path}: not written by Plaudit; save the model again")
+    if manifest.as_bytes() != raw:
         raise BundleError(f"{path}: changed since it was saved; save or copy the model again")
     for name in manifest.files:
         if name == MANIFEST or not re.fullmatch(r"\w[\w.-]*", name):

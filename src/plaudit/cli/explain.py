@@ -98,7 +98,6 @@ def errors(
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.errors.mistakes import find_errors, write_errors
     from plaudit.evaluate.errors.view import render
-    from plaudit.evaluate.explain.explanation import model_of
     from plaudit.predictor import load
 
     console = progress_console(verbose)
@@ -110,7 +109,7 @@ def errors(
     train = table[:0]
     if where in ("validation", "test"):
         train = reviews_for(predictor, data, "train", reading, console=console)[2]
-    if where == "train" or (where == "validation" and getattr(model_of(predictor).settings, "refit", False)):
+    if where == "train" or (where == "validation" and predictor.provenance.learned_validation):
         remark = f"{model}: was fitted to these reviews, so that it mistakes few and doubts few labels"
         console.print(remark, highlight=False, markup=False, soft_wrap=True)
     found = find_errors(

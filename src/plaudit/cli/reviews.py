@@ -27,7 +27,7 @@ def reviews_for(
 
     values: dict[str, Any] = {"name": data}
     if data in DATASETS:
-        trained_on = predictor.provenance.get("recipe", {}).get("data", {})
+        trained_on = predictor.provenance.data
         values = dict(trained_on) if trained_on.get("name") == data else values
     else:
         values["labels"] = predictor.labels

@@ -59,7 +59,7 @@ def robustness(
     predictors = _loaded(models)
     reviews = None if perturb is None else _reviews(perturb, split or SPLITS[0], predictors, console=console)
     if perturb is not None:
-        _remark_on_learned(models, predictors, perturb, split or SPLITS[0], console=console)
+        _remark_on_learned(predictors, perturb, split or SPLITS[0], console=console)
     result = test(
         predictors, sets=folder_of_sets(sets), own=data or (), perturbed=reviews, console=console, seed=seed or 0
     )
@@ -109,20 +109,14 @@ def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: 
     return Reviews(table["text"].to_pylist(), labels, f"{dataset.name}, {split}")
 
 
-def _remark_on_learned(
-    models: list[str], loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console
-) -> None:
-    from plaudit.bundle.folder import read_files
-    from plaudit.bundle.locate import model_folder
-
-    for model, (name, predictor) in zip(models, loaded.items(), strict=True):
+def _remark_on_learned(loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console) -> None:
+    for name, predictor in loaded.items():
         if _trained_on(predictor).get("name") != data or split == "test":
             continue
-        if split == "train" or read_files(model_folder(model))[0].settings.get("refit", False):
+        if split == "train" or predictor.provenance.learned_validation:
             remark = f"{name}: was fitted to these reviews, so that its accuracy on them starts too high"
             console.print(remark, highlight=False, markup=False, soft_wrap=True)
 
 
 def _trained_on(model: "Predictor") -> dict[str, Any]:
-    recipe = model.provenance.get("recipe") or {}
-    return dict(recipe.get("data", {}))
+    return model.provenance.data

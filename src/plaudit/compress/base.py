@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.bundle.trained import CompressionStep, Provenance, TrainedModel
 from plaudit.data.splits import Splits
 from plaudit.models.base import Float32Array, Model, ModelSettings
+from plaudit.settings import Settings
+from plaudit.train.context import TrainingContext
 from plaudit.train.fit import Start
-from plaudit.train.run import Run
 from plaudit.train.settings import TrainSettings
 
 CHUNK = 1_024
@@ -26,6 +28,8 @@ class Teacher:
 
     name: str
     model: Model
+    learned_validation: bool = False
+    """Whether it was fitted to the validation reviews, where it then cannot be weighed."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +38,42 @@ class Subject:
 
     settings: ModelSettings
     train: TrainSettings | None
-    """How a torch model is (re)trained."""
+    """How a network is (re)trained."""
     model: Model | None = None
     start: Start = None
     """What one that is yet to be trained starts with."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """How the model, or what a new one starts with, came about."""
+    source: str | None = None
+    """The model's name."""
+
+    def compressed(
+        self, made: TrainedModel, method: str, settings: Settings, figures: Mapping[str, Any]
+    ) -> TrainedModel:
+        """Return `made`, whose provenance is of this step alone, with what came before it and the step's figures."""
+        seconds = made.provenance.train_seconds or 0.0
+        step = CompressionStep(
+            method=method,
+            source=self.source,
+            settings=settings.model_dump(mode="json"),
+            seconds=seconds,
+            figures=dict(figures),
+        )
+        return made.plus_seconds(self.provenance.train_seconds or 0.0).with_provenance(
+            train=None if self.train is None else self.train.model_dump(mode="json"),
+            compression=(*self.provenance.compression, step),
+        )
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a compressor may read, and what trainings within it are told."""
+    """What a compressor may read, and where and how it trains."""
 
     splits: Splits
-    run: Run
+    training: TrainingContext
     teachers: tuple[Teacher, ...] = ()
     beside: Teacher | None = None
     """A model that the student is to be blended with."""
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """A smaller model, what it took, its share of right validation reviews, and figures for its provenance."""
-
-    model: Model
-    train_seconds: float
-    validation_accuracy: float
-    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(model: Model, texts: Sequence[str]) -> Float32Array:

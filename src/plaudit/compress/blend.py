@@ -10,9 +10,8 @@ from plaudit.compress.base import Teacher
 from plaudit.compress.cached_logits import cached_logits
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
-from plaudit.models.base import Model
 from plaudit.models.ensemble import fit_weights
-from plaudit.train.fit import labels_of, saw_validation
+from plaudit.train.labels import labels_of
 
 
 def blend_weights(
@@ -42,7 +41,7 @@ def blend_weights(
 
 def _fitted_on_validation(teachers: Sequence[Teacher], splits: Splits, console: Console) -> npt.NDArray[np.float64]:
     for teacher in teachers:
-        if _saw_validation(teacher.model):
+        if teacher.learned_validation:
             raise SettingsError(
                 f"{teacher.name} was fitted on validation too, where models are weighted; "
                 "train it with refit = false, or give the weights"
@@ -55,7 +54,3 @@ def _fitted_on_validation(teachers: Sequence[Teacher], splits: Splits, console: 
             f"the teachers predict {splits.name}'s labels no better than chance; give others, or teacher_weights"
         )
     return weights
-
-
-def _saw_validation(model: Model) -> bool:
-    return saw_validation(model.settings) or any(map(_saw_validation, getattr(model, "models", ())))

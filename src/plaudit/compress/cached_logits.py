@@ -15,7 +15,7 @@ from plaudit.console import progress
 from plaudit.data.sources.cache import cache_dir
 from plaudit.models.base import Float32Array
 from plaudit.storage import replacing
-from plaudit.train.run import state_digest
+from plaudit.train.identity import state_digest
 
 _FORMAT = 1
 """To be raised when the same weights would give other logits."""

@@ -6,7 +6,6 @@ A student is trained as any model of its kind is, with other targets on another 
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,8 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 
-from plaudit.compress.base import Compressed, Context, Subject, Teacher
+from plaudit.bundle.trained import Provenance, TrainedModel
+from plaudit.compress.base import Context, Subject, Teacher
 from plaudit.compress.blend import blend_weights
 from plaudit.compress.cached_logits import cached_logits
 from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
@@ -31,14 +31,16 @@ from plaudit.models.bow.settings import BowSettings
 from plaudit.models.corpus import Corpus, sorted_batches
 from plaudit.models.ensemble import blend
 from plaudit.models.torch_model import INFERENCE_BATCH_TOKENS, TorchModel
-from plaudit.train.fit import FitResult, accuracy_on_validation, check_train_table, new_model, train_model
+from plaudit.train.checks import check_train_table
+from plaudit.train.fit import label_trainer, new_model
+from plaudit.train.labels import accuracy_on_validation
 from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.targets import Targets
 
 SOFT_LABELS_NAME = "soft-labels.parquet"
 
 
-def distill(subject: Subject, settings: DistillSettings, context: Context) -> Compressed:
+def distill(subject: Subject, settings: DistillSettings, context: Context) -> TrainedModel:
     """Train a student of the subject's settings; the soft labels of its teachers stay in the run's folder.
 
     SettingsError if there is neither teacher nor soft labels, or both, or a network without a train table; DataError if
@@ -55,16 +57,19 @@ def distill(subject: Subject, settings: DistillSettings, context: Context) -> Co
     }
     if isinstance(subject.settings, BowSettings):
         student = _fit_bow(subject.settings, settings.objective, transfer, targets, context)
-        seconds = time.perf_counter() - start
-        return Compressed(student, seconds, accuracy_on_validation(student, context.splits), figures)
+        seconds, accuracy = time.perf_counter() - start, accuracy_on_validation(student, context.splits)
+        trained = TrainedModel(
+            model=student, provenance=Provenance(train_seconds=seconds, validation_accuracy=accuracy)
+        )
+        return subject.compressed(trained, "distill", settings, figures)
     validation_offsets = None
     if context.beside is not None:
         targets, validation_offsets = residual_offsets(
             context.beside, settings.beside_weight, settings.objective, transfer, targets, context
         )
     prepare_seconds = time.perf_counter() - start
-    fitted = _train_network(subject, settings.objective, transfer, targets, validation_offsets, context)
-    return Compressed(fitted.model, prepare_seconds + fitted.train_seconds, fitted.validation_accuracy, figures)
+    trained = _train_network(subject, settings.objective, transfer, targets, validation_offsets, context)
+    return subject.compressed(trained.plus_seconds(prepare_seconds), "distill", settings, figures)
 
 
 def _check_student(subject: Subject, context: Context) -> None:
@@ -90,9 +95,9 @@ def _soft_labels(settings: DistillSettings, context: Context, transfer: Transfer
         raise SettingsError("distillation takes either teachers or a file of soft labels")
     if settings.soft_labels:
         return _read_matching(settings.soft_labels, context.splits)
-    console = context.run["console"]
+    console = context.training.console
     soft = label(context.teachers, context.splits, transfer, weights=settings.teacher_weights, console=console)
-    write_soft_labels(soft, context.run["run_dir"] / SOFT_LABELS_NAME)
+    write_soft_labels(soft, context.training.folder / SOFT_LABELS_NAME)
     return soft
 
 
@@ -124,7 +129,7 @@ def _fit_bow(
     settings: BowSettings, objective: ObjectiveSettings, transfer: TransferSet, targets: Targets, context: Context
 ) -> BowModel:
     settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
-    labels, console = context.splits.labels, context.run["console"]
+    labels, console = context.splits.labels, context.training.console
     with console.status("counting n-grams"):
         presence = student_ngrams(settings, transfer.texts, targets, len(labels))
     return fit_bow_student(settings, presence, targets, labels, objective=objective, console=console)
@@ -137,20 +142,22 @@ def _train_network(
     targets: Targets,
     validation_offsets: Float32Array | None,
     context: Context,
-) -> FitResult:
+) -> TrainedModel:
     assert subject.train is not None
-    model, seconds = new_model(subject.settings, context.splits, transfer.texts, subject.start, **context.run)
-    fitted = train_model(
+    model, seconds = new_model(subject.settings, context.splits, transfer.texts, subject.start, context.training)
+    began = time.perf_counter()
+    trainer = label_trainer(
         model,
         subject.train,
         transfer.texts,
         targets,
         context.splits.validation,
+        context.training,
         objective=objective,
         validation_offsets=validation_offsets,
-        **context.run,
     )
-    return replace(fitted, train_seconds=seconds + fitted.train_seconds)
+    seconds += time.perf_counter() - began
+    return trainer.run().plus_seconds(seconds)
 
 
 def label(

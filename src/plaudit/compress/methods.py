@@ -9,7 +9,8 @@ from plaudit.errors import SettingsError
 from plaudit.settings import Settings, unknown_name
 
 if TYPE_CHECKING:
-    from plaudit.compress.base import Compressed, Context, Subject
+    from plaudit.bundle.trained import TrainedModel
+    from plaudit.compress.base import Context, Subject
 
 # Written as import paths, so that naming the compressors does not import torch.
 COMPRESSORS = {
@@ -24,7 +25,7 @@ class Compressor:
     """A way to make a model smaller, and its settings."""
 
     settings: type[Settings]
-    apply: "Callable[[Subject, Any, Context], Compressed]"
+    apply: "Callable[[Subject, Any, Context], TrainedModel]"
 
 
 def compressor(name: str) -> Compressor:

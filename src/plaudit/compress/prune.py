@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from plaudit.compress.base import Compressed, Context, Subject, read
+from plaudit.bundle.trained import Provenance, TrainedModel
+from plaudit.compress.base import Context, Subject, read
 from plaudit.compress.distill_bow import fit_bow_student
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from plaudit.compress.settings import MAX_RATIO, PruneSettings
@@ -24,14 +24,17 @@ from plaudit.models.bow.model import BowModel, pruned
 from plaudit.models.bow.ngrams import find_ngrams
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.torch_model import TorchModel
-from plaudit.train.fit import accuracy_on_validation, check_train_table, saw_validation, train_model
+from plaudit.train.checks import check_train_table
+from plaudit.train.context import TrainingContext
+from plaudit.train.fit import label_trainer
+from plaudit.train.labels import accuracy_on_validation
 from plaudit.train.settings import TrainSettings
 from plaudit.train.targets import Targets
 
 _BISECTION_STEPS = 5
 
 
-def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compressed:
+def prune(subject: Subject, settings: PruneSettings, context: Context) -> TrainedModel:
     """Return a smaller model; SettingsError if its kind cannot be pruned so, or no ratio keeps its accuracy."""
     if settings.ratio is not None and settings.max_accuracy_drop is not None:
         raise SettingsError("give either ratio or max_accuracy_drop")
@@ -40,11 +43,11 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Compre
         raise SettingsError(f"prune has no use for a model of kind {subject.settings.kind}")
     _refuse_without_effect(subject.model, settings)
     if settings.max_accuracy_drop is not None:
-        refuse_seen_validation(subject.model, "max_accuracy_drop")
+        refuse_seen_validation(subject.provenance, "max_accuracy_drop")
     if settings.stages:
         check_train_table(subject.settings, subject.train)
     texts = transfer_set(context.splits, settings.transfer)
-    pruning = _Pruning(subject.model, _training(subject, settings), settings, context, texts)
+    pruning = _Pruning(subject, subject.model, _training(subject, settings), settings, context, texts)
     if settings.max_accuracy_drop is None:
         return pruning.to(0.5 if settings.ratio is None else settings.ratio)
     return _highest_ratio(pruning, settings.max_accuracy_drop, context)
@@ -67,9 +70,9 @@ def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
         raise SettingsError(f"{min(useless)} has no effect where {what} are pruned; leave it out")
 
 
-def refuse_seen_validation(model: Model, purpose: str) -> None:
+def refuse_seen_validation(provenance: Provenance, purpose: str) -> None:
     """Raise SettingsError for a model whose accuracy on validation would be compared, but that was fitted on it."""
-    if saw_validation(model.settings):
+    if provenance.learned_validation:
         raise SettingsError(
             f"{purpose} compares accuracy on validation, on which the model was fitted; set refit = false"
         )
@@ -84,15 +87,16 @@ def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None
     return subject.train.model_copy(update={"epochs": settings.epochs, "max_learning_rate": rate, "patience": None})
 
 
-def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> Compressed:
+def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> TrainedModel:
     whole = accuracy_on_validation(pruning.whole, context.splits)
-    console = context.run["console"]
+    console = context.training.console
     low, high, best = 0.0, MAX_RATIO, None
     for _ in range(_BISECTION_STEPS):
         ratio = (low + high) / 2
         found = pruning.to(ratio)
-        drop = 100 * (whole - found.validation_accuracy)
-        console.print(f"ratio {ratio:.1%}: {found.validation_accuracy:.2%} of validation, {drop:+.2f} points lost")
+        accuracy = found.provenance.validation_accuracy or 0.0
+        drop = 100 * (whole - accuracy)
+        console.print(f"ratio {ratio:.1%}: {accuracy:.2%} of validation, {drop:+.2f} points lost")
         if drop <= max_drop:
             low, best = ratio, found
         else:
@@ -106,6 +110,7 @@ def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> Co
 class _Pruning:
     """One model to be pruned, to whatever ratio."""
 
+    subject: Subject
     whole: Model
     train: TrainSettings | None
     settings: PruneSettings
@@ -118,26 +123,32 @@ class _Pruning:
             return Targets(self.texts.labels)
         return Targets(self.texts.labels, read(self.whole, self.texts.texts))
 
-    def to(self, ratio: float) -> Compressed:
+    def to(self, ratio: float) -> TrainedModel:
         """Prune; each ratio trains in a folder of its own, lest a resumed one goes on with another's weights."""
         stages = self.settings.stages
         shares = [ratio * (1 - (1 - stage / stages) ** 3) for stage in range(1, stages + 1)] or [ratio]
-        folder = self.context.run["run_dir"] / f"ratio-{ratio:.6g}"
+        training = self.context.training.within(f"ratio-{ratio:.6g}")
         start = time.perf_counter()
         if isinstance(self.whole, BowModel):
             model: Model = self._ngrams(self.whole, shares)
         elif isinstance(self.whole, TorchModel) and self.settings.structure == "weights":
-            model = self._weights(self.whole, shares, folder)
+            model = self._weights(self.whole, shares, training)
         elif isinstance(self.whole, LSTMModel):
-            model = self._units(self.whole, shares, folder)
+            model = self._units(self.whole, shares, training)
         else:
             raise SettingsError(f'a {self.whole.settings.kind} is pruned by its weights; set structure = "weights"')
         seconds = time.perf_counter() - start
-        accuracy = accuracy_on_validation(model, self.context.splits)
-        return Compressed(model, seconds, accuracy, {"ratio": round(ratio, 4), "stages": stages})
+        provenance = Provenance(
+            validation_accuracy=accuracy_on_validation(model, self.context.splits),
+            learned_validation=self.subject.provenance.learned_validation and stages == 0,
+            train_seconds=seconds,
+        )
+        figures = {"ratio": round(ratio, 4), "stages": stages}
+        trained = TrainedModel(model=model, provenance=provenance)
+        return self.subject.compressed(trained, "prune", self.settings, figures)
 
     def _ngrams(self, whole: BowModel, shares: Sequence[float]) -> BowModel:
-        settings, run = self.settings, self.context.run
+        settings = self.settings
         slot_bits = settings.slot_bits or whole.settings.slot_bits
         model = whole
         presence = None
@@ -155,11 +166,11 @@ class _Pruning:
                 self.targets,
                 whole.labels,
                 objective=settings.objective,
-                console=run["console"],
+                console=self.context.training.console,
             )
         return model
 
-    def _units(self, whole: LSTMModel, shares: Sequence[float], folder: Path) -> LSTMModel:
+    def _units(self, whole: LSTMModel, shares: Sequence[float], training: TrainingContext) -> LSTMModel:
         parts, full = self.settings.parts, sizes(whole)
         model = whole
         for stage, share in enumerate(shares, 1):
@@ -176,10 +187,10 @@ class _Pruning:
             model = cut(model, target, counts)
             strength = self.settings.group_lasso
             penalty = GroupLasso(model, strength) if strength and stage < len(shares) else None
-            self._train(model, folder / f"stage-{stage}", penalty)
+            self._train(model, training.within(f"stage-{stage}"), penalty)
         return model
 
-    def _weights(self, whole: TorchModel, shares: Sequence[float], folder: Path) -> TorchModel:
+    def _weights(self, whole: TorchModel, shares: Sequence[float], training: TrainingContext) -> TorchModel:
         model = type(whole).from_state(whole.settings, whole.labels, whole.state())
         matrices = [p for p in model.network.parameters() if p.dim() > 1]
         for stage, share in enumerate(shares, 1):
@@ -189,27 +200,25 @@ class _Pruning:
                 matrix.data *= kept
                 # A weight without gradient stays at zero: its moments are zero, and decay leaves zero where it is.
                 hooks.append(matrix.register_hook(kept.mul))  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._train(model, folder / f"stage-{stage}", None)
+            self._train(model, training.within(f"stage-{stage}"), None)
             for hook in hooks:
                 hook.remove()
         return model
 
-    def _train(self, model: TorchModel, folder: Path, penalty: GroupLasso | None) -> None:
+    def _train(self, model: TorchModel, training: TrainingContext, penalty: GroupLasso | None) -> None:
         if self.settings.stages == 0:
             return
         assert self.train is not None
-        run = self.context.run.copy()
-        run["run_dir"] = folder
-        train_model(
+        label_trainer(
             model,
             self.train,
             self.texts.texts,
             self.targets,
             self.context.splits.validation,
+            training,
             objective=self.settings.objective,
             penalty=penalty,
-            **run,
-        )
+        ).run()
 
 
 def _strongest(matrix: torch.Tensor, share: float) -> torch.Tensor:

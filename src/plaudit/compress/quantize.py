@@ -9,19 +9,20 @@ from typing import Literal
 
 import numpy as np
 
-from plaudit.compress.base import Compressed, Context, Subject, read
+from plaudit.bundle.trained import Provenance, TrainedModel
+from plaudit.compress.base import Context, Subject, read
 from plaudit.compress.settings import QuantizeSettings
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model, ModelState
 from plaudit.models.bow.model import BowModel, quantized
 from plaudit.models.packed import CLIPPING, NO_CLIPPING, rounded, unpack
 from plaudit.models.torch_model import TorchModel
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 
 _CALIBRATION_REVIEWS = 512
 
 
-def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> Compressed:
+def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> TrainedModel:
     """Return the model with rounded weights; SettingsError where that would not make it smaller."""
     model = subject.model
     assert model is not None
@@ -50,7 +51,12 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
         "weight_bytes_before": before,
         "weight_bytes": after,
     }
-    return Compressed(smaller, seconds, float((said == labels).mean()), figures)
+    provenance = Provenance(
+        validation_accuracy=float((said == labels).mean()),
+        learned_validation=subject.provenance.learned_validation,
+        train_seconds=seconds,
+    )
+    return subject.compressed(TrainedModel(model=smaller, provenance=provenance), "quantize", settings, figures)
 
 
 def _rounded(model: TorchModel, storage: Literal["int8", "bf16"], context: Context) -> TorchModel:

@@ -23,7 +23,6 @@ from plaudit.models.base import Float32Array, ModelSettings
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.ensemble import centred
-from plaudit.train.fit import saw_validation
 from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.targets import Targets
 
@@ -43,7 +42,7 @@ def check_residual_bow(bag: Teacher, student: ModelSettings, labels: tuple[str, 
         raise SettingsError(
             f"beside = {bag.name}: knows {', '.join(bag.model.labels)}, but the reviews have {', '.join(labels)}"
         )
-    if saw_validation(bag.model.settings):
+    if bag.learned_validation:
         raise SettingsError(
             f"beside = {bag.name}: was fitted on validation too, where the two are evaluated together; "
             "train it with refit = false"
@@ -64,7 +63,7 @@ def residual_offsets(
     """
     assert isinstance(bag.model, BowModel), "checked by check_residual_bow"
     factor = np.float32(weight)
-    offsets = factor * cross_fitted_logits(bag.model, transfer, targets, objective, console=context.run["console"])
+    offsets = factor * cross_fitted_logits(bag.model, transfer, targets, objective, console=context.training.console)
     validation = factor * centred(bag.model.logits(context.splits.validation["text"].to_pylist()))
     return replace(targets, logit_offsets=offsets), validation
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from plaudit.compress.settings import TransferSettings
 from plaudit.data.splits import Splits
 from plaudit.errors import DataError
-from plaudit.train.fit import labels_of
+from plaudit.train.labels import labels_of
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """A finished model and reviews that it has not learned from in; the model with its probabilities corrected out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from plaudit.bundle.folder import load_bundle, save_bundle
+from plaudit.bundle.trained import CalibratedOn
 from plaudit.errors import SettingsError
 from plaudit.evaluate.metrics import ece, log_loss
 from plaudit.evaluate.score import labels_of_model
@@ -34,9 +34,8 @@ def calibrate(
     bundle = load_bundle(model)
     if split == "test":
         raise SettingsError("--split test: nothing is chosen there; calibrate on validation or on reviews of your own")
-    recipe = bundle.manifest.provenance.get("recipe") or {}
-    is_its_own = Path(recipe.get("data", {}).get("name", "")).name == data
-    if is_its_own and (split in ("train", "all") or bundle.manifest.settings.get("refit", False)):
+    is_its_own = Path(bundle.provenance.data.get("name", "")).name == data
+    if is_its_own and (split in ("train", "all") or bundle.provenance.learned_validation):
         raise SettingsError(
             f"{model}: was fitted to these reviews; calibrate on --split validation one trained with refit = false"
         )
@@ -46,8 +45,8 @@ def calibrate(
     before = bundle.model.predict_proba(table["text"].to_pylist())
     calibration = fit_calibration(method, labels.tolist(), before)
     after = calibration.apply(before)
-    provenance: dict[str, Any] = {**bundle.manifest.provenance, "calibrated_on": {"data": data, "split": split}}
-    save_bundle(bundle.model, out, provenance=provenance, calibration=calibration)
+    calibrated = replace(bundle, calibration=calibration)
+    save_bundle(calibrated.with_provenance(calibrated_on=CalibratedOn(data=data, split=split)), out)
     return Calibrated(
         method=method,
         reviews=len(labels),

@@ -1,11 +1,12 @@
 """A model card beside a bundle: README.md with the metadata that the Hugging Face Hub reads (Mitchell et al. 2019)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plaudit.bundle.folder import CARD, Manifest, read_files
+from plaudit.bundle.trained import Provenance
 from plaudit.evaluate.results import Result
 from plaudit.storage import replacing
 
@@ -47,8 +48,7 @@ def _index(result: Result) -> dict[str, Any]:
 
 
 def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> list[str]:
-    recipe = manifest.provenance.get("recipe") or {}
-    learned = recipe.get("data", {}).get("name", "reviews that it does not tell")
+    learned = manifest.provenance.data.get("name", "reviews that are not recorded")
     lines = [
         f"# {name}",
         "",
@@ -73,7 +73,7 @@ def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str
         ]
     else:
         lines.append("Not scored yet: `plaudit evaluate`.")
-    lines += ["", "## Training", "", *_training(manifest.provenance, recipe), "", "## Limits", ""]
+    lines += ["", "## Training", "", *_training(manifest.kind, manifest.provenance), "", "## Limits", ""]
     lines += [
         f"- It knows {learned} and texts like them; on other kinds of text it is less accurate.",
         "- It judges the words, not the writer: irony, quotations and plot summaries mislead it.",
@@ -91,17 +91,17 @@ def _row(result: Result) -> str:
     )
 
 
-def _training(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+def _training(kind: str, provenance: Provenance) -> list[str]:
     lines = []
-    seconds = provenance.get("train_seconds")
+    seconds = provenance.train_seconds
     if seconds is not None:
-        lines.append(f"- {seconds:,.0f} s of training, with what it starts from; seed {provenance.get('seed')}")
-    steps = [step["method"] for step in provenance.get("compression", [])]
+        lines.append(f"- {seconds:,.0f} s of training, with what it starts from; seed {provenance.seed}")
+    steps = [step.method for step in provenance.compression]
     if steps:
         lines.append(f"- made smaller: {', then '.join(steps)}")
-    if recipe.get("data", {}).get("leave_out"):
+    if provenance.data.get("leave_out"):
         lines.append("- without the reviews that its recipe lists to be left out")
-    if any(entry.get("kind") == "ensemble" for entry in recipe.get("models", {}).values()):
+    if kind == "ensemble":
         lines.append("- its members' settings stand in `members.json`; how they were trained, in their own bundles")
     else:
         lines.append("- every setting stands in `bundle.json` under `provenance`")

@@ -5,9 +5,9 @@ Shapes: N reviews, C classes.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from plaudit.bundle.trained import Provenance
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.bootstrap import NUM_DRAWS, intervals
 from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
@@ -46,8 +47,8 @@ class Scorer(Protocol):
         """Number of its weights."""
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
-        """How it was made: recipe, seed, train_seconds where known."""
+    def provenance(self) -> Provenance:
+        """How it came about."""
 
     @property
     def calibration(self) -> str | None:
@@ -114,7 +115,9 @@ def evaluate(
             "latency_ms": Latency(p50=speed.latency_ms_p50, p99=speed.latency_ms_p99),
             "size_bytes": predictor.size_bytes,
             "parameters": predictor.num_parameters,
-            **{name: provenance.get(name) for name in ("train_seconds", "seed", "recipe")},
+            "train_seconds": provenance.train_seconds,
+            "seed": provenance.seed,
+            "recipe": None if provenance.recipe is None else provenance.recipe.model_dump(mode="json"),
             "hardware": Hardware(cpu=cpu_name(), cores=num_cores(), cores_used=speed.cores_used, gpu=gpu_name()),
             "commit": code_version(),
             "labels": predictor.labels,

@@ -15,6 +15,9 @@ MODELS = {
     "transformer": "plaudit.models.transformer.model:TransformerModel",
 }
 
+NETWORK_KINDS = frozenset({"lstm", "transformer"})
+"""Kinds that are trained in epochs, by torch."""
+
 RUNTIMES = {
     "lstm": "plaudit.models.lstm.runtime:LSTMRuntime",
 }

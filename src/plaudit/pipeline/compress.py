@@ -3,24 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
 from plaudit.bundle.locate import model_folder
+from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.compress.methods import compressor
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.errors import SettingsError
-from plaudit.pipeline.build import make, teacher, trained_with
+from plaudit.pipeline.build import build, teacher, trained_with
 from plaudit.pipeline.recipe import ModelRecipe, missing_extra, read_recipe
-from plaudit.pipeline.run import save_made
+from plaudit.pipeline.run import save_trained
 from plaudit.predictor import load
 from plaudit.settings import override, parse
-
-if TYPE_CHECKING:
-    from plaudit.train.run import Run
+from plaudit.train.context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,10 @@ class Task:
         """Return the reviews, split as for training."""
         return prepare(load_dataset(self.data, console=console), self.data)
 
-    def recipe(self) -> dict[str, Any]:
-        """Return what the bundle says of how it was made."""
-        models = {self.name: self.entry.resolved()}
-        return {"name": self.name, "seed": self.seed, "data": self.data.model_dump(mode="json"), "models": models}
+    def recipe(self) -> RecipeExcerpt:
+        """Return what the bundle records of how it was made."""
+        data, models = self.data.model_dump(mode="json"), {self.name: self.entry.resolved()}
+        return RecipeExcerpt(name=self.name, seed=self.seed, data=data, models=models)
 
 
 def plan(
@@ -65,7 +64,7 @@ def plan(
         else:
             bundle = load_trainable(model_folder(model))
             entry = ModelRecipe(None, model, None, method, settings)
-            reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+            reviews = bundle.provenance.data
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     if data is None and not reviews:
@@ -94,7 +93,7 @@ def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
             raise SettingsError(f"{model}: objective has no effect on a student; give it by --set objective.losses=...")
         return new[0], recipe.data.model_dump(mode="json"), recipe.seed
     bundle = load_trainable(model_folder(model))
-    reviews = bundle.manifest.provenance.get("recipe", {}).get("data")
+    reviews = bundle.provenance.data
     return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews, 0
 
 
@@ -106,28 +105,26 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
     if out.exists():
         raise SettingsError(f"{out}: exists already; give a new folder as --out")
     splits = task.splits(console)
-    run: Run = {
-        "seed": task.seed,
-        "run_dir": out.with_name(f"{out.name}.training"),
-        "resume": resume,
-        "console": console,
-    }
-    made = make(task.entry, splits, run, find=model_folder)
-    save_made(made, out, recipe=task.recipe(), splits=splits)
-    step: dict[str, Any] = made.provenance["compression"][-1]
-    accuracy = made.provenance["validation_accuracy"]
-    smaller = load(out)
-    from plaudit.train.fit import saw_validation  # make has imported torch
-
-    # A bow is fitted once more on train and validation, after which validation tells nothing.
-    refitted = " (which it was fitted on)" if saw_validation(made.model.settings) else ""
+    context = TrainingContext(task.seed, out.with_name(f"{out.name}.training"), resume, console)
+    trained = build(task.entry, splits, context, find=model_folder)
+    save_trained(trained, out, task.recipe(), splits)
+    smaller, provenance = load(out), trained.provenance
+    # A bag of n-grams may be fitted once more on train and validation, which then measures nothing.
+    refitted = " (which it was fitted on)" if provenance.learned_validation else ""
     size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
-    message = f"{accuracy:.2%} of validation{refitted}, {size}"
+    message = f"{provenance.validation_accuracy:.2%} accuracy on validation{refitted}, {size}"
     if task.entry.source is not None:
         before = load(task.entry.source)
         message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"
     console.print(f"{message}, {out}", highlight=False)
-    return {**step, "validation_accuracy": accuracy, "size_bytes": smaller.size_bytes}
+    step = provenance.compression[-1]
+    described = {"method": step.method, "from": step.source, "settings": step.settings, "seconds": step.seconds}
+    return {
+        **described,
+        **step.figures,
+        "validation_accuracy": provenance.validation_accuracy,
+        "size_bytes": smaller.size_bytes,
+    }
 
 
 def label(
@@ -146,7 +143,7 @@ def label(
         raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
     folders = [model_folder(model) for model in models]  # a wrong name is reported before reviews are fetched
-    reviews = _reviews(read_files(folders[0])[0].provenance.get("recipe", {}).get("data"), data)
+    reviews = _reviews(read_files(folders[0])[0].provenance.data, data)
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [
         teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)

@@ -253,7 +253,7 @@ def _new_model(
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}.kind: {error}") from None
     model = parse(cls.Settings, values, source=source, prefix=prefix)
-    from plaudit.train.fit import check_storage, check_train_table
+    from plaudit.train.checks import check_storage, check_train_table
 
     try:
         if not is_language_model:

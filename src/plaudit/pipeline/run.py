@@ -17,12 +17,13 @@ A step whose file is there is not done again, so a run that was cut short goes o
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from plaudit.bundle.folder import CARD, read_files, save_bundle
 from plaudit.bundle.locate import model_folder
+from plaudit.bundle.trained import RecipeExcerpt, TrainedModel
 from plaudit.data.load import load_dataset
 from plaudit.data.quality.report import inspect
 from plaudit.data.splits import Splits, prepare
@@ -38,14 +39,12 @@ from plaudit.evaluate.robustness.perturb import Reviews
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
-from plaudit.pipeline.build import Made, make
+from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
 from plaudit.predictor import load
 from plaudit.report.write import write_report
 from plaudit.storage import replacing
-
-if TYPE_CHECKING:
-    from plaudit.train.run import Run
+from plaudit.train.context import TrainingContext
 
 NUM_ERRORS = 50
 """Length of each list of errors.json."""
@@ -93,7 +92,7 @@ def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: 
     folder = out / "models" / name
     if folder.exists():
         manifest, _ = read_files(folder)
-        if manifest.provenance.get("data_digest") != splits.digest:
+        if manifest.provenance.data_digest != splits.digest:
             raise SettingsError(
                 f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
             )
@@ -107,26 +106,31 @@ def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: 
     if not world.is_first and not _shares_work(recipe.models[name]):
         world.wait_for_first(f"model {name}")
         return
-    resolved = recipe.resolved()
-    run: Run = {"seed": recipe.seed, "run_dir": out / "training" / name, "resume": resume, "console": console}
+    context = TrainingContext(recipe.seed, out / "training" / name, resume, console)
     try:
-        made = make(recipe.models[name], splits, run, find=find)
+        trained = build(recipe.models[name], splits, context, find=find)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     if world.is_first:
-        save_made(made, folder, recipe={**resolved, "models": {name: resolved["models"][name]}}, splits=splits)
+        save_trained(trained, folder, excerpt(recipe, name), splits)
     world.wait_for_first(f"model {name}")
-    if recipe.models[name].is_language_model:
-        reached = f"perplexity {made.provenance['language_model']['perplexity']:,.1f} on validation"
+    provenance = trained.provenance
+    if provenance.language_model is not None:
+        reached = f"perplexity {provenance.language_model.perplexity:,.1f} on validation"
     else:
-        reached = f"{made.provenance['validation_accuracy']:.2%} of validation"
-    console.print(f"{name}: {reached} after {made.provenance['train_seconds']:,.1f} s, {folder}")
+        reached = f"{provenance.validation_accuracy:.2%} accuracy on validation"
+    console.print(f"{name}: {reached} after {provenance.train_seconds:,.1f} s, {folder}")
 
 
-def save_made(made: Made, folder: Path, *, recipe: dict[str, Any], splits: Splits) -> None:
-    """Write a bundle that says which recipe and reviews it comes from."""
-    provenance = {"recipe": recipe, "seed": recipe["seed"], "data_digest": splits.digest, **made.provenance}
-    save_bundle(made.model, folder, provenance=provenance, calibration=made.calibration)
+def excerpt(recipe: Recipe, name: str) -> RecipeExcerpt:
+    """Return the part of a recipe that makes one of its models."""
+    data = recipe.data.model_dump(mode="json")
+    return RecipeExcerpt(name=recipe.name, seed=recipe.seed, data=data, models={name: recipe.models[name].resolved()})
+
+
+def save_trained(trained: TrainedModel, folder: Path, recipe: RecipeExcerpt, splits: Splits) -> None:
+    """Write a bundle that records which recipe and reviews it comes from."""
+    save_bundle(trained.with_provenance(recipe=recipe, data_digest=splits.digest), folder)
 
 
 def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:

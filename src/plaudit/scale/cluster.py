@@ -44,7 +44,7 @@ def ray_engine(model: Path, *, address: str | None) -> "Engine":
     def score_parts(predictor: Predictor, folder: JobFolder, parts: Sequence[Part], progress: Progress) -> None:
         manifest, files = read_files(model)
         with _connected(address):
-            content = ray.put({MANIFEST: manifest.render(), **files})
+            content = ray.put({MANIFEST: manifest.as_bytes(), **files})
             job = folder.job.model_copy(update={"parts": ()})
             path, digest = folder.path.absolute(), predictor.digest
             rows = [{"part": part.model_dump_json()} for part in parts]

@@ -13,9 +13,9 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,15 +31,13 @@ from plaudit.evaluate.machine import code_version, cpu_name
 from plaudit.evaluate.metrics import log_loss
 from plaudit.evaluate.speed import measure
 from plaudit.models.base import Float32Array
-from plaudit.pipeline.build import make
+from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import Recipe, missing_extra
-from plaudit.pipeline.run import save_made
+from plaudit.pipeline.run import excerpt, save_trained
 from plaudit.predictor import load
 from plaudit.search.choice import FORMAT, Candidate, Constraints, Row, Selection, choose
 from plaudit.storage import append_row, begin_journal, read_journal, replacing
-
-if TYPE_CHECKING:
-    from plaudit.train.run import Run
+from plaudit.train.context import TrainingContext
 
 __all__ = ["Candidate", "Constraints", "Selection", "select"]
 
@@ -134,12 +132,12 @@ def _fold_rows(
 
     for name, entry in recipe.models.items():
         if not find(name).exists():
-            run: Run = {"seed": seed, "run_dir": home / "training" / name, "resume": True, "console": console}
+            context = TrainingContext(seed, home / "training" / name, resume=True, console=console)
             try:
-                made = make(entry, splits, run, find=find)
+                trained = build(entry, splits, context, find=find)
             except ModuleNotFoundError as error:
                 raise missing_extra(error) from None
-            save_made(made, find(name), recipe=recipe.resolved() | {"seed": seed}, splits=splits)
+            save_trained(trained, find(name), excerpt(replace(recipe, seed=seed), name), splits)
         if entry.is_language_model or name in done:
             continue
         predictor = load(find(name))
@@ -156,7 +154,7 @@ def _fold_rows(
             latency_ms_p50=speed.latency_ms_p50,
             size_bytes=predictor.size_bytes,
             parameters=predictor.num_parameters,
-            train_seconds=predictor.provenance["train_seconds"],
+            train_seconds=predictor.provenance.train_seconds or 0.0,
         )
     shutil.rmtree(home, ignore_errors=True)
     with suppress(OSError):  # another fold lies there

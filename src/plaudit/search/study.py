@@ -18,16 +18,16 @@ from plaudit.data.splits import Splits, prepare
 from plaudit.data.table import SCHEMA
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.evaluate.metrics import accuracy, log_loss
-from plaudit.pipeline.build import make
+from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import Recipe, missing_extra, read_recipe
 from plaudit.search.space import Space, decoded, distributions, entry_with, read_space, with_values
 from plaudit.settings import override, read_toml, unknown_name
+from plaudit.train.context import EpochEnd, TrainingContext
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from plaudit.train.run import EpochEnd, Run
 
 HINT = "give a folder with room as --out"
 Objective = Literal["accuracy", "log_loss"]
@@ -126,7 +126,7 @@ def give_up_unfinished(study: "Study") -> None:
 
 
 def run_trial(
-    study: "Study", plan: Plan, splits: Splits, out: Path, *, ticket: int, heard: "Callable[[int, EpochEnd], None]"
+    study: "Study", plan: Plan, splits: Splits, out: Path, *, ticket: int, heard: Callable[[int, EpochEnd], None]
 ) -> TrialResult:
     """Make and judge one model; `ticket`, how many trials came before, decides what the sampler draws.
 
@@ -146,7 +146,7 @@ def run_trial(
     began = time.perf_counter()
     epochs: list[EpochEnd] = []
 
-    def after_epoch(end: "EpochEnd", is_last: bool) -> None:
+    def after_epoch(end: EpochEnd, is_last: bool) -> None:
         epochs.append(end)
         heard(trial.number, end)
         trial.report(end.accuracy if plan.objective == "accuracy" else end.loss, len(epochs))
@@ -177,7 +177,7 @@ def run_trial(
 
 
 def _judged(
-    trial: "Trial", plan: Plan, splits: Splits, out: Path, after_epoch: "Callable[[EpochEnd, bool], None]"
+    trial: "Trial", plan: Plan, splits: Splits, out: Path, after_epoch: Callable[[EpochEnd, bool], None]
 ) -> tuple[float, float]:
     """Return accuracy and log loss on validation of a trial's model, whose files go once that is known."""
 
@@ -187,18 +187,18 @@ def _judged(
     entry = entry_with(plan.trial_table, decoded(trial.params, plan.space), plan.model, source=plan.path)
     num_epochs = math.inf if entry.train is None else entry.train.epochs
     with TemporaryDirectory() as scratch:
-        run: Run = {
-            "seed": plan.seed,
-            "run_dir": Path(scratch) / plan.model,
-            "resume": False,
-            "console": Console(quiet=True),
-            "after_epoch": lambda end: after_epoch(end, end.epoch >= num_epochs),
-        }
+        context = TrainingContext(
+            plan.seed,
+            Path(scratch) / plan.model,
+            resume=False,
+            console=Console(quiet=True),
+            after_epoch=lambda end: after_epoch(end, end.epoch >= num_epochs),
+        )
         try:
-            made = make(entry, splits, run, find=find)
+            trained = build(entry, splits, context, find=find)
         except ModuleNotFoundError as error:
             raise missing_extra(error) from None
-    probabilities = made.model.predict_proba(splits.validation["text"].to_pylist())
+    probabilities = trained.model.predict_proba(splits.validation["text"].to_pylist())
     labels = np.asarray(splits.validation["label"].to_numpy())
     if not np.isfinite(probabilities).all():
         raise TrainingError("its probabilities are not finite")

@@ -12,19 +12,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from plaudit.bundle.folder import load_bundle, save_bundle
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
-from plaudit.pipeline.build import make
+from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import ModelRecipe
 from plaudit.predictor import load
 from plaudit.search.sweep_results import SweepRow
 from plaudit.storage import append_row, begin_journal, read_journal
+from plaudit.train.context import TrainingContext
 
 if TYPE_CHECKING:
     from plaudit.compress.settings import PruneSettings
-    from plaudit.train.run import Run
 
 RATIOS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NUM_SEEDS = 3
@@ -32,7 +34,9 @@ ROWS_NAME = "sweep.jsonl"
 _SPEED_SECONDS = 1.0
 
 
-def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Callable[[str], Path]) -> list[SweepRow]:
+def sweep(
+    entry: ModelRecipe, splits: Splits, out: Path, *, find: Callable[[str], Path], console: Console
+) -> list[SweepRow]:
     """Prune one model by every ratio, schedule and seed, and return what came out; `out` keeps each row.
 
     In one shot and in stages, a model is trained for the same number of epochs. SettingsError if the recipe step gives
@@ -50,13 +54,12 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
         raise SettingsError(f"stages = {settings.stages}: a sweep compares one shot with stages; give 2 or more")
     assert entry.source is not None
     whole = load_bundle(find(entry.source))
-    refuse_seen_validation(whole.model, "a sweep")
+    refuse_seen_validation(whole.provenance, "a sweep")
     path = out / ROWS_NAME
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
     rows, changed = read_journal(path, SweepRow, head=head, of="sweep")
     if changed is not None:
         raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
-    console = run["console"]
     if not rows:
         rows.append(_measured("whole", 0.0, 0, find(entry.source), splits))
         begin_journal(path, head)
@@ -68,10 +71,9 @@ def sweep(entry: ModelRecipe, splits: Splits, out: Path, run: "Run", *, find: Ca
     for number, (schedule, ratio, seed, pruning) in enumerate(todo, 1):
         step = ModelRecipe(None, entry.source, entry.train, "prune", pruning)
         with tempfile.TemporaryDirectory() as scratch:
-            part: Run = {**run, "seed": seed, "run_dir": Path(scratch) / "training", "resume": False}
-            made = make(step, splits, part, find=find)
+            context = TrainingContext(seed, Path(scratch) / "training", resume=False, console=console)
             folder = Path(scratch) / "model"
-            save_bundle(made.model, folder, provenance=made.provenance)
+            save_bundle(build(step, splits, context, find=find), folder)
             rows.append(_measured(schedule, ratio, seed, folder, splits))
         append_row(path, asdict(rows[-1]))
         console.print(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,9 +14,6 @@ from plaudit.pipeline.compress import Task
 from plaudit.search import sweep as sweeping
 from plaudit.search.sweep_results import summary
 
-if TYPE_CHECKING:
-    from plaudit.train.run import Run
-
 
 def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
     """Prune by many ratios, draw what comes out, and return it as a table; an interrupted sweep goes on."""
@@ -25,8 +22,7 @@ def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"a sweep is drawn by {error.name}: pip install 'plaudit[report]'") from None
     splits = task.splits(console)
-    run: Run = {"seed": task.seed, "run_dir": out, "resume": False, "console": console}
-    table = summary(sweeping.sweep(task.entry, splits, out, run, find=model_folder))
+    table = summary(sweeping.sweep(task.entry, splits, out, find=model_folder, console=console))
     (out / "sweep.svg").write_text(pruning_sweep(table), encoding="utf-8")
     return table
 

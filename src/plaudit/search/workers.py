@@ -20,7 +20,7 @@ from plaudit.threads import VARIABLE, num_threads
 from plaudit.train.interrupt import Interruption
 
 if TYPE_CHECKING:
-    from plaudit.train.run import EpochEnd
+    from plaudit.train.context import EpochEnd
 
 _GRACE_SECONDS = 30.0
 """How long a process that was told to stop may take for the step that it is in."""

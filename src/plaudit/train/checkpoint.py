@@ -5,8 +5,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from plaudit.errors import OutputError, SettingsError
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -15,6 +13,8 @@ CHECKPOINT_NAME = "checkpoint.pt"
 def save_checkpoint(run_dir: Path, content: dict[str, Any]) -> None:
     """Replace the run's checkpoint; OutputError if it cannot be written, and then the old one is still
     there."""
+    import torch  # here, since forgetting checkpoints needs none
+
     path = run_dir / CHECKPOINT_NAME
     unfinished = path.with_suffix(".tmp")  # always the same name: what a kill leaves is overwritten
     try:
@@ -40,6 +40,8 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any] | None:
 
     Only tensors and plain values are read (`weights_only`), so loading executes nothing.
     """
+    import torch
+
     path = run_dir / CHECKPOINT_NAME
     if not path.exists():
         return None

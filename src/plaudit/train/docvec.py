@@ -6,13 +6,13 @@ and two counters, and a run that was killed and resumed ends with the same bits.
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.data.splits import Splits
 from plaudit.errors import TrainingInterruptedError
 from plaudit.models.base import Float32Array
@@ -21,8 +21,10 @@ from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.docvec.model import DocvecModel, drawn_from
 from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.train.context import TrainingContext
+from plaudit.train.identity import identity_of
 from plaudit.train.interrupt import Interruption
-from plaudit.train.run import Run, identity_of
+from plaudit.train.labels import accuracy_on_validation
 
 _CHUNK = 4_096
 """Texts between two looks at whether to stop."""
@@ -36,19 +38,19 @@ class _Position:
     seconds: float = 0.0
 
 
-def fit_docvec(settings: DocvecSettings, splits: Splits, **run: Unpack[Run]) -> tuple[DocvecModel, float]:
-    """Return a model and the seconds it took, those before a resumption included.
+def fit_docvec(settings: DocvecSettings, splits: Splits, context: TrainingContext) -> TrainedModel:
+    """Fit a model of document vectors.
 
     TrainingInterruptedError after Ctrl-C, when its state has been saved; SettingsError if a resumed run is given other
     settings or data than it began with.
     """
     began = time.perf_counter()
     settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
-    train, console = splits.train["text"].to_pylist(), run["console"]
+    train, console = splits.train["text"].to_pylist(), context.console
     with console.status("counting n-grams"):
         presence = frequent_ngrams(train + splits.unlabelled["text"].to_pylist(), settings)
     counts = np.diff(presence.matrix.tocsc().indptr).astype(np.int32)
-    vectors, seconds = _learn(settings, presence, counts, data_digest=splits.digest, run=run)
+    vectors, seconds = _learn(settings, presence, counts, data_digest=splits.digest, context=context)
     num_problems = len(positive_labels(splits.labels))
     model = DocvecModel(
         settings,
@@ -61,7 +63,9 @@ def fit_docvec(settings: DocvecSettings, splits: Splits, **run: Unpack[Run]) -> 
     )
     with console.status(f"fitting {len(train):,} labels"):
         _fit_classifier(model, train, np.asarray(splits.train["label"].to_numpy()))
-    return model, seconds + time.perf_counter() - began
+    seconds += time.perf_counter() - began
+    provenance = Provenance(validation_accuracy=accuracy_on_validation(model, splits), train_seconds=seconds)
+    return TrainedModel(model=model, provenance=provenance)
 
 
 def _learn(
@@ -70,23 +74,23 @@ def _learn(
     counts: npt.NDArray[np.int32],
     *,
     data_digest: str,
-    run: Run,
+    context: TrainingContext,
 ) -> tuple[Float32Array, float]:
     """Return the vectors of all n-grams, float32 [F, E], and the seconds that earlier parts of the run took."""
     from plaudit.models.docvec import kernel as docvec_kernel
 
     offsets, ngrams = presence.matrix.indptr.astype(np.int64), presence.matrix.indices.astype(np.int32)
     num_texts, size = len(offsets) - 1, settings.embedding_size
-    random = np.random.default_rng(run["seed"])
+    random = np.random.default_rng(context.seed)
     vectors = _random_vectors(random, len(presence.keys), size)
     texts = _random_vectors(random, num_texts, size)
     position, before = _Position(), 0.0
-    identity = {**identity_of(run["seed"], model=settings), "reviews": data_digest}
-    if not run["resume"]:
-        remove_checkpoint(run["run_dir"])
-    content = load_checkpoint(run["run_dir"])
+    identity = {**identity_of(context.seed, model=settings), "reviews": data_digest}
+    if not context.resume:
+        remove_checkpoint(context.folder)
+    content = load_checkpoint(context.folder)
     if content is not None:
-        refuse_changes(run["run_dir"], content["identity"], identity)
+        refuse_changes(context.folder, content["identity"], identity)
         position = _Position(**content["position"])
         before = position.seconds
         vectors, texts = content["vectors"].numpy(), content["texts"].numpy()
@@ -96,18 +100,18 @@ def _learn(
     def save() -> None:
         position.seconds = before + time.perf_counter() - began
         tensors = {"vectors": torch.from_numpy(vectors), "texts": torch.from_numpy(texts)}
-        run["run_dir"].mkdir(parents=True, exist_ok=True)
-        save_checkpoint(run["run_dir"], {"identity": identity, "position": asdict(position), **tensors})
+        context.folder.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(context.folder, {"identity": identity, "position": asdict(position), **tensors})
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Interruption() as interruption, Progress(*columns, console=run["console"], transient=True) as progress:
+    with Interruption() as interruption, Progress(*columns, console=context.console, transient=True) as progress:
         total = settings.epochs * num_texts
         bar = progress.add_task("document vectors", total=total, completed=position.epoch * num_texts + position.start)
         while position.epoch < settings.epochs:
-            order = np.random.default_rng((run["seed"], position.epoch)).permutation(num_texts)
+            order = np.random.default_rng((context.seed, position.epoch)).permutation(num_texts)
             while position.start < num_texts:
                 done = position.epoch * num_texts + position.start
-                seed = np.random.SeedSequence((run["seed"], position.epoch, position.start)).generate_state(1)[0]
+                seed = np.random.SeedSequence((context.seed, position.epoch, position.start)).generate_state(1)[0]
                 chunk = order[position.start : position.start + _CHUNK]
                 rate = np.float32(settings.rate(done / total))
                 sharpness = np.float32(settings.sharpness)
@@ -117,7 +121,7 @@ def _learn(
                 if interruption.requested:
                     save()
                     raise TrainingInterruptedError(
-                        f"interrupted in epoch {position.epoch + 1}; {run['run_dir']} holds all of it: "
+                        f"interrupted in epoch {position.epoch + 1}; {context.folder} holds all of it: "
                         "go on with --resume"
                     )
                 if time.perf_counter() - saved > _CHECKPOINT_SECONDS:

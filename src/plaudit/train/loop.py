@@ -10,15 +10,13 @@ on, torch adds up in another order until it has rebuilt its buckets, so that bit
 import copy
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import nn
 
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.device import measure_peak_flops, peak_memory_bytes
 from plaudit.distributed.exchange.registry import make_exchange
 from plaudit.distributed.stopwatch import RankSeconds, Stopwatch, bytes_sent
@@ -27,62 +25,16 @@ from plaudit.errors import TrainingError, TrainingInterruptedError
 from plaudit.models.torch_model import TorchModel
 from plaudit.train.batches import Batches, TrainBatch, deal
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.train.context import EpochEnd, TrainingContext
 from plaudit.train.device import choose_precision
 from plaudit.train.interrupt import Interruption
 from plaudit.train.log import SilentLog, TrainingLog
 from plaudit.train.objectives import Objective
 from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_average
-from plaudit.train.run import EpochEnd
 from plaudit.train.settings import TrainSettings
 from plaudit.train.state import Position, State, Sums
 from plaudit.train.step import Minimized, train_step
 from plaudit.train.validation import Validation
-
-
-def train_network(
-    model: TorchModel,
-    train: Batches,
-    validation: Validation,
-    settings: TrainSettings,
-    *,
-    objective: Objective,
-    seed: int,
-    run_dir: Path,
-    identity: dict[str, Any],
-    resume: bool,
-    console: Console,
-    title: str,
-    after_epoch: Callable[[EpochEnd], None] | None = None,
-) -> Position:
-    """Train the model's network in place and leave it with the weights of its best epoch; return where it
-    ended.
-
-    `objective` says what is minimized on `train`; its own weights, if it has any, are trained too.
-    `identity` holds whatever must not change between start and resumption (SettingsError if it does).
-    TrainingError if the loss is no number, or after Ctrl-C, when the state has been saved. What `after_epoch` raises
-    ends the training, too.
-    """
-    run = _Run(model, train, validation, settings, objective, seed=seed, run_dir=run_dir, identity=identity)
-    if not resume:
-        remove_checkpoint(run_dir)
-    content = load_checkpoint(run_dir)
-    keep_bytes = run.restore(content) if content is not None else 0
-    log = SilentLog()
-    if current().is_first:
-        log = TrainingLog(
-            run_dir,
-            console,
-            title=title,
-            epochs=settings.epochs,
-            tensorboard=settings.tensorboard,
-            keep_bytes=keep_bytes,
-            step=run.state.position.step,
-        )
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), log, Interruption() as interruption:
-        run.train(log, interruption, after_epoch)
-    model.network.load_state_dict(run.state.best_weights)
-    model.network.eval()
-    return run.state.position
 
 
 def _compiled(network: nn.Module, settings: TrainSettings) -> nn.Module:
@@ -91,26 +43,31 @@ def _compiled(network: nn.Module, settings: TrainSettings) -> nn.Module:
     return cast(nn.Module, torch.compile(network, dynamic=True)) if settings.compile else network
 
 
-class _Run:
+class Trainer:
+    """Trains a model's network in place.
+
+    `objective` is what is minimized on `batches`; its own weights, if it has any, are trained too. `identity` holds
+    whatever must not change between start and resumption.
+    """
+
     def __init__(
         self,
         model: TorchModel,
-        train: Batches,
+        batches: Batches,
         validation: Validation,
         settings: TrainSettings,
         objective: Objective,
+        context: TrainingContext,
         *,
-        seed: int,
-        run_dir: Path,
         identity: dict[str, Any],
+        title: str,
     ) -> None:
-        self.batches, self.validation = train, validation
-        self.settings, self.seed, self.run_dir, self.identity = settings, seed, run_dir, identity
-        self.device = train.device
+        self.model, self.batches, self.validation = model, batches, validation
+        self.settings, self.context, self.identity, self.title = settings, context, identity, title
+        self.device = batches.device
         self.dtype = choose_precision(settings, self.device)
         self.world = current()
         self.stopwatch = Stopwatch(self.device)
-        forward = _compiled(model.network, settings)
         self.state = State(
             model.network,
             objective,
@@ -118,52 +75,86 @@ class _Run:
             optimizer=make_optimizer(settings, model.network, objective),
             exchange=make_exchange(settings.exchange, self.world, self.stopwatch),
         )
-        self.minimized = self.state.exchange.wrap(Minimized(forward, objective))
+        self.minimized = self.state.exchange.wrap(Minimized(_compiled(model.network, settings), objective))
         # What the device knows of the recent steps: loss, correct ones and gradient norms; and how many ranks were
         # asked to stop.
         self.device_sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         self.must_stop = False
         self.interruption = Interruption()
+        self.log = SilentLog()
         self.rank_seconds = RankSeconds.none(self.world)  # of this epoch
         self.epoch_bytes = self.bytes_before = bytes_sent()
         self.flops_per_token = 6 * model.num_matmul_parameters
         self.peak_flops = measure_peak_flops(self.device, self.dtype)
         self.lap_start = time.perf_counter()
 
-    def train(self, log: SilentLog, interruption: Interruption, after_epoch: Callable[[EpochEnd], None] | None) -> None:
-        settings, position = self.settings, self.state.position
-        self.interruption = interruption
-        self.lap_start = time.perf_counter()
-        while position.epoch < settings.epochs and not self._ran_out_of_patience():
-            plan = self.batches.plan(seed=self.seed, epoch=position.epoch)
-            log.start_epoch(position.epoch, len(plan))
-            self.state.network.train()
-            self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
-            self.stopwatch.start()
-            while position.batch < len(plan):
-                self._step(
-                    plan[position.batch],
-                    usual_size=len(self.batches) / len(plan),
-                    progress=(position.epoch + position.batch / len(plan)) / settings.epochs,
-                )
-                position.batch += 1
-                position.step += 1
-                if position.step % settings.log_every_steps == 0 or position.batch == len(plan):
-                    self._log_step(log)
-                if self.must_stop or (interruption.requested and self.world.size == 1):
-                    self._stop(log)
-                if position.step % settings.checkpoint_every_steps == 0:
-                    self._save(log)
-            validated = self._end_epoch(log)
-            self._save(log)
-            if after_epoch is not None:
-                after_epoch(validated)
+    @property
+    def position(self) -> Position:
+        """How far the training has come, and how well."""
+        return self.state.position
+
+    def run(self) -> TrainedModel:
+        """Train, on from the checkpoint if there is one, and leave the network with the weights of its best epoch.
+
+        SettingsError if `identity` has changed since; TrainingError if the loss is no longer a number;
+        TrainingInterruptedError after Ctrl-C, once the state has been saved. What `after_epoch` raises ends it, too.
+        """
+        keep_bytes = self._restore()
+        if self.world.is_first:
+            self.log = TrainingLog(
+                self.context.folder,
+                self.context.console,
+                title=self.title,
+                epochs=self.settings.epochs,
+                tensorboard=self.settings.tensorboard,
+                keep_bytes=keep_bytes,
+                step=self.position.step,
+            )
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), self.log, self.interruption:
+            self.lap_start = time.perf_counter()
+            while self.position.epoch < self.settings.epochs and not self._ran_out_of_patience():
+                self._train_epoch()
+                validated = self._end_epoch()
+                self._save()
+                if self.context.after_epoch is not None:
+                    self.context.after_epoch(validated)
+        self.model.network.load_state_dict(self.state.best_weights)
+        self.model.network.eval()
+        self.model.to(torch.device("cpu"))
+        provenance = Provenance(
+            validation_accuracy=self.position.best_accuracy,
+            train_seconds=self.position.seconds,
+            train=self.settings.model_dump(mode="json"),
+        )
+        return TrainedModel(model=self.model, provenance=provenance)
+
+    def _train_epoch(self) -> None:
+        position = self.position
+        plan = self.batches.plan(seed=self.context.seed, epoch=position.epoch)
+        self.log.start_epoch(position.epoch, len(plan))
+        self.state.network.train()
+        self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
+        self.stopwatch.start()
+        while position.batch < len(plan):
+            self._step(
+                plan[position.batch],
+                usual_size=len(self.batches) / len(plan),
+                progress=(position.epoch + position.batch / len(plan)) / self.settings.epochs,
+            )
+            position.batch += 1
+            position.step += 1
+            if position.step % self.settings.log_every_steps == 0 or position.batch == len(plan):
+                self._log_step()
+            if self.must_stop or (self.interruption.requested and self.world.size == 1):
+                self._stop()
+            if position.step % self.settings.checkpoint_every_steps == 0:
+                self._save()
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
         state = self.state
         set_learning_rate(state.optimizer, self.settings, progress)
         # That of the first rank is that of a process alone.
-        randomness = np.random.SeedSequence((self.seed, state.position.step, self.world.rank))
+        randomness = np.random.SeedSequence((self.context.seed, state.position.step, self.world.rank))
         torch.manual_seed(int(randomness.generate_state(1)[0]))
         rows = deal(batch.rows, self.world)
         is_idle = len(rows) == 0
@@ -204,11 +195,11 @@ class _Run:
         self.state.recent.add(Sums(loss, correct, gradient_norm / self.world.size, seconds=seconds))
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
             raise TrainingError(
-                f"{self.run_dir}: the loss stopped being a number near step {self.state.position.step}; lower "
+                f"{self.context.folder}: the loss stopped being a number near step {self.state.position.step}; lower "
                 f'max_learning_rate (now {self.settings.max_learning_rate:g}) or set precision = "fp32"'
             )
 
-    def _log_step(self, log: SilentLog) -> None:
+    def _log_step(self) -> None:
         self._read_sums()
         state = self.state
         figures = self._figures(state.recent, epoch=state.position.epoch + 1)
@@ -217,7 +208,7 @@ class _Run:
             self.rank_seconds = self.rank_seconds.plus(seconds)
             bytes_before, self.bytes_before = self.bytes_before, bytes_sent()
             figures |= {**seconds.shares(), "bytes_sent": self.bytes_before - bytes_before}
-        log.step(state.position.batch, figures)
+        self.log.step(state.position.batch, figures)
         state.epoch_sums.add(state.recent)
         state.recent = Sums()
 
@@ -235,7 +226,7 @@ class _Run:
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
 
-    def _end_epoch(self, log: SilentLog) -> EpochEnd:
+    def _end_epoch(self) -> EpochEnd:
         state, position = self.state, self.state.position
         network = state.network if state.average is None else state.average
         figures = self._figures(state.epoch_sums, epoch=position.epoch + 1)
@@ -249,7 +240,7 @@ class _Run:
         interruption = self.interruption if self.world.size == 1 else Interruption()
         sums = self.validation.validate(network, self.dtype, interruption)
         if sums is None:
-            self._stop(log)
+            self._stop()
         self.world.sum_(sums)
         loss, accuracy = (sums[:2] / sums[2].clamp(min=1)).tolist()
         self._read_sums()
@@ -259,7 +250,9 @@ class _Run:
             position.best_loss = loss
             position.epochs_without_better = 0
             state.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        log.epoch({**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds})
+        self.log.epoch(
+            {**figures, "validation_loss": loss, "validation_accuracy": accuracy, "seconds": position.seconds}
+        )
         position.epoch += 1
         position.batch = 0
         state.epoch_sums, state.recent = Sums(), Sums()
@@ -269,22 +262,29 @@ class _Run:
         patience = self.settings.patience
         return patience is not None and self.state.position.epochs_without_better >= patience
 
-    def _stop(self, log: SilentLog) -> NoReturn:
-        self._save(log)
+    def _stop(self) -> NoReturn:
+        self._save()
         raise TrainingInterruptedError(
             f"interrupted in epoch {self.state.position.epoch + 1} after step {self.state.position.step}; "
-            f"{self.run_dir} holds all of it: go on with --resume"
+            f"{self.context.folder} holds all of it: go on with --resume"
         )
 
-    def _save(self, log: SilentLog) -> None:
+    def _save(self) -> None:
         self._read_sums()
         content = self.state.content(self.world)
         if content is not None:
-            save_checkpoint(self.run_dir, {"identity": self.identity, "metrics_bytes": log.size_bytes, **content})
+            save_checkpoint(
+                self.context.folder, {"identity": self.identity, "metrics_bytes": self.log.size_bytes, **content}
+            )
 
-    def restore(self, content: dict[str, Any]) -> int:
-        """Take up where a checkpoint left; return the bytes of metrics.jsonl that belong to it."""
-        refuse_changes(self.run_dir, content["identity"], self.identity)
+    def _restore(self) -> int:
+        """Take up what a checkpoint holds, if there is one; return the bytes of metrics.jsonl that belong to it."""
+        if not self.context.resume:
+            remove_checkpoint(self.context.folder)
+        content = load_checkpoint(self.context.folder)
+        if content is None:
+            return 0
+        refuse_changes(self.context.folder, content["identity"], self.identity)
         self.state.restore(content, self.world, self.device)
         metrics_bytes: int = content["metrics_bytes"]
         return metrics_bytes

@@ -10,14 +10,17 @@ is left as it was.
 Shapes: B streams, T tokens, E embedding, H hidden, V ids, K sampled words, D directions, L layers.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Unpack, cast
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from plaudit.bundle.trained import LanguageModelFigures, Provenance, TrainedModel
 from plaudit.distributed.world import current
 from plaudit.errors import SettingsError
 from plaudit.models.corpus import Corpus, sorted_batches
@@ -25,13 +28,13 @@ from plaudit.models.lstm.network import Direction, LSTMModel, LSTMNetwork, drop_
 from plaudit.models.torch_model import TorchModel
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
 from plaudit.train.batches import TrainBatch
+from plaudit.train.context import TrainingContext
 from plaudit.train.device import choose_device
+from plaudit.train.identity import identity_of, reviews_digest, state_digest
 from plaudit.train.interrupt import Interruption
-from plaudit.train.loop import train_network
+from plaudit.train.loop import Trainer
 from plaudit.train.objectives import Objective
-from plaudit.train.run import Run, identity_of, reviews_digest, state_digest
 from plaudit.train.settings import PretrainSettings
-from plaudit.train.state import Position
 
 _VALIDATION_BATCH_TOKENS = 2_048
 _MAX_VALIDATION_TEXTS = 512
@@ -43,11 +46,11 @@ def pretrain(
     settings: PretrainSettings,
     texts: Sequence[str],
     held_out: Sequence[str],
+    context: TrainingContext,
     *,
     title: str = "language model",
-    **run: Unpack[Run],
-) -> Position:
-    """Train the embedding and the LSTM layers in place; return how that ended, its loss in nats a word.
+) -> TrainedModel:
+    """Train the embedding and the LSTM layers in place.
 
     The weights kept are those that predict most next words of `held_out` right, or of 512 evenly spaced texts of it.
     SettingsError if the model is no LSTM, or if the texts are too few for a step.
@@ -63,30 +66,36 @@ def pretrain(
     model.to(device)
     network = cast(LSTMNetwork, model.network)
     world = current()
-    streams = Streams(encoded, settings, from_end=network.from_end, seed=run["seed"], device=device)
+    streams = Streams(encoded, settings, from_end=network.from_end, seed=context.seed, device=device)
     if streams.num_streams < world.size:
         raise SettingsError(
             f"{world.size} ranks have {streams.num_streams} streams to read; raise pretrain.batch_tokens to "
             f"{world.size * settings.window_tokens} or more"
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run["seed"])
+        torch.manual_seed(context.seed)
         objective = LanguageModel(network, settings, num_streams=streams.num_streams).to(device)
-    return train_network(
+    trainer = Trainer(
         model,
         streams,
         HeldOut(Corpus(encoded_held_out.share(world.rank, world.size), device), objective),
         settings,
-        objective=objective,
+        objective,
+        replace(context, after_epoch=None),  # which is told of labels
         identity={
-            **identity_of(run["seed"], model=model.settings, pretrain=settings),
+            **identity_of(context.seed, model=model.settings, pretrain=settings),
             "reviews": reviews_digest(encoded),
             "held-out reviews": reviews_digest(encoded_held_out),
             "starting weights": state_digest(model.state().tensors),
         },
         title=title,
-        **run,
     )
+    trainer.run()
+    figures = LanguageModelFigures(
+        perplexity=math.exp(trainer.position.best_loss), accuracy=trainer.position.best_accuracy
+    )
+    provenance = Provenance(language_model=figures, train_seconds=trainer.position.seconds)
+    return TrainedModel(model=model, provenance=provenance)
 
 
 class Streams:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import plaudit
 from plaudit.bundle.folder import load_bundle, save_bundle
+from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.evaluate.explain import explanation as module
 from plaudit.evaluate.explain.explanation import explain, methods_of
@@ -251,7 +252,7 @@ def test_predictor_bundle_and_model_are_explained_alike(toy_bow, toy_bow_folder)
 
 def test_the_probability_is_the_calibrated_one(toy_bow, tmp_path):
     calibration = Calibration(method="temperature", temperature=3.0)
-    save_bundle(toy_bow, tmp_path / "calm", provenance={}, calibration=calibration)
+    save_bundle(TrainedModel(model=toy_bow, calibration=calibration), tmp_path / "calm")
     predictor = plaudit.load(tmp_path / "calm")
     (calm,), (own,) = explain(predictor, [REVIEW]), explain(toy_bow, [REVIEW])
     assert calm.probability == pytest.approx(float(predictor.predict_proba([REVIEW]).max()))

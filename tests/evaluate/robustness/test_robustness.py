@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from plaudit.bundle.folder import save_bundle
+from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.cli.main import main
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
@@ -16,7 +17,7 @@ from plaudit.evaluate.robustness.view import render
 from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import load
-from tests.conftest import toy_reviews
+from tests.conftest import toy_provenance, toy_reviews
 from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
 QUIET = Console(quiet=True)
@@ -34,7 +35,7 @@ def stars(tmp_path):
     texts, labels = zip(*toy_reviews(60), strict=True)
     ids = np.array([label == "positive" for label in labels], np.int64)
     model = fit_bow(BowSettings(min_count=2, slot_bits=16), texts, ids, ("1", "5"), console=QUIET)
-    save_bundle(model, tmp_path / "stars", provenance={})
+    save_bundle(TrainedModel(model=model), tmp_path / "stars")
     return load(tmp_path / "stars")
 
 
@@ -130,10 +131,9 @@ def test_a_model_without_finite_probabilities_is_refused(toy):
 @pytest.mark.parametrize(
     ("provenance", "expected"),
     [
-        ({}, False),
-        ({"recipe": None}, False),
-        ({"recipe": {"data": {"name": "imdb", "leave_out": None}}}, False),
-        ({"recipe": {"data": {"name": "imdb", "leave_out": "sources.tsv"}}}, True),
+        (Provenance(), False),
+        (toy_provenance(name="imdb", leave_out=None), False),
+        (toy_provenance(name="imdb", leave_out="sources.tsv"), True),
     ],
 )
 def test_a_model_is_known_to_have_left_the_sources_out_by_its_recipe(toy, provenance, expected):
@@ -158,7 +158,7 @@ def shown(result, width=80):
 
 def test_the_table_fits_80_columns_and_marks_models_that_may_know_the_sources(toy, toy_bow_folder, sets):
     careful = load(toy_bow_folder)
-    careful.provenance = {"recipe": {"data": {"leave_out": "sources.tsv"}}}
+    careful.provenance = toy_provenance(leave_out="sources.tsv")
     options = {**NOTHING, "sets": sets, "perturbed": toy_spoilt()}
     text = shown(robustness({"careful": careful, "toy": toy}, **options))
     *table, marked, paired = text.splitlines()
@@ -206,7 +206,8 @@ def test_reviews_of_an_own_file_are_spoilt(plaudit_command, toy_file):
 
 
 def trained_model(folder, bow, **data):
-    save_bundle(bow, folder, provenance={"recipe": {"data": data}})
+    trained = TrainedModel(model=bow, provenance=toy_provenance(**data))
+    save_bundle(trained.with_provenance(learned_validation=bow.settings.refit), folder)
 
 
 def test_models_that_were_fitted_to_the_reviews_are_said_to_be(plaudit_command, tmp_path, toy_file, toy_bow):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from plaudit.bundle.folder import load_bundle, save_bundle
+from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
 from plaudit.models.docvec import kernel as docvec_kernel
@@ -116,7 +117,7 @@ def test_a_text_without_a_known_ngram_is_judged_by_the_bias():
 @pytest.mark.parametrize("labels", [("negative", "positive"), ("bad", "fair", "good")])
 def test_a_bundle_predicts_the_same(tmp_path, labels):
     model = model_of(TEXTS, labels)
-    save_bundle(model, tmp_path / "m", provenance={})
+    save_bundle(TrainedModel(model=model), tmp_path / "m")
     np.testing.assert_array_equal(load_bundle(tmp_path / "m").model.predict_proba(TEXTS), model.predict_proba(TEXTS))
     assert model.logits([]).shape == (0, len(labels))
 

@@ -96,8 +96,7 @@ def robustness(
 
 def leaves_out(model: Scorer) -> bool:
     """Say whether the recipe of a model kept listed reviews out of training, as by data.leave_out."""
-    recipe = model.provenance.get("recipe") or {}
-    return bool(recipe.get("data", {}).get("leave_out"))
+    return bool(model.provenance.data.get("leave_out"))
 
 
 class _Scoring:

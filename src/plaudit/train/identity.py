@@ -1,40 +1,14 @@
-"""What every training is told besides settings and data, and how a resumed one is known to be the same."""
+"""What must not change between a training's start and its resumption: settings as flat names, data as digests."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from plaudit.settings import Settings
 from plaudit.text.encoded import EncodedTexts
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """How a training stands once it has validated: epochs and steps done, and the last validation's figures."""
-
-    epoch: int
-    step: int
-    accuracy: float
-    loss: float
-
-
-class Run(TypedDict):
-    """What every training is told besides settings and data."""
-
-    seed: int
-    run_dir: Path
-    """Receives metrics and checkpoints of torch kinds."""
-    resume: bool
-    console: Console
-    after_epoch: NotRequired[Callable[[EpochEnd], None] | None]
-    """Hears of each epoch of a classifier once its checkpoint is written; what it raises ends the training. For one
-    process alone: other ranks would wait for it."""
 
 
 def identity_of(seed: int, **tables: Settings) -> dict[str, Any]:
