@@ -1,4 +1,4 @@
-"""The one inference path: a bundle's name or folder in, labels and probabilities of texts out."""
+"""Loads a trained model and predicts labels and probabilities of texts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DECIMALS = 7
-"""Of a number that is written out: what a float32 holds of a probability."""
+"""Decimals of a probability that is written out, as many as float32 has."""
 
 
 class Predictor:
-    """A trained model, ready to judge texts.
-
-    It gives no verdict on a text whose most probable label is less probable than `abstain_below`.
-    """
+    """A trained model that predicts; it abstains if the most probable label is less probable than `abstain_below`."""
 
     def __init__(self, bundle: Bundle, *, abstain_below: float = 0.0) -> None:
         self.model = bundle.model
@@ -35,39 +32,38 @@ class Predictor:
 
     @property
     def calibration(self) -> str | None:
-        """Which way its probabilities are corrected, None if they are the model's own."""
+        """How its probabilities are calibrated, None if they are not."""
         return None if self._calibration is None else self._calibration.method
 
     def predict_proba(self, texts: Values) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.
 
-        Texts come as a list or as any container that `as_texts` knows: pandas, polars, Arrow, numpy, datasets.
+        Texts are a list or a container of pandas, polars, Arrow, numpy or datasets.
         """
         return self._calibrated(self.model.predict_proba(as_texts(texts)))
 
     def predict_proba_of_column(self, texts: "pa.StringArray") -> Float32Array:
-        """Return the same of an Arrow column without nulls, with no str made of it where the model needs none."""
+        """Return the same for an Arrow column without nulls, without making str of it if the model needs none."""
         return self._calibrated(softmax(self.model.logits_of_column(texts)))
 
     def _calibrated(self, probabilities: Float32Array) -> Float32Array:
         return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
     def predict(self, texts: Values) -> list[str | None]:
-        """Return the name of the most probable label of each text, None where it abstains."""
+        """Return the name of each text's most probable label, None where it abstains."""
         return self.verdicts(self.predict_proba(texts))
 
     def verdicts(self, probabilities: Float32Array) -> list[str | None]:
-        """Return what `predict` does for texts whose probabilities [N, C] are known."""
+        """Return what `predict` does, from probabilities [N, C]."""
         best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
         return [self.labels[i] if sure >= self.abstain_below else None for i, sure in zip(best, surest, strict=True)]
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Predictor:
-    """Load a model that ships with the package by name, or any bundle by its folder; BundleError if there is none.
+    """Load a shipped model by its name, or a bundle by its folder; BundleError if there is none.
 
-    hf://OWNER/NAME and hf://OWNER/NAME@REVISION name a model on the Hugging Face Hub (extra `hub`).
-    With `abstain_below`, a probability, it abstains from verdicts that it is less sure of; SettingsError if it is
-    not within 0 … 1.
+    hf://OWNER/NAME and hf://OWNER/NAME@REVISION are models on the Hugging Face Hub (extra `hub`). `abstain_below` is a
+    probability; SettingsError if it is not within 0 … 1.
     """
     if not 0 <= abstain_below <= 1:
         raise SettingsError(f"abstain_below is {abstain_below:g}; give a probability, 0 … 1")

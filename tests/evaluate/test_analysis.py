@@ -92,7 +92,7 @@ def test_mcnemar_is_the_exact_test_of_a_fair_coin(first, second):
 
 
 def test_predictions_of_other_reviews_are_refused():
-    with pytest.raises(DataError, match="predictions of bow: are of other reviews than toy, test"):
+    with pytest.raises(DataError, match="predictions of bow: are for other reviews than toy, test"):
         analysis_of(predictions("bow", 5, ids=[str(i) for i in range(N)]))
 
 

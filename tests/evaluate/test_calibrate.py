@@ -52,7 +52,7 @@ def test_a_model_refitted_with_validation_is_refused_there(toy_bow, tmp_path, re
 
 
 def test_nothing_is_chosen_on_test(toy_bow_folder, tmp_path, reviews):
-    with pytest.raises(SettingsError, match="--split test: nothing is chosen there"):
+    with pytest.raises(SettingsError, match="--split test: calibrate on validation"):
         fit(toy_bow_folder, tmp_path / "out", reviews, split="test")
 
 

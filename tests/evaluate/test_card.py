@@ -36,15 +36,15 @@ def test_a_bundle_with_its_card_is_the_same_bundle(folder):
     write_card(folder, "toy", [])
     after = load_bundle(folder)
     assert (after.digest, after.size_bytes) == (before.digest, before.size_bytes)
-    assert "Not scored yet" in (folder / CARD).read_text()
+    assert "Not evaluated yet" in (folder / CARD).read_text()
 
 
 def test_a_card_names_the_place_where_settings_stand(folder, tmp_path):
-    assert "every setting stands in `bundle.json`" in write_card(folder, "toy", []).read_text()
+    assert "all settings are in `bundle.json`" in write_card(folder, "toy", []).read_text()
     ensemble = shutil.copytree(model_folder("ensemble"), tmp_path / "ensemble")
     card = write_card(ensemble, "ensemble", []).read_text()
-    assert "its members' settings stand in `members.json`" in card
-    assert "every setting" not in card
+    assert "its members' settings are in `members.json`" in card
+    assert "all settings" not in card
 
 
 def test_what_is_not_known_is_left_out(folder, make_result):

@@ -35,13 +35,13 @@ def test_results_are_sorted_and_the_same_evaluation_is_replaced(tmp_path, make_r
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "holds no results: it is not JSON"),
-        ("[1, 2]", "holds no results: it states no format"),
+        ("", "not a valid results file: it is not JSON"),
+        ("[1, 2]", "not a valid results file: it has no format"),
         ('{"format": 1, "results": []}', "of format 1, but this version of Plaudit reads 2"),
         ('{"format": 3, "results": []}', "of format 3, but"),
         ('{"format": 2, "results": [{"model": "bow"}]}', "results.0.kind: Field required"),
         ('{"format": "x", "results": []}', "of format 'x'"),
-        ("\xff\x00", "holds no results: it is not JSON"),
+        ("\xff\x00", "not a valid results file: it is not JSON"),
     ],
 )
 def test_foreign_damaged_or_newer_files_are_refused_in_one_line(tmp_path, content, complaint, make_result):

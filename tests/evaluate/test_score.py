@@ -11,7 +11,7 @@ from plaudit.data.table import SCHEMA
 from plaudit.errors import BundleError, DataError, OutputError
 from plaudit.evaluate.predictions import write_predictions
 from plaudit.evaluate.score import evaluate
-from plaudit.evaluate.view import render
+from plaudit.evaluate.view import print_results
 
 LABELS = ("neg", "pos")
 
@@ -145,7 +145,7 @@ def test_predictions_in_an_unwritable_place_are_an_output_error(tmp_path):
 def test_terminal_table_shows_accuracy_with_its_interval_and_speed():
     output = io.StringIO()
     result = run(TABLE).result
-    render([result], Console(file=output, width=140))
+    print_results([result], Console(file=output, width=140))
     text = output.getvalue()
     assert "tiny, test: 4 reviews" in text
     assert "75.00 (" in text

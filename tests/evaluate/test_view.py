@@ -3,12 +3,12 @@ import io
 from rich.console import Console
 
 from plaudit.evaluate.results import Latency
-from plaudit.evaluate.view import render
+from plaudit.evaluate.view import print_results
 
 
 def shown(*results, width=80):
     output = io.StringIO()
-    render(results, Console(file=output, width=width))
+    print_results(results, Console(file=output, width=width))
     return output.getvalue().splitlines()
 
 

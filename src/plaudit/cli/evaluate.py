@@ -44,12 +44,12 @@ def evaluate(
     """Evaluate models on labelled reviews: accuracy with a confidence interval, calibration, speed."""
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
     from plaudit.evaluate.score import evaluate as score
-    from plaudit.evaluate.view import render
+    from plaudit.evaluate.view import print_results
     from plaudit.predictor import load
 
     console = progress_console(verbose)
     if out is not None and out.exists():
-        read_results(out)  # what cannot be added to is refused now rather than after minutes of scoring
+        read_results(out)  # fail now rather than after minutes of scoring
     reading = data_settings(assignments, text=text, label=label)
     results = []
     for model in models:
@@ -70,7 +70,7 @@ def evaluate(
     if as_json:
         typer.echo(ResultsFile(results=tuple(results)).model_dump_json(indent=1))
     else:
-        render(results, Console())
+        print_results(results, Console())
 
 
 @app.command(epilog="Example:  plaudit calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
@@ -99,14 +99,14 @@ def calibrate(
     from plaudit.pipeline.recipe import missing_extra
     from plaudit.predictor import load
 
-    way = known_method(method, source="--method")
+    checked = known_method(method, source="--method")
     console = progress_console(verbose)
     reading = data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(load(model), data, chosen, reading, console=console)
     try:
         done = fit(
-            model_folder(model), out, table, method=way, label_names=dataset.labels, data=dataset.name, split=where
+            model_folder(model), out, table, method=checked, label_names=dataset.labels, data=dataset.name, split=where
         )
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None

@@ -50,11 +50,11 @@ def explain(
 ) -> None:
     """Show how much each word of a text contributes to its label, in log-odds."""
     from plaudit.evaluate.explain.explanation import explanations
-    from plaudit.evaluate.explain.view import TOP, render, write_html
+    from plaudit.evaluate.explain.view import TOP, print_explanation, write_html
     from plaudit.predictor import load
 
     if top is not None and as_json and html is None:
-        raise SettingsError("--top has no effect on --json, which holds every word; leave it out")
+        raise SettingsError("--top has no effect on --json, which lists every word; leave it out")
     listed = TOP if top is None else top
     predictor = load(model)
     console = Console()
@@ -65,7 +65,7 @@ def explain(
         else:
             if num_texts:
                 console.print()
-            render(explanation, console, top=listed)
+            print_explanation(explanation, console, top=listed)
         num_texts += 1
         if html is not None:
             on_page.append(explanation)
@@ -91,13 +91,13 @@ def errors(
     verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List labels that are probably wrong, words behind errors, and training reviews similar to confident mistakes.
+    """List labels that are probably wrong, misleading words, and training reviews similar to confident mistakes.
 
     If you change a model because of what --split test shows, its test accuracy no longer means anything.
     """
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.errors.mistakes import find_errors, write_errors
-    from plaudit.evaluate.errors.view import render
+    from plaudit.evaluate.errors.view import print_errors
     from plaudit.predictor import load
 
     console = progress_console(verbose)
@@ -105,12 +105,12 @@ def errors(
     reading = data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(predictor, data, chosen, reading, console=console)
-    # Where all rows are judged, or those of train, the nearest training review would be the review itself.
+    # With all rows, or those of train, the most similar training review would be the review itself.
     train = table[:0]
     if where in ("validation", "test"):
         train = reviews_for(predictor, data, "train", reading, console=console)[2]
     if where == "train" or (where == "validation" and predictor.provenance.learned_validation):
-        remark = f"{model}: was fitted to these reviews, so that it mistakes few and doubts few labels"
+        remark = f"{model}: was fitted to these reviews, so it makes few mistakes on them and doubts few labels"
         console.print(remark, highlight=False, markup=False, soft_wrap=True)
     found = find_errors(
         predictor,
@@ -128,4 +128,4 @@ def errors(
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        render(found, Console())
+        print_errors(found, Console())

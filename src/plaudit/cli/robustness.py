@@ -1,4 +1,4 @@
-"""The verb that tests models on edited, unusual, invented and corrupted reviews: robustness."""
+"""The verb that tests models on edited, foreign and perturbed reviews and on test sentences: robustness."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ from plaudit.cli.base import (
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
-    from plaudit.evaluate.robustness.perturb import Reviews
+    from plaudit.evaluate.robustness.datasets import Reviews
     from plaudit.predictor import Predictor
 
 SPLITS = ("validation", "test", "train")
@@ -33,41 +33,41 @@ def robustness(
         typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or ./robustness if there is one."),
     ] = None,
     data: Annotated[list[Path] | None, data_option("Your own file of another kind of review; may be repeated.")] = None,
-    perturb: Annotated[str | None, typer.Option(help="Reviews to corrupt: a data set's name or your own file.")] = None,
+    perturb: Annotated[str | None, typer.Option(help="Reviews to perturb: a data set's name or your own file.")] = None,
     split: Annotated[str | None, typer.Option(help="--perturb: validation (the default), test or train.")] = None,
     seed: SeedOption = None,
     out: Annotated[Path | None, out_option("Results file to add to.")] = None,
     verbose: VerboseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test models on invented sentences, and on edited, unusual and corrupted reviews.
+    """Test models on sentences from templates, and on edited, foreign and perturbed reviews.
 
     The sentences are always tested and need no data.
     """
-    from plaudit.evaluate.robustness.edited import folder_of_sets
+    from plaudit.evaluate.robustness.datasets import find_sets_folder
     from plaudit.evaluate.robustness.results import add_robustness, read_robustness
     from plaudit.evaluate.robustness.run import robustness as test
-    from plaudit.evaluate.robustness.view import render
+    from plaudit.evaluate.robustness.view import print_robustness
 
     if split is not None and perturb is None:
-        raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to corrupt")
+        raise SettingsError(f"--split {split} has no effect without --perturb; name reviews to perturb")
     if split is not None and split not in SPLITS:
         raise SettingsError(f"--split {split}: give {', '.join(SPLITS)}")
     if out is not None and out.exists():
-        read_robustness(out)  # what cannot be added to is refused now rather than after minutes of scoring
+        read_robustness(out)  # fail now rather than after minutes of scoring
     console = progress_console(verbose)
     predictors = _loaded(models)
     reviews = None if perturb is None else _reviews(perturb, split or SPLITS[0], predictors, console=console)
     if perturb is not None:
         _remark_on_learned(predictors, perturb, split or SPLITS[0], console=console)
     result = test(
-        predictors, sets=folder_of_sets(sets), own=data or (), perturbed=reviews, console=console, seed=seed or 0
+        predictors, sets=find_sets_folder(sets), files=data or (), perturbed=reviews, console=console, seed=seed or 0
     )
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:
-        render(result, Console())
-    if out is not None:  # last: what contradicts the file, or finds no room, has been shown all the same
+        print_robustness(result, Console())
+    if out is not None:  # last, so that the result is shown even if this fails
         add_robustness(out, result)
 
 
@@ -78,22 +78,24 @@ def _loaded(models: list[str]) -> "dict[str, Predictor]":
     for model in models:
         name = Path(model).name
         if name in loaded:
-            raise SettingsError(f"{model}: a second model called {name}; rename its folder, for results go by names")
+            raise SettingsError(
+                f"{model}: a second model called {name}; rename its folder, because results go by names"
+            )
         loaded[name] = load(model)
     return loaded
 
 
 def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: Console) -> "Reviews":
-    """Load the reviews of a split as it was when the models were trained; SettingsError if each had its own."""
+    """Load a split as it was when the models were trained; SettingsError if they were trained on different ones."""
     from plaudit.data.load import DataSettings, load_dataset
     from plaudit.data.splits import prepare
-    from plaudit.evaluate.robustness.perturb import Reviews
+    from plaudit.evaluate.robustness.datasets import Reviews
     from plaudit.settings import parse
 
     chosen: dict[str, DataSettings] = {}
     for name, model in models.items():
         trained_on = _trained_on(model)
-        # What was left out of a split for one model was not learned by another that was validated on it.
+        # These two only shrink a split, so reviews held out from one model are held out from the other.
         values = {k: v for k, v in trained_on.items() if k not in ("leave_out", "limit")}
         same = values.get("name") == data
         chosen[name] = parse(DataSettings, values if same else {"name": data}, source=f"{name}, as it was trained")
@@ -101,7 +103,7 @@ def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: 
     for other in others:
         if chosen[other] != chosen[first]:
             raise SettingsError(
-                f"{first} and {other} were trained on other splits of {data}; test one at a time, --out adds them up"
+                f"{first} and {other} were trained on different splits of {data}; test them one at a time"
             )
     dataset = load_dataset(chosen[first], console=console)
     table = getattr(prepare(dataset, chosen[first]), split)
@@ -114,7 +116,7 @@ def _remark_on_learned(loaded: "dict[str, Predictor]", data: str, split: str, *,
         if _trained_on(predictor).get("name") != data or split == "test":
             continue
         if split == "train" or predictor.provenance.learned_validation:
-            remark = f"{name}: was fitted to these reviews, so that its accuracy on them starts too high"
+            remark = f"{name}: was fitted to these reviews, so its accuracy on them is too high"
             console.print(remark, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Carry out a whole recipe: prepare data, train, compress, evaluate on the test split, write a report."""
     from plaudit.evaluate.results import read_results
-    from plaudit.evaluate.view import render
+    from plaudit.evaluate.view import print_results
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
@@ -43,7 +43,7 @@ def run(
     if as_json:
         typer.echo(results.model_dump_json(indent=1))
     else:
-        render(results.results, Console())
+        print_results(results.results, Console())
         console.print(f"report: {page}", highlight=False)
 
 

@@ -1,6 +1,6 @@
-"""Predictions of several models in; where each is right, how sure it is, and which differences are real, out.
+"""`analysis.json`: calibration and accuracy by slice of each model, and which differences between models are real.
 
-The result is `analysis.json` beside `results.json`: figures alone, no texts.
+It is made from predictions and holds no texts.
 """
 
 import itertools
@@ -23,7 +23,7 @@ FORMAT: Literal[1] = 1
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 LENGTHS = (0, 50, 100, 150, 200, 300, 400, 600, 1_000)
 FREQUENCIES = (1, 2, 3, 5, 10, 20, 30)
-"""From how many reviews of one movie, or other group, a slice begins."""
+"""Reviews of the same movie, or other group, at which a slice begins."""
 
 
 class Slice(Record):
@@ -37,7 +37,7 @@ class Slice(Record):
 
 
 class Coverage(Record):
-    """Accuracy on the share of reviews that the model is surest of, and how sure it is of the last of them."""
+    """Accuracy on the share of reviews with the highest confidence, and the lowest confidence among them."""
 
     coverage: float
     accuracy: float
@@ -45,19 +45,19 @@ class Coverage(Record):
 
 
 class ModelAnalysis(Record):
-    """What one model's predictions show."""
+    """Calibration, accuracy by coverage, and accuracy by slice of one model."""
 
     model: str
     reliability: tuple[tuple[int, float, float], ...]
-    """Reviews, mean confidence and accuracy of each bin of confidence that is not empty."""
+    """Reviews, mean confidence and accuracy of each non-empty bin of confidence."""
     coverage: tuple[Coverage, ...]
     slices: tuple[Slice, ...]
 
 
 class Comparison(Record):
-    """Two models on the same reviews: accuracy of `first` less that of `second`, with its bootstrap interval.
+    """The accuracy of `first` minus that of `second` on the same reviews, with its bootstrap interval.
 
-    `p_value` is McNemar's exact one (1947): how likely such counts are if neither model is better.
+    `p_value` is that of McNemar's exact test (1947).
     """
 
     first: str
@@ -80,18 +80,18 @@ class Analysis(Record):
 
 
 def analyze(predictions: Sequence[Predictions], table: pa.Table, *, data: str, split: str) -> Analysis:
-    """Analyze models on the reviews of `table`; DataError if predictions are of others."""
+    """Analyze the predictions of models for the reviews of `table`; DataError if they are for other reviews."""
     ids = table["id"].to_pylist()
     for model in predictions:
         if model.ids != ids:
-            raise DataError(f"predictions of {model.model}: are of other reviews than {data}, {split}")
-    parts = _parts(table)
+            raise DataError(f"predictions of {model.model}: are for other reviews than {data}, {split}")
+    slices = _rows_of_slices(table)
     models = tuple(
         ModelAnalysis(
             model=model.model,
             reliability=tuple(reliability(model.labels, model.probabilities)),
             coverage=tuple(_coverage(model)),
-            slices=tuple(_slice(by, name, model.is_right[rows]) for (by, name), rows in parts.items()),
+            slices=tuple(_slice(by, name, model.is_right[rows]) for (by, name), rows in slices.items()),
         )
         for model in predictions
     )
@@ -104,14 +104,14 @@ def read_analysis(path: Path) -> Analysis:
 
 
 def write_analysis(path: Path, analysis: Analysis) -> None:
-    """Write a file whole or not at all, to six digits; OutputError if it cannot be written."""
+    """Write a file completely or not at all, rounded to six decimals; OutputError if it cannot be written."""
     write_record(path, analysis, digits=6)
 
 
 def mcnemar(only_first_right: int, only_second_right: int) -> float:
-    """Return the two-sided exact p-value of McNemar's test: a fair coin for each review that only one gets right."""
+    """Return the two-sided exact p-value of McNemar's test, from the reviews that only one model gets right."""
     trials, least = only_first_right + only_second_right, min(only_first_right, only_second_right)
-    # Logarithms of binomial coefficients, for 2 ** trials is too large a number.
+    # Logarithms, because 2 ** trials would overflow.
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
     k = np.arange(least + 1)
     tail = np.exp(logs[trials] - logs[k] - logs[trials - k] - trials * np.log(2)).sum()
@@ -119,7 +119,7 @@ def mcnemar(only_first_right: int, only_second_right: int) -> float:
 
 
 def _compare(predictions: Sequence[Predictions], table: pa.Table) -> list[Comparison]:
-    """Every pair, the more accurate model first; all pairs share the draws of the bootstrap."""
+    """Return all pairs, the more accurate model first; they share the bootstrap's resamples."""
     ordered = sorted(predictions, key=lambda model: -model.is_right.mean())
     if len(ordered) < 2:
         return []
@@ -162,17 +162,17 @@ def _slice(by: str, name: str, is_right: npt.NDArray[np.bool_]) -> Slice:
     return Slice(by=by, name=name, n=len(is_right), accuracy=accuracy, ci95=wilson_interval(accuracy, len(is_right)))
 
 
-def _parts(table: pa.Table) -> Mapping[tuple[str, str], npt.NDArray[np.int64]]:
-    """The rows of each slice that is not empty; by rating and by group only where they are known."""
+def _rows_of_slices(table: pa.Table) -> Mapping[tuple[str, str], npt.NDArray[np.int64]]:
+    """Return the rows of each non-empty slice; slices by rating and group only where they are known."""
     words = np.array([text.count(" ") + 1 for text in table["text"].to_pylist()])
-    parts = _ranges("length", words, LENGTHS, lambda low, high: f"{low}–{high - 1} words", "{} words or more")
+    slices = _ranges("length", words, LENGTHS, lambda low, high: f"{low}–{high - 1} words", "{} words or more")
     ratings = table["rating"].to_pylist()
     for rating in sorted({rating for rating in ratings if rating is not None}):
-        parts["rating", str(rating)] = np.flatnonzero([one == rating for one in ratings])
+        slices["rating", str(rating)] = np.flatnonzero([one == rating for one in ratings])
     if table["group"].null_count == 0:
         _, group, counts = np.unique(table["group"].to_pylist(), return_inverse=True, return_counts=True)
-        parts |= _ranges("reviews of its group", counts[group], FREQUENCIES, _range_name, "{} or more")
-    return parts
+        slices |= _ranges("reviews of its group", counts[group], FREQUENCIES, _range_name, "{} or more")
+    return slices
 
 
 def _ranges(

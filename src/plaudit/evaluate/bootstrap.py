@@ -1,7 +1,7 @@
-"""Intervals by the bootstrap (Efron 1979): what a figure would be on other reviews like these.
+"""Bootstrap intervals (Efron 1979): how much a figure would vary on other reviews like these.
 
-Reviews of one movie are drawn together (Field & Welsh 2007, the cluster bootstrap), for they resemble each other more
-than others do. Shapes: N reviews, B draws.
+Reviews of the same movie resemble each other, so they are resampled together (the cluster bootstrap, Field & Welsh
+2007). Shapes: N reviews, B draws.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ Metrics = dict[str, Callable[[Labels, Probabilities], float]]
 
 
 def draws(groups: Sequence[str | None], *, seed: int, num_draws: int = NUM_DRAWS) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield, B times, the places of reviews drawn with replacement, whole groups at a time; None is a group of its own.
+    """Yield B times the rows of whole groups drawn with replacement; a review whose group is None is its own group.
 
-    As many groups are drawn as there are, so that the number of reviews varies around N.
+    As many groups are drawn as there are, so the number of reviews varies around N.
     """
     named = [f"\0{i}" if group is None else group for i, group in enumerate(groups)]
     _, group = np.unique(named, return_inverse=True)
@@ -37,7 +37,7 @@ def draws(groups: Sequence[str | None], *, seed: int, num_draws: int = NUM_DRAWS
 def intervals(
     metrics: Metrics, labels: Labels, probabilities: Probabilities, groups: Sequence[str | None], *, seed: int
 ) -> dict[str, Interval | None]:
-    """Return the 95 % percentile interval of each metric; None for one that a draw leaves undefined."""
+    """Return the 95 % percentile interval of each metric; None if a draw leaves it undefined."""
     values = [
         [metric(labels[rows], probabilities[rows]) for metric in metrics.values()] for rows in draws(groups, seed=seed)
     ]
@@ -45,7 +45,7 @@ def intervals(
 
 
 def percentile_interval(values: npt.NDArray[np.float64]) -> Interval | None:
-    """Return what 95 of 100 of these [B] lie between, None if one of them is not finite."""
+    """Return the 2.5th and 97.5th percentile of values [B], None if one of them is not finite."""
     if not np.isfinite(values).all():
         return None
     low, high = np.percentile(values, [2.5, 97.5])

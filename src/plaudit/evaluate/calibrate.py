@@ -1,4 +1,4 @@
-"""A finished model and reviews that it has not learned from in; the model with its probabilities corrected out."""
+"""Calibrates a finished model's probabilities on reviews that it has not learned from."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from plaudit.models.calibration import Method, fit_calibration
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Log loss in nats and expected calibration error on the reviews it was fitted to, before and after."""
+    """Log loss in nats and expected calibration error, before and after, on the reviews used for calibration."""
 
     method: Method
     reviews: int
@@ -26,14 +26,14 @@ class Calibrated:
 def calibrate(
     model: Path, out: Path, table: pa.Table, *, method: Method, label_names: tuple[str, ...], data: str, split: str
 ) -> Calibrated:
-    """Write `model` once more as `out`, corrected on the reviews of `table`. Needs the extra `train`.
+    """Write `model` as `out`, calibrated on the reviews of `table`. Needs the extra `train`.
 
-    An earlier correction is replaced. SettingsError if the model was fitted to these reviews or they are a test
-    split, DataError if they lack labels that it knows, OutputError if `out` exists.
+    An earlier calibration is replaced. SettingsError if the model was fitted to these reviews or they are a test split,
+    DataError if their labels are missing or unknown to it, OutputError if `out` exists.
     """
     bundle = load_bundle(model)
     if split == "test":
-        raise SettingsError("--split test: nothing is chosen there; calibrate on validation or on reviews of your own")
+        raise SettingsError("--split test: calibrate on validation or on your own reviews, so that test stays unseen")
     is_its_own = Path(bundle.provenance.data.get("name", "")).name == data
     if is_its_own and (split in ("train", "all") or bundle.provenance.learned_validation):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""A model card beside a bundle: README.md with the metadata that the Hugging Face Hub reads (Mitchell et al. 2019)."""
+"""Writes a model card (Mitchell et al. 2019): a README.md with metadata for the Hugging Face Hub."""
 
 import json
 from collections.abc import Sequence
@@ -8,19 +8,18 @@ from typing import Any
 from plaudit.bundle.folder import CARD, Manifest, read_files
 from plaudit.bundle.trained import Provenance
 from plaudit.evaluate.results import Result
-from plaudit.storage import replacing
+from plaudit.storage import write_text
 
 _METRICS = (("accuracy", "accuracy"), ("f1", "f1"), ("roc_auc", "auc"), ("brier_score", "brier"))
 
 
 def write_card(folder: Path, name: str, results: Sequence[Result], *, address: str | None = None) -> Path:
-    """Write the card of a bundle and return its path; `results` are this model's, `load` finds it at the address.
+    """Write the card of a bundle and return its path; `results` are this model's, and `address` is what `load` takes.
 
-    BundleError if the folder is no bundle, OutputError if the card cannot be written.
+    BundleError if the folder is not a bundle, OutputError if the card cannot be written.
     """
     manifest, _ = read_files(folder)
-    with replacing(folder / CARD, hint="give a folder with room to write to") as temporary:
-        temporary.write_text(_card(name, manifest, results, address or name), encoding="utf-8")
+    write_text(folder / CARD, _card(name, manifest, results, address or name))
     return folder / CARD
 
 
@@ -33,7 +32,7 @@ def _card(name: str, manifest: Manifest, results: Sequence[Result], address: str
         "datasets": sorted({result.data for result in results}),
         "model-index": [{"name": name, "results": [_index(result) for result in results]}],
     }
-    # A JSON value is a YAML value, so that no text can break the metadata.
+    # JSON values are valid YAML, so no text can break the metadata.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items() if value]
     return "\n".join(["---", *lines, "---", "", *_text(name, manifest, results, address), ""])
 
@@ -48,11 +47,11 @@ def _index(result: Result) -> dict[str, Any]:
 
 
 def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str) -> list[str]:
-    learned = manifest.provenance.data.get("name", "reviews that are not recorded")
+    learned = manifest.provenance.data.get("name", "reviews that were not recorded")
     lines = [
         f"# {name}",
         "",
-        f"Tells {' from '.join(manifest.labels)} texts. Kind `{manifest.kind}`, trained with Plaudit on {learned}.",
+        f"Classifies texts as {' or '.join(manifest.labels)}. Kind: `{manifest.kind}`, trained on {learned}.",
         "",
         "```python",
         "import plaudit",
@@ -69,15 +68,15 @@ def _text(name: str, manifest: Manifest, results: Sequence[Result], address: str
             "|---|---|---|---|---|---|---|---|",
             *(_row(result) for result in results),
             "",
-            f"Measured on {results[0].hardware.cpu}, {results[0].hardware.cores} cores; scored once.",
+            f"Measured once on {results[0].hardware.cpu}, {results[0].hardware.cores} cores.",
         ]
     else:
-        lines.append("Not scored yet: `plaudit evaluate`.")
+        lines.append("Not evaluated yet; run `plaudit evaluate`.")
     lines += ["", "## Training", "", *_training(manifest.kind, manifest.provenance), "", "## Limits", ""]
     lines += [
-        f"- It knows {learned} and texts like them; on other kinds of text it is less accurate.",
-        "- It judges the words, not the writer: irony, quotations and plot summaries mislead it.",
-        "- Its probabilities are of texts like those it was judged on; far from them they mean less.",
+        f"- It was trained on {learned}; it is less accurate on other kinds of text.",
+        "- It judges words, not intent: irony, quotations and plot summaries mislead it.",
+        "- Its probabilities are less reliable on texts unlike those it was evaluated on.",
     ]
     return lines
 
@@ -95,14 +94,14 @@ def _training(kind: str, provenance: Provenance) -> list[str]:
     lines = []
     seconds = provenance.train_seconds
     if seconds is not None:
-        lines.append(f"- {seconds:,.0f} s of training, with what it starts from; seed {provenance.seed}")
+        lines.append(f"- {seconds:,.0f} s of training, with the models it is made from; seed {provenance.seed}")
     steps = [step.method for step in provenance.compression]
     if steps:
-        lines.append(f"- made smaller: {', then '.join(steps)}")
+        lines.append(f"- compressed: {', then '.join(steps)}")
     if provenance.data.get("leave_out"):
-        lines.append("- without the reviews that its recipe lists to be left out")
+        lines.append("- without the reviews that its recipe leaves out")
     if kind == "ensemble":
-        lines.append("- its members' settings stand in `members.json`; how they were trained, in their own bundles")
+        lines.append("- its members' settings are in `members.json`; how they were trained is in their own bundles")
     else:
-        lines.append("- every setting stands in `bundle.json` under `provenance`")
+        lines.append("- all settings are in `bundle.json` under `provenance`")
     return lines

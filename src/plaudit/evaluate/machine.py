@@ -1,4 +1,4 @@
-"""What a figure was measured with: the machine and the state of this code."""
+"""Describes the machine and the version of the code, to record with measurements."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def cpu_name() -> str:
-    """Return the processor's model name, or its architecture where the system does not tell."""
+    """Return the processor's model name, or its architecture if the system does not report one."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -29,7 +29,7 @@ def num_cores() -> int:
 
 
 def gpu_name() -> str | None:
-    """Return the CUDA device's name, or None if there is none or nothing in this process has loaded torch."""
+    """Return the CUDA device's name, or None if there is none or torch is not loaded."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None
@@ -37,8 +37,8 @@ def gpu_name() -> str | None:
 
 
 def code_version() -> str:
-    """Return this checkout's commit, "-dirty" added if the package differs from it, or else the version."""
-    # An installed package may lie inside somebody else's repository; only one that tracks this file is ours.
+    """Return this checkout's commit, with "-dirty" if the package has changes, or the version if not a checkout."""
+    # An installed package may be inside another repository; only one that tracks this file is ours.
     if _git("ls-files", "--error-unmatch", __file__) is not None:
         commit = _git("rev-parse", "HEAD")
         if commit:

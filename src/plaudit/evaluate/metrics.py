@@ -1,7 +1,7 @@
-"""Measures of predictions: labels and probabilities in, one number out. To add one, add it to METRICS.
+"""Metrics: functions from labels and probabilities to a number. To add one, add it to METRICS.
 
-They need numpy alone, so that evaluating a bag of n-grams installs no torch; the tests hold them to
-scikit-learn. Shapes: N reviews, C classes.
+They need only numpy, so that a base install can evaluate; tests compare them with scikit-learn.
+Shapes: N reviews, C classes.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Files of results: immutable, closed records of one format, read strictly and written whole."""
+"""Reads and writes files of results: immutable records, validated strictly."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plaudit.errors import DataError
-from plaudit.storage import replacing
+from plaudit.storage import write_text
 
 
 class Record(BaseModel):
-    """Base of what stands in files of results: immutable, closed, finite. A whole file has a field `format`."""
+    """Base of the records in files of results; the record of a whole file has a field `format`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -20,20 +20,20 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
-    """Read a file of results; `name` says what it holds, `writer` which verb makes it.
+    """Read a file of results; `name` is what it contains, `writer` the command that writes it.
 
-    DataError in one line if it is missing, damaged, foreign, of another format, or contradicts itself.
+    DataError if it is missing, damaged, foreign, of another format, or contradicts itself.
     """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such {name} file; `{writer}` writes one") from None
     except OSError as error:
-        raise DataError(f"{path}: not readable: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: holds no {name}: it is not JSON ({error}); `{writer}` writes one") from None
+        raise DataError(f"{path}: not a valid {name} file: it is not JSON ({error}); `{writer}` writes one") from None
     if not isinstance(content, dict) or "format" not in content:
-        raise DataError(f"{path}: holds no {name}: it states no format; `{writer}` writes one")
+        raise DataError(f"{path}: not a valid {name} file: it has no format; `{writer}` writes one")
     ours = cls.model_fields["format"].default
     if content["format"] != ours:
         raise DataError(
@@ -47,7 +47,7 @@ def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
 
 
 def describe_problem(error: ValidationError) -> str:
-    """Say in one line where a record is wrong, and what is wrong there."""
+    """Return in one line which field of a record is wrong, and why."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
@@ -55,10 +55,9 @@ def describe_problem(error: ValidationError) -> str:
 
 
 def write_record(path: Path, record: Record, *, digits: int | None = None) -> None:
-    """Write a file whole or not at all, numbers cut to so many digits after the point; OutputError if it cannot be."""
-    content = record.model_dump(mode="json")
-    with replacing(path, hint="name a folder with room to write to") as temporary:
-        temporary.write_text(json.dumps(_rounded(content, digits), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    """Write a file completely or not at all, rounded to `digits` decimals; OutputError if it cannot be written."""
+    content = _rounded(record.model_dump(mode="json"), digits)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _rounded(value: object, digits: int | None) -> object:

@@ -1,4 +1,4 @@
-"""`results.json`: every figure this project quotes, with what it takes to make it again."""
+"""`results.json`: the figures of each model, with what it takes to reproduce them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,25 +15,25 @@ Share = Field(ge=0, le=1)
 
 
 class Latency(Record):
-    """Milliseconds that one review alone takes: the median, and what 99 of 100 stay below."""
+    """Milliseconds that a single review takes."""
 
     p50: float = Field(ge=0)
     """The median."""
     p99: float = Field(ge=0)
-    """What 99 of 100 stay below."""
+    """The 99th percentile."""
 
 
 class Hardware(Record):
-    """The machine of the evaluation; `cores_used` is processor time over elapsed time while scoring."""
+    """The machine that scored the model."""
 
     cpu: str
     """Name of the processor."""
     cores: int
-    """Cores that the process may use."""
+    """Cores available to the process."""
     cores_used: float
-    """Those that it kept busy."""
+    """Processor time over elapsed time while scoring."""
     gpu: str | None
-    """Name of the GPU, None without one."""
+    """Name of the GPU, if any."""
 
 
 class Result(Record):
@@ -46,17 +46,17 @@ class Result(Record):
     data: str
     """Name of the data set, or of the file."""
     split: str
-    """Which part of it was scored."""
+    """The split that was scored."""
     n: int = Field(gt=0)
-    """Reviews that were scored."""
+    """Number of reviews."""
     accuracy: float = Share
-    """Share of reviews judged rightly."""
+    """Share of reviews classified correctly."""
     accuracy_ci95: tuple[float, float]
-    """Wilson's, as if reviews were independent; `ci95` draws whole movies."""
+    """Wilson's interval, as if reviews were independent; `ci95` resamples whole movies."""
     f1: float = Share
     """Macro average."""
     auc: float | None = Field(ge=0, le=1)
-    """None where the data hold one class only."""
+    """None if the data have only one class."""
     log_loss: float = Field(ge=0)
     """Nats."""
     brier: float = Field(ge=0, le=2)
@@ -64,39 +64,39 @@ class Result(Record):
     ece: float = Share
     """Mean gap between confidence and accuracy, 15 bins."""
     ci95: dict[str, tuple[float, float] | None]
-    """For each metric, accuracy too, its bootstrap interval over groups; None where a draw leaves it undefined."""
+    """The bootstrap interval over groups of each metric; None if a resample leaves it undefined."""
     calibration: str | None
-    """How the probabilities were corrected before they were scored; None if they are the model's own."""
+    """How the probabilities were calibrated; None if they were not."""
     data_digest: str
-    """Of the reviews that were scored: sha256 of their ids and labels."""
+    """sha256 of the reviews' ids and labels."""
     model_digest: str | None
-    """What the bundle says of itself: sha256; None if what was scored is no bundle."""
+    """sha256 of the bundle; None if not recorded."""
     reviews_per_second: float = Field(gt=0)
-    """From raw text, many at once."""
+    """From raw text, many reviews at once."""
     latency_ms: Latency
-    """From raw text, one alone."""
+    """From raw text, a single review."""
     size_bytes: int
-    """Of all files of the bundle."""
+    """Size of all files of the bundle."""
     parameters: int
-    """Numbers that were learned."""
+    """Number of learned values."""
     train_seconds: float | None
-    """What training took."""
+    """Duration of training; None if not recorded."""
     seed: int | None
-    """Seed of the training."""
+    """Seed of training; None if not recorded."""
     recipe: dict[str, Any] | None
-    """The settings it was trained with; like `seed` and `train_seconds`, None if the model does not tell."""
+    """All settings of training; None if not recorded."""
     hardware: Hardware
-    """Where it was scored."""
+    """The machine that scored it."""
     commit: str
     """Version of the code that scored it."""
     labels: tuple[str, ...] = Field(min_length=2)
     """Names of the classes, in the model's order."""
     confusion: tuple[tuple[int, ...], ...]
-    """Counts; rows are true labels, columns predicted ones, both in the order of `labels`."""
+    """Counts of true labels (rows) by predicted labels (columns), in the order of `labels`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What a result is of; a file holds one result for each."""
+        """Identifies a result within a file."""
         return self.data, self.split, self.model
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class ResultsFile(Record):
     """One for each model, data set and split."""
 
     @model_validator(mode="after")
-    def _one_data_set_is_the_same_reviews(self) -> Self:
+    def _names_of_data_are_unambiguous(self) -> Self:
         first: dict[tuple[str, str], Result] = {}
         for result in self.results:
             other = first.setdefault(result.key[:2], result)
@@ -129,7 +129,7 @@ class ResultsFile(Record):
         return self
 
     def with_results(self, added: Iterable[Result]) -> "ResultsFile":
-        """Return a copy with `added`, each in place of an earlier result of the same model, data, split."""
+        """Return a copy with `added`, each replacing an earlier result of the same model, data and split."""
         by_key = {result.key: result for result in (*self.results, *added)}
         return ResultsFile(results=tuple(by_key[key] for key in sorted(by_key)))
 
@@ -140,12 +140,12 @@ def read_results(path: Path) -> ResultsFile:
 
 
 def write_results(path: Path, results: ResultsFile) -> None:
-    """Write a results file whole or not at all; OutputError if it cannot be written."""
+    """Write a results file completely or not at all; OutputError if it cannot be written."""
     write_record(path, results)
 
 
 def add_results(path: Path, added: Iterable[Result]) -> ResultsFile:
-    """Add results to a file, or start it, and return what it now holds; DataError if the two contradict each other."""
+    """Add results to a file, or create it, and return its new content; DataError if the two contradict each other."""
     before = read_results(path) if path.exists() else ResultsFile(results=())
     try:
         results = before.with_results(added)

@@ -1,4 +1,4 @@
-"""A predictor and labelled reviews in; a result with its interval, calibration and speed out.
+"""Scores a model on labelled reviews: accuracy and other metrics with their intervals, calibration and speed.
 
 Shapes: N reviews, C classes.
 """
@@ -7,59 +7,23 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.bundle.trained import Provenance
+from plaudit.console import progress
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.bootstrap import NUM_DRAWS, intervals
 from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
 from plaudit.evaluate.metrics import METRICS, confusion, wilson_interval
 from plaudit.evaluate.results import Hardware, Latency, Result
 from plaudit.evaluate.speed import measure
+from plaudit.predictor import Predictor
 
 CHUNK = 1_024
-SPEED_SECONDS = 2.5  # at once and one by one, so about 5 s for a model
-
-
-class Scorer(Protocol):
-    """What an evaluation needs of a predictor."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the C classes."""
-
-    @property
-    def kind(self) -> str:
-        """Kind of the model."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of its files."""
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of its weights."""
-
-    @property
-    def provenance(self) -> Provenance:
-        """How it came about."""
-
-    @property
-    def calibration(self) -> str | None:
-        """How its probabilities are corrected."""
-
-    @property
-    def digest(self) -> str:
-        """What its files are, sha256."""
-
-    def predict_proba(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the probability of each label, float32 [N, C]."""
+SPEED_SECONDS = 2.5  # for throughput and again for latency, so about 5 s a model
 
 
 @dataclass(frozen=True)
@@ -72,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(
-    predictor: Scorer,
+    predictor: Predictor,
     table: pa.Table,
     *,
     label_names: Sequence[str],
@@ -84,15 +48,15 @@ def evaluate(
 ) -> Evaluation:
     """Score every review of `table`, whose label i is called `label_names[i]`, and time the predictor.
 
-    Labels are matched by name, whatever their order. DataError if there are no reviews, an unlabelled one, or
+    Labels are matched by name. DataError if there are no reviews, an unlabelled one, or
     a label that the model does not know; BundleError if a probability is not finite.
     """
     where = f"{data_name}, {split}"
     labels = labels_of_model(table, label_names, predictor.labels, where=where, model_name=model_name)
     texts = table["text"].to_pylist()
-    probabilities = _score(predictor, texts, model_name=model_name, console=console)
+    probabilities = predict_all(predictor, texts, f"Scoring {model_name}", model_name=model_name, console=console)
     scores = {name: metric(labels, probabilities) for name, metric in METRICS.items()}
-    with console.status(f"Drawing {NUM_DRAWS:,} other samples of reviews"):
+    with console.status(f"Resampling the reviews {NUM_DRAWS:,} times"):
         ci95 = intervals(METRICS, labels, probabilities, table["group"].to_pylist(), seed=0)
     with console.status(f"Timing {model_name}"):
         speed = measure(predictor.predict_proba, texts, seconds=speed_seconds)
@@ -128,7 +92,7 @@ def evaluate(
 
 
 def data_digest(ids: Sequence[str], labels: Sequence[str]) -> str:
-    """Return the sha256 of which reviews these are, in order, and what they are labelled."""
+    """Return the sha256 of the reviews' ids and labels, in order."""
     lines = (f"{id}\t{label}\n" for id, label in zip(ids, labels, strict=True))
     return hashlib.sha256("".join(lines).encode(errors="surrogatepass")).hexdigest()
 
@@ -136,30 +100,36 @@ def data_digest(ids: Sequence[str], labels: Sequence[str]) -> str:
 def labels_of_model(
     table: pa.Table, label_names: Sequence[str], known: Sequence[str], *, where: str, model_name: str
 ) -> npt.NDArray[np.int8]:
-    """Return the labels of a review table in a model's numbers; DataError if it has none, or others than the model."""
+    """Return a review table's labels as the model numbers them; DataError if any is missing or unknown to the model."""
     if table.num_rows == 0:
         raise DataError(f"{where}: no reviews to evaluate on")
     num_unlabelled = table["label"].null_count
     if num_unlabelled:
-        raise DataError(f"{where}: {num_unlabelled} of {table.num_rows} reviews have no label; evaluate labelled ones")
-    if not set(label_names) <= set(known):
-        raise DataError(
-            f"{where}: its labels are {', '.join(label_names)}, but {model_name} knows {', '.join(known)}; "
-            "give data labelled with the model's names"
-        )
+        raise DataError(f"{where}: {num_unlabelled} of {table.num_rows} reviews have no label; give labelled ones")
+    check_labels(label_names, known, where=where, model_name=model_name)
     in_model = np.array([list(known).index(name) for name in label_names], dtype=np.int8)
     labels: npt.NDArray[np.int8] = in_model[table["label"].to_numpy()]
     return labels
 
 
-def _score(predictor: Scorer, texts: Sequence[str], *, model_name: str, console: Console) -> npt.NDArray[np.float32]:
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def check_labels(label_names: Sequence[str], known: Sequence[str], *, where: str, model_name: str) -> None:
+    """Raise a DataError if the model does not know one of the labels."""
+    if not set(label_names) <= set(known):
+        raise DataError(
+            f"{where}: its labels are {', '.join(label_names)}, but {model_name} knows {', '.join(known)}; "
+            "give data labelled with the model's names"
+        )
+
+
+def predict_all(
+    predictor: Predictor, texts: Sequence[str], description: str, *, model_name: str, console: Console
+) -> npt.NDArray[np.float32]:
+    """Return the probabilities of all texts, float32 [N, C], showing progress; BundleError if one is not finite."""
     chunks = []
-    with Progress(*bar, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"Scoring {model_name}", total=len(texts))
+    with progress(console, description, total=len(texts)) as move_to:
         for start in range(0, len(texts), CHUNK):
             chunks.append(predictor.predict_proba(texts[start : start + CHUNK]))
-            progress.update(task, completed=min(start + CHUNK, len(texts)))
+            move_to(min(start + CHUNK, len(texts)))
     probabilities = np.concatenate(chunks)
     if not np.isfinite(probabilities).all():
         raise BundleError(f"{model_name}: its probabilities are not finite; train it again, at a lower learning rate")

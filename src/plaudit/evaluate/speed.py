@@ -1,4 +1,4 @@
-"""How fast a predictor is on this machine: many reviews at once, and one at a time."""
+"""Measures throughput and latency of a model on this machine."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,15 +24,15 @@ class Speed:
 
 
 def measure(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str], *, seconds: float) -> Speed:
-    """Time `predict_proba` on `texts`, for about `seconds` each at once and one by one.
+    """Time `predict_proba` on `texts`, for about `seconds` in batches and as long one by one.
 
-    Throughput is the median of passes over an evenly spaced sample, small enough for several passes in the
-    time. A model too slow for MIN_PASSES passes or MIN_CALLS calls in `seconds` gets the time it needs.
+    Throughput is the median of passes over an evenly spaced sample, small enough for several passes in that time. A
+    model too slow for MIN_PASSES passes or MIN_CALLS calls in `seconds` gets the time it needs.
     """
     sample = _spaced(texts, FIRST_BATCH)
-    predict_proba(sample)  # compiles, fills caches
+    predict_proba(sample)  # warm up: compiles, fills caches
     while len(sample) < len(texts) and (elapsed := _faster_of_two(predict_proba, sample)) < seconds / 10:
-        # At most ×8 a step: small batches tell little about large ones.
+        # At most ×8 at a time, because small batches predict the time of large ones poorly.
         growth = min(8.0, seconds / 5 / elapsed)
         sample = _spaced(texts, max(len(sample) + 1, int(len(sample) * growth)))
 
@@ -44,7 +44,7 @@ def measure(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str],
 
     calls: list[float] = []
     singles = [[text] for text in _spaced(texts, MAX_CALLS)]
-    predict_proba(singles[0])  # one review alone may take a path of its own
+    predict_proba(singles[0])  # warm up: a single review may take another code path
     deadline = time.perf_counter() + seconds
     while len(calls) < MIN_CALLS or (len(calls) < MAX_CALLS and time.perf_counter() < deadline):
         calls.append(_timed(predict_proba, singles[len(calls) % len(singles)])[0])
@@ -59,18 +59,18 @@ def measure(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str],
 
 
 def _spaced(texts: Sequence[str], count: int) -> list[str]:
-    """Evenly spaced texts, since splits are often sorted by label and by rating."""
+    """Return evenly spaced texts, because splits are often sorted by label or rating."""
     positions = np.linspace(0, len(texts) - 1, min(count, len(texts))).astype(int)
     return [texts[position] for position in positions]
 
 
 def _faster_of_two(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:
-    """Elapsed seconds: a model may load its compiler once it has read so much, which tells nothing of its speed."""
+    """Return the shorter time of two calls, because the first may include compilation."""
     return min(_timed(predict_proba, texts)[0] for _ in range(2))
 
 
 def _timed(predict_proba: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> tuple[float, float]:
-    """Elapsed and processor seconds of one call."""
+    """Return the elapsed and processor seconds of a call."""
     busy, wall = time.process_time(), time.perf_counter()
     predict_proba(texts)
     return time.perf_counter() - wall, time.process_time() - busy

@@ -34,8 +34,7 @@ from plaudit.evaluate.card import write_card
 from plaudit.evaluate.errors.mistakes import find_errors, write_errors
 from plaudit.evaluate.predictions import read_predictions, write_predictions
 from plaudit.evaluate.results import add_results, read_results
-from plaudit.evaluate.robustness.edited import folder_of_sets
-from plaudit.evaluate.robustness.perturb import Reviews
+from plaudit.evaluate.robustness.datasets import Reviews, find_sets_folder
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
@@ -176,7 +175,7 @@ def _probe(recipe: Recipe, splits: Splits, out: Path, console: Console) -> None:
     if wanted:
         names = [splits.labels[i] for i in splits.test["label"].to_pylist()]
         reviews = Reviews(splits.test["text"].to_pylist(), names, f"{splits.name}, test")
-        found = robustness(wanted, sets=folder_of_sets(None), own=(), perturbed=reviews, console=console)
+        found = robustness(wanted, sets=find_sets_folder(None), files=(), perturbed=reviews, console=console)
         add_robustness(path, found)
     if recipe.report.errors is not None and not (out / "errors.json").exists():
         errors = find_errors(

@@ -12,13 +12,13 @@ from plaudit.cli.main import main
 from plaudit.data.table import SCHEMA
 from plaudit.errors import DataError, MissingExtraError, OutputError
 from plaudit.evaluate.errors.label_noise import (
-    error_words,
     label_noise,
+    misleading_words,
     most_confident_mistakes,
     nearest_training_reviews,
 )
 from plaudit.evaluate.errors.mistakes import Errors, find_errors, read_errors, write_errors
-from plaudit.evaluate.errors.view import render
+from plaudit.evaluate.errors.view import print_errors
 from plaudit.predictor import Predictor
 from tests.conftest import toy_csv, toy_reviews
 
@@ -82,18 +82,20 @@ def test_words_that_push_wrong_verdicts_are_counted(toy_bow):
         "lovely superb town",
         "the dull dog",
     ]
-    found = error_words(toy_bow, texts, [0, 0, 1, 1], top=10, console=QUIET)
+    found = misleading_words(toy_bow, texts, [0, 0, 1, 1], top=10, console=QUIET)
     assert (found[0].word, found[0].towards, found[0].count) == ("lovely", "positive", 2)
     assert found[0].mean_contribution > 0.1
     (dull,) = [word for word in found if word.word == "dull"]
     assert (dull.towards, dull.count) == ("negative", 1)
     assert all(word.mean_contribution > 0 for word in found)
-    assert ("town", "positive") not in {(word.word, word.towards) for word in found}, "its review is judged rightly"
-    assert len(error_words(toy_bow, texts, [0, 0, 1, 1], top=1, console=QUIET)) == 1
+    assert ("town", "positive") not in {(word.word, word.towards) for word in found}, (
+        "its review is classified correctly"
+    )
+    assert len(misleading_words(toy_bow, texts, [0, 0, 1, 1], top=1, console=QUIET)) == 1
 
 
-def test_a_model_without_mistakes_has_no_words_that_drive_them(toy_bow):
-    assert error_words(toy_bow, ["a lovely film"], [1], top=5, console=QUIET) == []
+def test_a_model_without_mistakes_has_no_misleading_words(toy_bow):
+    assert misleading_words(toy_bow, ["a lovely film"], [1], top=5, console=QUIET) == []
 
 
 def test_the_nearest_training_review_is_the_one_with_the_same_words():
@@ -112,7 +114,7 @@ def test_no_more_neighbours_than_training_reviews_and_none_of_no_texts():
 
 
 def test_training_reviews_without_words_are_refused():
-    with pytest.raises(DataError, match="2 training reviews hold no word"):
+    with pytest.raises(DataError, match="none of the 2 training reviews has a word"):
         nearest_training_reviews(["film"], ["!", ""], 1)
 
 
@@ -171,7 +173,7 @@ def test_errors_survive_the_file_which_holds_no_texts(found, tmp_path):
         ("", "it is not JSON"),
         ("\xff\x00", "it is not JSON"),
         ("[" * 100_000, "it is not JSON"),
-        ("[1]", "it states no format"),
+        ("[1]", "it has no format"),
         ('{"format": 2}', "errors of format 2, but this version of Plaudit reads 1"),
         ('{"format": 1, "model": "bow"}', "damaged errors: kind: Field required"),
     ],
@@ -196,10 +198,10 @@ def test_missing_files_and_unwritable_places_are_named(found, tmp_path):
 
 def test_the_terminal_shows_three_tables_within_80_columns(found):
     output = io.StringIO()
-    render(found, Console(file=output, width=80))
+    print_errors(found, Console(file=output, width=80))
     text = output.getvalue()
-    assert text.startswith("toy on own.csv, validation: 1 of 21 judged wrongly\n")
-    for title in ("labels that are probably wrong: 1", "words that drive errors", "surest mistakes"):
+    assert text.startswith("toy on own.csv, validation: 1 of 21 misclassified\n")
+    for title in ("labels that are probably wrong: 1", "misleading words", "most confident mistakes"):
         assert title in text
     assert max(map(len, text.splitlines())) <= 80
 

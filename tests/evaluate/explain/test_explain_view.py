@@ -25,7 +25,9 @@ def explanation_of(text, contributions, **changes):
 def shown(explanation, *, color=False, **options):
     output = io.StringIO()
     system = "truecolor" if color else None
-    view.render(explanation, Console(file=output, width=80, force_terminal=color, color_system=system), **options)
+    view.print_explanation(
+        explanation, Console(file=output, width=80, force_terminal=color, color_system=system), **options
+    )
     return output.getvalue()
 
 
@@ -63,7 +65,7 @@ def test_the_terminal_shows_verdict_text_words_and_sum():
 
 
 def test_a_label_that_is_not_the_verdict_is_shown_with_the_verdict():
-    assert shown(explanation_of("hm", [1], predicted="negative")).startswith("positive 0.900 (judged negative)\n")
+    assert shown(explanation_of("hm", [1], predicted="negative")).startswith("positive 0.900 (predicted negative)\n")
 
 
 def test_words_are_coloured_by_sign_and_strength():
@@ -196,9 +198,9 @@ def test_explain_reads_lines_and_prints_one_json_object_for_each(command, toy_bo
     ("arguments", "message"),
     [
         ((), "no texts: give some as arguments or as lines on stdin"),
-        (("hi", "--method", "gradients"), "method gradients: a bow model has exact and occlusion; give that"),
+        (("hi", "--method", "gradients"), "method gradients: not for a bow model; give exact or occlusion"),
         (("hi", "--target", "good"), "label good is unknown; known: negative, positive"),
-        (("hi", "--json", "--top", "3"), "--top has no effect on --json, which holds every word; leave it out"),
+        (("hi", "--json", "--top", "3"), "--top has no effect on --json, which lists every word; leave it out"),
     ],
 )
 def test_a_mistake_is_one_line(command, toy_bow_folder, arguments, message):

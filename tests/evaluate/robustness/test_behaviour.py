@@ -2,21 +2,21 @@ import re
 
 import pytest
 
-from plaudit.evaluate.robustness.behaviour import Case, capabilities, fill, judge, texts_of
+from plaudit.evaluate.robustness.behaviour import Case, count_failures, fill, make_cases, texts_of
 from plaudit.evaluate.robustness.templates import CONTRACTED, MINIMUM_FUNCTIONALITY, REVIEWS, SLOTS
 
-CASES = capabilities(0)
+CASES = make_cases(0)
 
 
 def judged(expected, *positive):
     texts = ("a film", "the film")[: len(positive)]
-    return judge({("invariance", "one"): [Case(texts, expected)]}, positive).capabilities[0]
+    return count_failures({("invariance", "one"): [Case(texts, expected)]}, positive).capabilities[0]
 
 
 def test_the_same_seed_gives_the_same_cases_and_another_one_others():
-    assert capabilities(0) == CASES
-    assert capabilities(1) != CASES
-    assert capabilities(1).keys() == CASES.keys()
+    assert make_cases(0) == CASES
+    assert make_cases(1) != CASES
+    assert make_cases(1).keys() == CASES.keys()
 
 
 @pytest.mark.parametrize("capability", CASES, ids=lambda capability: " ".join(capability))
@@ -84,11 +84,11 @@ def test_what_fails(expected, positive, fails):
 
 def test_three_failures_are_shown_from_first_to_last():
     cases = {("minimum functionality", "one"): [Case((f"film {i}",), "positive") for i in range(9)]}
-    found = judge(cases, [0.1] * 9).capabilities[0]
+    found = count_failures(cases, [0.1] * 9).capabilities[0]
     assert [example.texts[0] for example in found.examples] == ["film 0", "film 4", "film 8"]
     assert (found.failed.count, found.failed.n) == (9, 9)
 
 
 def test_other_sentences_have_another_digest():
-    digests = {judge(cases, [0.5] * len(texts_of(cases))).data_digest for cases in (CASES, capabilities(1))}
+    digests = {count_failures(cases, [0.5] * len(texts_of(cases))).data_digest for cases in (CASES, make_cases(1))}
     assert len(digests) == 2

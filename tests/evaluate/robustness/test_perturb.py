@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from plaudit.evaluate.robustness.perturb import CHANGES, Reviews, digest, evenly, misspell, perturbed, words_of
+from plaudit.evaluate.robustness.datasets import Reviews
+from plaudit.evaluate.robustness.perturb import CHANGES, digest, misspell, perturbed, sample_evenly, words_of
 
 TEXT = 'I saw "Dogs".<br /><br />It isn\'t dull! The plot, at least, moves on. Was it long? Never for a minute.'
 LONG = " ".join(f"word{i} filler" for i in range(100))
@@ -68,10 +69,10 @@ def test_tags_and_punctuation_go():
 
 def test_reviews_are_taken_evenly_from_a_sorted_split():
     reviews = Reviews([str(i) for i in range(100)], ["neg"] * 50 + ["pos"] * 50, "sorted")
-    taken = evenly(reviews, 10)
+    taken = sample_evenly(reviews, 10)
     assert taken.labels == ["neg"] * 5 + ["pos"] * 5
     assert (taken.texts[0], taken.texts[-1], len(set(taken.texts))) == ("0", "99", 10)
-    assert evenly(reviews, 1_000).texts == reviews.texts
+    assert sample_evenly(reviews, 1_000).texts == reviews.texts
 
 
 def test_digest_depends_on_reviews_and_seed():

@@ -10,10 +10,11 @@ from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.cli.main import main
 from plaudit.errors import BundleError, DataError
-from plaudit.evaluate.robustness.perturb import CHANGES, Reviews
+from plaudit.evaluate.robustness.datasets import Reviews
+from plaudit.evaluate.robustness.perturb import CHANGES
 from plaudit.evaluate.robustness.results import read_robustness
-from plaudit.evaluate.robustness.run import leaves_out, robustness
-from plaudit.evaluate.robustness.view import render
+from plaudit.evaluate.robustness.run import leaves_out_sources, robustness
+from plaudit.evaluate.robustness.view import print_robustness
 from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
 from plaudit.predictor import load
@@ -21,7 +22,7 @@ from tests.conftest import toy_provenance, toy_reviews
 from tests.evaluate.robustness.conftest import BEGINNING, write_tsv
 
 QUIET = Console(quiet=True)
-NOTHING = {"sets": None, "own": (), "perturbed": None, "console": QUIET}
+NOTHING = {"sets": None, "files": (), "perturbed": None, "console": QUIET}
 
 
 def toy_spoilt(num_reviews=20):
@@ -84,16 +85,16 @@ def test_product_reviews_in_the_folder_are_other_reviews(toy, sets):
 def test_own_files_are_matched_by_name_of_label(toy, tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("review,sentiment\nlovely superb,positive\ndull awful,positive\ndull awful,negative\n")
-    (found,) = robustness({"toy": toy}, **{**NOTHING, "own": [path]}).models
+    (found,) = robustness({"toy": toy}, **{**NOTHING, "files": [path]}).models
     assert (found.foreign[0].data, found.foreign[0].accuracy.count) == ("own.csv", 2)
     path.write_text("review,sentiment\nlovely superb,1\ndull awful,0\n")
     with pytest.raises(DataError, match=r"own\.csv: its labels are 0, 1, but toy knows negative, positive"):
-        robustness({"toy": toy}, **{**NOTHING, "own": [path]})
+        robustness({"toy": toy}, **{**NOTHING, "files": [path]})
 
 
 def test_two_own_files_of_one_name_are_refused(toy, toy_file):
     with pytest.raises(DataError, match="a second file of this name"):
-        robustness({"toy": toy}, **{**NOTHING, "own": [toy_file, toy_file]})
+        robustness({"toy": toy}, **{**NOTHING, "files": [toy_file, toy_file]})
 
 
 def test_every_change_has_its_accuracy(toy):
@@ -109,7 +110,7 @@ def test_reviews_to_spoil_need_the_models_labels(toy):
     spoilt = toy_spoilt()
     with pytest.raises(DataError, match=r"its labels are neg, but toy knows negative, positive"):
         robustness({"toy": toy}, **{**NOTHING, "perturbed": spoilt._replace(labels=["neg"] * 20)})
-    with pytest.raises(DataError, match="no reviews to spoil"):
+    with pytest.raises(DataError, match="no reviews to perturb"):
         robustness({"toy": toy}, **{**NOTHING, "perturbed": Reviews([], [], "none")})
 
 
@@ -118,7 +119,7 @@ def test_a_model_of_other_labels_is_skipped_in_one_line(stars, sets):
     options = {**NOTHING, "sets": sets, "console": Console(file=said, width=40)}
     (found,) = robustness({"stars": stars}, **options).models
     assert (found.pairs, found.behaviour) == ((), None)
-    line = "stars: its labels are 1, 5; edited pairs and behaviour are for negative and positive, and skipped\n"
+    line = "stars: skipping edited pairs and test sentences, which need the labels negative and positive; it has 1, 5\n"
     assert said.getvalue() == line
 
 
@@ -138,7 +139,7 @@ def test_a_model_without_finite_probabilities_is_refused(toy):
 )
 def test_a_model_is_known_to_have_left_the_sources_out_by_its_recipe(toy, provenance, expected):
     toy.provenance = provenance
-    assert leaves_out(toy) is expected
+    assert leaves_out_sources(toy) is expected
     (found,) = robustness({"toy": toy}, **NOTHING).models
     assert found.sources_left_out is expected
 
@@ -152,7 +153,7 @@ def test_no_review_of_a_data_set_is_quoted(toy, sets):
 
 def shown(result, width=80):
     output = io.StringIO()
-    render(result, Console(file=output, width=width))
+    print_robustness(result, Console(file=output, width=width))
     return output.getvalue()
 
 
@@ -165,8 +166,8 @@ def test_the_table_fits_80_columns_and_marks_models_that_may_know_the_sources(to
     assert max(map(len, table)) <= 80
     assert "careful " in table[1]
     assert "toy*" in table[1]
-    assert marked.startswith("* may have learned from the reviews that pairs were made of")
-    assert paired.startswith("cad, test: the rows of its two files do not belong together")
+    assert marked.startswith("* may have learned from the originals of the pairs")
+    assert paired.startswith("cad, test: the rows of its two files do not match")
     assert "100.0 (61.0–100.0)" in text
     assert "(" not in shown(robustness(dict.fromkeys("abcdef", toy), **NOTHING)).split("n", 1)[1]
 
@@ -202,7 +203,7 @@ def test_the_folder_of_sets_comes_from_the_environment_or_lies_here(plaudit_comm
 def test_reviews_of_an_own_file_are_spoilt(plaudit_command, toy_file):
     status, out, _ = plaudit_command("toy", "--perturb", str(toy_file))
     assert status == 0
-    assert "spoilt reviews.csv, validation: right" in out
+    assert "perturbed reviews.csv, validation: accuracy" in out
 
 
 def trained_model(folder, bow, **data):
@@ -216,7 +217,7 @@ def test_models_that_were_fitted_to_the_reviews_are_said_to_be(plaudit_command, 
     status, _, err = plaudit_command("refitted", "toy", "--data", str(toy_file))
     assert (status, err) == (0, "")
     status, _, err = plaudit_command("refitted", "--perturb", str(toy_file))
-    remark = "refitted: was fitted to these reviews, so that its accuracy on them starts too high\n"
+    remark = "refitted: was fitted to these reviews, so its accuracy on them is too high\n"
     assert (status, err) == (0, remark)
     assert plaudit_command("refitted", "--perturb", str(toy_file), "--split", "test")[2] == ""
 
@@ -231,7 +232,7 @@ def test_validation_reviews_are_those_that_training_held_out(plaudit_command, tm
     assert found[0]["data_digest"] != found[1]["data_digest"]
     status, _, err = plaudit_command("one", "two", "--perturb", str(toy_file))
     assert status == 2
-    assert err.startswith("error: one and two were trained on other splits of ")
+    assert err.startswith("error: one and two were trained on different splits of ")
 
 
 def test_what_was_left_out_makes_no_other_split(plaudit_command, tmp_path, toy_file, toy_bow):
@@ -248,7 +249,7 @@ def test_what_was_left_out_makes_no_other_split(plaudit_command, tmp_path, toy_f
         (("toy", "--perturb", "imdv"), "did you mean imdb?"),
         (("toy", "toy"), "toy: a second model called toy"),
         (("gone",), "model gone is unknown"),
-        (("toy", "--out", "other.json"), "other.json: holds no robustness"),
+        (("toy", "--out", "other.json"), "other.json: not a valid robustness file"),
         (("toy", "--data", "gone.csv"), "gone.csv: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -55,13 +55,13 @@ def test_other_reviews_under_one_name_are_refused_and_the_file_stays(tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "holds no robustness"),
-        ("[1, 2]", "holds no robustness: it states no format"),
+        ("", "not a valid robustness file"),
+        ("[1, 2]", "not a valid robustness file: it has no format"),
         ('{"format": 1, "results": []}', "models: Field required"),
         ('{"format": 2, "models": []}', "reads 1"),
         ('{"format": 1, "models": [{"model": "bow"}]}', r"models\.0\.kind"),
-        ("\xff\x00", "holds no robustness"),
-        ("[" * 100_000, "holds no robustness"),
+        ("\xff\x00", "not a valid robustness file"),
+        ("[" * 100_000, "not a valid robustness file"),
     ],
 )
 def test_foreign_damaged_or_newer_files_are_refused_in_one_line(tmp_path, content, complaint):

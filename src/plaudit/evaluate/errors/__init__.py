@@ -1,1 +1,1 @@
-"""Where a model errs: labels that are probably wrong, and words that mislead it."""
+"""What goes wrong: mistakes, misleading words, labels that are probably wrong."""

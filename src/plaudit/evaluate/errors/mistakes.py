@@ -1,25 +1,25 @@
-"""`errors.json`: what is wrong with a model's verdicts on some reviews, and maybe with their labels.
+"""`errors.json`: a model's mistakes, the words behind them, and labels that are probably wrong.
 
-It names reviews by id and never holds their texts, whose licence may not let us pass them on.
+It names reviews by id and holds no texts, whose licence may not allow passing them on.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
 from plaudit.evaluate.errors.label_noise import (
-    error_words,
+    MisleadingWord,
     label_noise,
+    misleading_words,
     most_confident_mistakes,
     nearest_training_reviews,
 )
 from plaudit.evaluate.record import Record, read_record, write_record
-from plaudit.evaluate.score import labels_of_model
+from plaudit.evaluate.score import labels_of_model, predict_all
 from plaudit.predictor import Predictor
 
 FORMAT: Literal[1] = 1
@@ -28,7 +28,7 @@ NUM_NEAREST = 3
 
 
 class DoubtfulLabel(Record):
-    """A review whose label is probably wrong; `probability` is what the model gives that label."""
+    """A review whose label is probably wrong; `probability` is the model's for that label."""
 
     id: str
     label: str
@@ -36,17 +36,8 @@ class DoubtfulLabel(Record):
     probability: float = Field(ge=0, le=1)
 
 
-class DrivingWord(Record):
-    """A word that is among those that push `count` wrong verdicts hardest, by so many log-odds on average."""
-
-    word: str
-    towards: str
-    count: int = Field(ge=1)
-    mean_contribution: float
-
-
 class Neighbour(Record):
-    """A training review that resembles another one; `similarity` is a cosine."""
+    """A similar training review; `similarity` is a cosine."""
 
     id: str
     similarity: float
@@ -54,7 +45,7 @@ class Neighbour(Record):
 
 
 class Mistake(Record):
-    """A review that is judged wrongly, and the training reviews nearest to it, if any are known."""
+    """A misclassified review, and the most similar training reviews, if any are known."""
 
     id: str
     label: str
@@ -77,10 +68,10 @@ class Errors(Record):
     num_doubtful: int = Field(ge=0)
     noise: tuple[DoubtfulLabel, ...]
     """The most doubtful first."""
-    words: tuple[DrivingWord, ...]
+    words: tuple[MisleadingWord, ...]
     """The most frequent first."""
     mistakes: tuple[Mistake, ...]
-    """The surest first."""
+    """The most confident first."""
 
 
 def find_errors(
@@ -95,23 +86,28 @@ def find_errors(
     top: int,
     console: Console,
 ) -> Errors:
-    """Judge the reviews of `table` and say what is wrong; `top` bounds each of the three lists.
+    """Find doubtful labels, misleading words and mistakes among the reviews of `table`, `top` of each at most.
 
-    `train`, which may be empty, holds the reviews among which similar ones are looked for. Labels of both are numbers
-    of `label_names`. DataError if there are no reviews, an unlabelled one, or a label that the model does not know.
+    Similar reviews are looked for in `train`, which may be empty. Labels of both tables are numbers of `label_names`.
+    DataError if there are no reviews, an unlabelled one, or a label that the model does not know.
     """
     where = f"{data_name}, {split}"
     labels = labels_of_model(table, label_names, predictor.labels, where=where, model_name=model_name)
-    ids, texts = table["id"].to_pylist(), table["text"].to_pylist()
-    with console.status(f"Scoring {len(texts):,} reviews"):
-        probabilities = predictor.predict_proba(texts)
-        doubtful, given = label_noise(labels, probabilities)
+    ids, texts, names = table["id"].to_pylist(), table["text"].to_pylist(), predictor.labels
+    probabilities = predict_all(predictor, texts, f"Scoring {where}", model_name=model_name, console=console)
     predicted = probabilities.argmax(axis=1)
+    with console.status("Looking for doubtful labels"):
+        doubtful, label_probabilities = label_noise(labels, probabilities)
+    doubted = zip(doubtful[:top], label_probabilities[:top], strict=True)
+    words = misleading_words(predictor, texts, labels, top=top, console=console)
     wrong = most_confident_mistakes(labels, probabilities)
-    words = error_words(predictor, texts, labels, top=top, console=console)
     with console.status("Looking for similar training reviews"):
         nearest = _neighbours([texts[i] for i in wrong[:top]], train, label_names)
-    names = predictor.labels
+
+    def described(row: int, probability: float) -> dict[str, Any]:
+        names_of_row = {"label": names[labels[row]], "predicted": names[predicted[row]]}
+        return {"id": ids[row], **names_of_row, "probability": round(float(probability), 6)}
+
     return Errors(
         model=model_name,
         kind=predictor.kind,
@@ -121,21 +117,10 @@ def find_errors(
         n=len(labels),
         num_wrong=len(wrong),
         num_doubtful=len(doubtful),
-        noise=tuple(
-            DoubtfulLabel(id=ids[i], label=names[labels[i]], predicted=names[predicted[i]], probability=_rounded(p))
-            for i, p in zip(doubtful[:top], given, strict=False)
-        ),
-        words=tuple(
-            DrivingWord(**(vars(word) | {"mean_contribution": round(word.mean_contribution, 6)})) for word in words
-        ),
+        noise=tuple(DoubtfulLabel(**described(row, probability)) for row, probability in doubted),
+        words=tuple(words),
         mistakes=tuple(
-            Mistake(
-                id=ids[i],
-                label=names[labels[i]],
-                predicted=names[predicted[i]],
-                probability=_rounded(probabilities[i, predicted[i]]),
-                nearest=near,
-            )
+            Mistake(**described(i, probabilities[i, predicted[i]]), nearest=near)
             for i, near in zip(wrong[:top], nearest, strict=True)
         ),
     )
@@ -144,25 +129,21 @@ def find_errors(
 def _neighbours(texts: Sequence[str], train: pa.Table, label_names: Sequence[str]) -> list[tuple[Neighbour, ...]]:
     if not texts or not train.num_rows:
         return [()] * len(texts)
-    places, similarities = nearest_training_reviews(texts, train["text"].to_pylist(), NUM_NEAREST)
-    rows = train.select(["id", "label"]).take(pa.array(places.ravel())).to_pylist()
-    flat = [
-        Neighbour(id=row["id"], similarity=round(float(similarity), 6), label=label_names[row["label"]])
-        for row, similarity in zip(rows, similarities.ravel(), strict=True)
-    ]
-    k = places.shape[1]
-    return [tuple(flat[start : start + k]) for start in range(0, len(flat), k)]
+    rows, similarities = nearest_training_reviews(texts, train["text"].to_pylist(), NUM_NEAREST)
+    ids, labels = train["id"], train["label"]
 
+    def neighbour(row: int, similarity: float) -> Neighbour:
+        name = label_names[labels[row].as_py()]
+        return Neighbour(id=ids[row].as_py(), similarity=round(similarity, 6), label=name)
 
-def _rounded(probability: float | np.floating) -> float:
-    return round(float(probability), 6)
+    return [tuple(map(neighbour, *each)) for each in zip(rows.tolist(), similarities.tolist(), strict=True)]
 
 
 def write_errors(path: Path, errors: Errors) -> None:
-    """Write errors.json whole or not at all; OutputError if it cannot be written."""
+    """Write a file completely or not at all; OutputError if it cannot be written."""
     write_record(path, errors)
 
 
 def read_errors(path: Path) -> Errors:
-    """Read errors.json; DataError if it is missing, damaged, foreign or of another format."""
+    """Read a file; DataError if it is missing, damaged, foreign or of another format."""
     return read_record(Errors, path, name="errors", writer="plaudit errors")

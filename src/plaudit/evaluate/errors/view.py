@@ -1,44 +1,37 @@
-"""What is wrong with a model's verdicts, as three tables in the terminal."""
+"""A model's mistakes and doubtful labels as tables in the terminal."""
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from plaudit.console import table
 from plaudit.evaluate.errors.mistakes import Errors
 
 
-def render(errors: Errors, console: Console) -> None:
-    """Print how many verdicts are wrong, doubtful labels, words that drive errors, and the surest mistakes."""
-    console.print(
-        f"{errors.model} on {errors.data}, {errors.split}: {errors.num_wrong:,} of {errors.n:,} judged wrongly",
-        highlight=False,
-        markup=False,
-    )
-    noise = _table(
-        f"labels that are probably wrong: {errors.num_doubtful:,}", "review", "label", "probability of it", "judged"
-    )
-    for doubtful in errors.noise:
-        noise.add_row(*_cells(doubtful.id, doubtful.label, f"{doubtful.probability:.3f}", doubtful.predicted))
-    words = _table("words that drive errors", "word", "towards", "mistakes", "mean log-odds")
+def print_errors(errors: Errors, console: Console) -> None:
+    """Print the number of mistakes, doubtful labels, misleading words, and the most confident mistakes."""
+    summary = f"{errors.model} on {errors.data}, {errors.split}: {errors.num_wrong:,} of {errors.n:,} misclassified"
+    console.print(summary, highlight=False, markup=False)
+    doubtful = f"labels that are probably wrong: {errors.num_doubtful:,}"
+    noise = _foldable("review", "label", "its probability", "predicted", title=doubtful)
+    for label in errors.noise:
+        noise.add_row(*map(escape, (label.id, label.label, f"{label.probability:.3f}", label.predicted)))
+    words = _foldable("word", "towards", "mistakes", "mean log-odds", title="misleading words")
     for word in errors.words:
-        words.add_row(*_cells(word.word, word.towards, f"{word.count:,}", f"{word.mean_contribution:+.2f}"))
-    mistakes = _table("surest mistakes", "review", "label", "judged", "training reviews like it")
+        words.add_row(*map(escape, (word.word, word.towards, f"{word.count:,}", f"{word.mean_contribution:+.2f}")))
+    columns = ("review", "label", "predicted", "similar training reviews")
+    mistakes = _foldable(*columns, title="most confident mistakes")
     for mistake in errors.mistakes:
-        near = "\n".join(f"{each.id} {each.label} {each.similarity:.2f}" for each in mistake.nearest)
-        verdict = f"{mistake.predicted} {mistake.probability:.3f}"
-        mistakes.add_row(*_cells(mistake.id, mistake.label, verdict, near or "–"))
-    for table in (noise, words, mistakes):
-        if table.row_count:
-            console.print(table)
+        similar = "\n".join(f"{each.id} {each.label} {each.similarity:.2f}" for each in mistake.nearest)
+        prediction = f"{mistake.predicted} {mistake.probability:.3f}"
+        mistakes.add_row(*map(escape, (mistake.id, mistake.label, prediction, similar or "–")))
+    for shown in (noise, words, mistakes):
+        if shown.row_count:
+            console.print(shown)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _cells(*values: str) -> tuple[str, ...]:
-    return tuple(map(escape, values))
+def _foldable(*columns: str, title: str) -> Table:
+    shown = table(*columns, title=title)
+    for column in shown.columns:
+        column.overflow = "fold"
+    return shown

@@ -1,1 +1,1 @@
-"""How much each word contributes to a verdict."""
+"""How much each word contributes to a prediction."""

@@ -1,11 +1,11 @@
-"""A model and texts in; how much each token speaks for a label, and where it stands in the text, out.
+"""Explains predictions: how much each word of a text contributes to a label.
 
-Contributions are log-odds of a label against the rest: the predicted one, unless another is named. Three methods:
-`exact` splits the n-gram weights of a bag of n-grams over their tokens; `gradients` integrates an LSTM's gradients
-(`gradients.py`); `occlusion` leaves out each token in turn and serves every kind (Zeiler and Fergus 2014; for words,
-Li et al. 2016).
+Contributions are log-odds of a label, by default the predicted one, against the rest. There are three methods: `exact`
+splits the weights of a bag of n-grams over the tokens of each n-gram; `gradients` integrates an LSTM's gradients
+(`gradients.py`); `occlusion` leaves out one token at a time and works for every kind (Zeiler and Fergus 2014; for
+words, Li et al. 2016).
 
-Shapes: N texts, T tokens, C classes.
+Shapes: N texts, C classes.
 """
 
 import importlib.util
@@ -17,7 +17,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.bundle.folder import Bundle
 from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
 from plaudit.evaluate.explain.spans import Span, Word, pieces_of, words_of
@@ -34,17 +33,17 @@ Float64Array = npt.NDArray[np.float64]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 MAX_PIECES = 500
-"""A text of more tokens than this has its sentences left out by occlusion, not its tokens."""
+"""In a text with more tokens than this, occlusion leaves out sentences instead of tokens."""
 
 _BATCH_CHARACTERS = 4_000_000
 
 _PLAIN_WORDS = CleaningSettings(punctuation="keep")
-"""What counts as a token where a model has none of its own, or several kinds of them."""
+"""The tokens of a model that has no settings for them, or members with different ones."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """The characters start … end - 1 of a text, and how many log-odds they add; `text` is spelt as it is there."""
+    """The characters start … end - 1 of a text, as spelt there, and how many log-odds they contribute."""
 
     start: int
     end: int
@@ -54,11 +53,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a text has a label, as far as one number for each token can tell.
+    """The contribution of each token to the log-odds of `label`, which need not be the `predicted` one.
 
-    `probability` is that of `label`, which need not be the `predicted` one, and calibrated if the model is. `log_odds`
-    are the model's own before that, `rest` those of a text that says nothing: the bias of a bag of n-grams, unknown
-    words (gradients) or no words (occlusion).
+    `probability` is that of `label`, calibrated if the model is; `log_odds` are uncalibrated. `rest` is the log-odds of
+    a neutral text: the bias of a bag of n-grams, unknown words (gradients) or no words (occlusion).
     """
 
     text: str
@@ -72,11 +70,11 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        """What the contributions and the rest fall short of the log-odds; 0 if they explain all of it."""
+        """The part of the log-odds that contributions and rest do not explain."""
         return self.log_odds - self.rest - sum(token.contribution for token in self.tokens)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, numbers rounded to `DECIMALS`."""
+        """Return JSON values, numbers rounded to `DECIMALS`."""
         return {
             "text": self.text,
             "label": self.label,
@@ -91,16 +89,16 @@ class Explanation:
 
 
 def explain(
-    source: Predictor | Bundle | Model,
+    source: Predictor | Model,
     texts: Sequence[str],
     *,
     method: Method | None = None,
     label: str | None = None,
 ) -> list[Explanation]:
-    """Explain each text's verdict by the best method that the model's kind has, or by the one that is named.
+    """Explain the prediction for each text, by default with the best method for the model's kind.
 
-    SettingsError if there is no such label or the kind lacks the method, MissingExtraError if the method needs a
-    package that is not installed, DataError if an element is not a str.
+    SettingsError if the label is unknown or the kind does not support the method, MissingExtraError if the method needs
+    a package that is not installed, DataError if an element is not a str.
     """
     if isinstance(texts, str):
         raise DataError("texts is a single str; give a list of them: explain(model, [text])")
@@ -108,33 +106,33 @@ def explain(
 
 
 def explanations(
-    source: Predictor | Bundle | Model,
+    source: Predictor | Model,
     texts: Iterable[str],
     *,
     method: str | None,
     label: str | None,
 ) -> Iterator[Explanation]:
-    """Return an iterator over what `explain` returns, which takes one text at a time."""
-    model, predict_proba = parts(source)
-    known = _checked_method(model, method)
+    """Yield what `explain` returns, reading one text at a time."""
+    model = model_of(source)
+    chosen = _choose_method(model, method)
     if label is not None and label not in model.labels:
         raise SettingsError(f"label {label} {unknown_name(label, model.labels)}")
-    attribute = _attribution(model, known)
+    attribute = _attribution(model, chosen)
 
     def explained(text: str) -> Explanation:
-        logits, probabilities = model.logits([text])[0], predict_proba([text])[0]
+        logits, probabilities = model.logits([text])[0], source.predict_proba([text])[0]
         predicted = int(probabilities.argmax())
-        wanted = predicted if label is None else model.labels.index(label)
+        target = predicted if label is None else model.labels.index(label)
         words = words_of(text, getattr(model.settings, "cleaning", _PLAIN_WORDS))
-        spans, contributions, rest = attribute(text, words, wanted)
-        log_odds = _one_against_the_rest(logits, wanted) if known == "exact" else _margins(logits[None], wanted)[0]
+        spans, contributions, rest = attribute(text, words, target)
+        log_odds = _one_against_the_rest(logits, target) if chosen == "exact" else _margins(logits[None], target)[0]
         tokens = (Token(s, e, text[s:e], float(c)) for (s, e), c in zip(spans, contributions, strict=True))
         return Explanation(
             text=text,
-            label=model.labels[wanted],
+            label=model.labels[target],
             predicted=model.labels[predicted],
-            probability=float(probabilities[wanted]),
-            method=known,
+            probability=float(probabilities[target]),
+            method=chosen,
             tokens=tuple(tokens),
             rest=rest,
             log_odds=float(log_odds),
@@ -151,35 +149,25 @@ def _checked_texts(texts: Iterable[str]) -> Iterator[str]:
 
 
 def methods_of(model: Model) -> tuple[Method, ...]:
-    """Return the methods that the model's kind has, the best first."""
+    """Return the methods that the model's kind supports, the best first."""
     best: dict[str, tuple[Method, ...]] = {"bow": ("exact",), "lstm": ("gradients",)}
     return (*best.get(model.settings.kind, ()), "occlusion")
 
 
-def model_of(source: Predictor | Bundle | Model) -> Model:
-    """Return the model itself."""
-    if isinstance(source, Predictor):
-        return source.model
-    return source.model if isinstance(source, Bundle) else source
+def model_of(source: Predictor | Model) -> Model:
+    """Return the model of a predictor, or the model itself."""
+    return source.model if isinstance(source, Predictor) else source
 
 
-def parts(source: Predictor | Bundle | Model) -> tuple[Model, Callable[[Sequence[str]], Float32Array]]:
-    """Return the model and what gives its probabilities, calibrated if it is."""
-    if isinstance(source, Model):
-        return source, source.predict_proba
-    predictor = Predictor(source) if isinstance(source, Bundle) else source
-    return model_of(predictor), predictor.predict_proba
-
-
-def _checked_method(model: Model, method: str | None) -> Method:
+def _choose_method(model: Model, method: str | None) -> Method:
     available = methods_of(model)
     if method is None:
-        lacks_captum = available[0] == "gradients" and importlib.util.find_spec("captum") is None
-        return "occlusion" if lacks_captum else available[0]
+        is_missing = available[0] == "gradients" and importlib.util.find_spec("captum") is None
+        return "occlusion" if is_missing else available[0]
     if method not in METHODS:
         raise SettingsError(f"method {method} {unknown_name(method, METHODS)}")
     if method not in available:
-        raise SettingsError(f"method {method}: a {model.settings.kind} model has {' and '.join(available)}; give that")
+        raise SettingsError(f"method {method}: not for a {model.settings.kind} model; give {' or '.join(available)}")
     return method
 
 
@@ -187,7 +175,7 @@ _Attribution = Callable[[str, list[Word], int], tuple[Sequence[Span], Float64Arr
 
 
 def _attribution(model: Model, method: Method) -> _Attribution:
-    """Return the function from a text, its words and a label to spans, their contributions and the rest."""
+    """Return a function from a text, its words and a label to spans, their contributions and the rest."""
     if method == "exact":
         assert isinstance(model, BowModel)
         return partial(_exact, model)
@@ -202,7 +190,7 @@ def _attribution(model: Model, method: Method) -> _Attribution:
 
 
 def _exact(model: BowModel, text: str, words: list[Word], label: int) -> tuple[Sequence[Span], Float64Array, float]:
-    """Split the weight of each distinct n-gram equally over its occurrences, and each of these over its tokens."""
+    """Split the weight of each distinct n-gram evenly over its occurrences, and each occurrence over its tokens."""
     problem, sign = (0, 2 * label - 1) if len(model.labels) == 2 else (label, 1)
     order = model.settings.max_order
     hashes = reference.ngram_hashes(text, model.settings.cleaning, order)
@@ -223,7 +211,7 @@ def _exact(model: BowModel, text: str, words: list[Word], label: int) -> tuple[S
 
 
 def _weights(model: BowModel, keys: npt.NDArray[np.uint32], problem: int) -> Float64Array:
-    """Return what each of a text's distinct n-grams adds, float64; 0 if the model does not know it."""
+    """Return what each distinct n-gram of a text adds, float64; 0 if the model does not know it."""
     weights = np.zeros(len(keys))
     _, ours, theirs = np.intersect1d(keys, model.keys, assume_unique=True, return_indices=True)
     weights[ours] = model.weights[theirs, problem].astype(np.float64) * model.scale[problem]
@@ -231,7 +219,7 @@ def _weights(model: BowModel, keys: npt.NDArray[np.uint32], problem: int) -> Flo
 
 
 def _occlusion(model: Model, text: str, words: list[Word], label: int) -> tuple[Sequence[Span], Float64Array, float]:
-    """Take for a contribution what the log-odds fall by when a token, or a sentence of a long text, is left out."""
+    """Measure by how much the log-odds fall when a token, or a sentence of a long text, is left out."""
     spans = pieces_of(text, words, at_most=MAX_PIECES)
     size = max(1, _BATCH_CHARACTERS // max(1, len(text)))
     logits = [model.logits([text, ""])]
@@ -247,16 +235,16 @@ def _spans(words: Sequence[Word]) -> list[Span]:
 
 
 def _margins(logits: Float32Array, label: int) -> Float64Array:
-    """Return the log-odds of a label against all others together, float64 [N], of logits [N, C]."""
+    """Return the log-odds of a label against all others, float64 [N], from logits [N, C]."""
     wide = logits.astype(np.float64)
     margins: Float64Array = wide[:, label] - np.logaddexp.reduce(np.delete(wide, label, axis=1), axis=1)
     return margins
 
 
 def _one_against_the_rest(logits: Float32Array, label: int) -> float:
-    """Return the log-odds by the label's own binary problem, given a bag of n-grams' logits [C].
+    """Return the log-odds in the label's own one-against-the-rest problem, from a bag of n-grams' logits [C].
 
-    With more than two labels a logit is the log of its problem's probability; only that problem is a sum of weights.
+    With more than two labels, a logit is the log of that problem's probability, whose log-odds are a sum of weights.
     """
     if len(logits) == 2:
         return float(_margins(logits[None], label)[0])

@@ -1,7 +1,7 @@
-"""Integrated gradients of an LSTM: how much each word of a text moves its verdict, away from a text that says nothing.
+"""Integrated gradients of an LSTM (Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks"), by Captum.
 
-Follows Sundararajan et al. 2017 ("Axiomatic Attribution for Deep Networks"), by Captum. The path leads from a text of
-as many unknown words, which the model has learned to read, to the text itself, in the space of word vectors.
+The path leads, in the space of word vectors, from a text of as many unknown words, which the model has learned to read,
+to the text itself.
 
 Shapes: S steps, T tokens, E embedding.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.errors import MissingExtraError
+from plaudit.console import needs_extra
 from plaudit.models.base import Model, ModelState
 from plaudit.models.lstm.runtime import LSTMRuntime
 from plaudit.text.encoded import UNKNOWN_ID, EncodedTexts
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from plaudit.models.lstm.settings import LSTMSettings
 
 STEPS = 64
-"""Points of the Gauss-Legendre sum that stands for the integral."""
+"""Points of the Gauss-Legendre sum that approximates the integral."""
 
 _BATCH_TOKENS = 16_384
 
 
 def trainable(model: Model) -> "LSTMModel":
-    """Return the torch model that says what this one does; MissingExtraError without torch or Captum."""
-    try:
+    """Return the same model in torch; MissingExtraError without torch or Captum."""
+    with needs_extra("explain", "method gradients"):
         import captum.attr  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("method gradients needs: pip install 'plaudit[explain]'") from None
-    from plaudit.models.lstm.network import LSTMModel
+
+        from plaudit.models.lstm.network import LSTMModel
 
     if isinstance(model, LSTMRuntime):
         state = ModelState(dict(model.weights), model.vocabulary.files())
@@ -77,7 +76,7 @@ def integrated_gradients(
 
 
 def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Tensor], torch.Tensor]":
-    """Return the function from word vectors, [S, T, E], to log-odds of a label against the rest, [S]."""
+    """Return a function from word vectors, [S, T, E], to log-odds of a label against the rest, [S]."""
     import torch
 
     network, settings = model.network, cast("LSTMSettings", model.settings)
@@ -85,7 +84,7 @@ def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Ten
 
     def log_odds(vectors: torch.Tensor) -> torch.Tensor:
         in_order = vectors.transpose(0, 1)
-        # All have the same words, so there is no padding, and the other way round is the order reversed.
+        # All texts have the same length, so nothing is padded, and reading from the end is the reverse order.
         mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
         orders = [in_order.flip(0) if from_end else in_order for from_end in settings.from_end]
         logits: torch.Tensor = network.classify(network.encode(orders, mask))  # type: ignore[operator]  # of LSTMNetwork
@@ -95,7 +94,7 @@ def _log_odds_of_vectors(model: "LSTMModel", label: int) -> "Callable[[torch.Ten
 
 
 def _read_places(model: "LSTMModel", num_words: int) -> npt.NDArray[np.int32]:
-    """Return which of a text's words the model reads, if it has so many."""
+    """Return which words of a text with `num_words` words the model reads."""
     settings = cast("LSTMSettings", model.settings)
     places = EncodedTexts(np.arange(num_words, dtype=np.int32), np.array([0, num_words]))
     return places.truncated(settings.max_tokens, settings.truncation).ids

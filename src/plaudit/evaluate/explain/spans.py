@@ -1,6 +1,6 @@
-"""Where a text's tokens stand in the text itself, so that what is said of a token can be shown there.
+"""Finds where in a text its tokens are, so that contributions can be shown there.
 
-`text/reference.py` says which tokens a text has; tests hold the two together.
+The tokens are those of `text/reference.py`; tests compare the two.
 """
 
 import re
@@ -15,11 +15,11 @@ from plaudit.text.reference import MARKUP, stop_word_tokens
 _SENTENCE_END = re.compile(r"[.!?…。！？\n]")
 
 _LONGEST_SENTENCE = 40
-"""Words; what has no full stop for longer than that is cut all the same."""
+"""In words; a longer one is cut even without a full stop."""
 
 
 class Word(NamedTuple):
-    """A token as the model reads it, of the characters start … end - 1 of a text."""
+    """The characters start … end - 1 of a text, and the token that the model reads there."""
 
     start: int
     end: int
@@ -34,10 +34,10 @@ class Span(NamedTuple):
 
 
 def words_of(text: str, cleaning: CleaningSettings) -> list[Word]:
-    """Return the tokens of a text in order, as `reference.tokenize` does; stop words must be resolved."""
+    """Return the tokens of a text in order, like `reference.tokenize`; stop words must be resolved."""
     data = text.encode("utf-8", "replace")
     if cleaning.strip_html:
-        # A blank for each character, so that all that follow keep their places.
+        # A blank for each character, so that all others keep their places.
         data = MARKUP.sub(lambda found: b" " * len(found[0].decode()), data)
     readable = data.decode()
     entries = {character: classify(character, cleaning) for character in set(readable)}
@@ -61,7 +61,7 @@ def words_of(text: str, cleaning: CleaningSettings) -> list[Word]:
 
 
 def pieces_of(text: str, words: Sequence[Word], *, at_most: int) -> list[Span]:
-    """Return the words' spans, or those of sentences, or of runs of sentences: the finest of which there are so few."""
+    """Return at most `at_most` spans: of the words, else of the sentences, else of runs of sentences."""
     if len(words) <= at_most:
         return [Span(word.start, word.end) for word in words]
     starts = [0]

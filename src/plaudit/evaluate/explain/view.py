@@ -1,7 +1,7 @@
-"""Explanations, shown: a text whose words are coloured by what they contribute, in the terminal or as one HTML page.
+"""Shows explanations in the terminal or as one HTML page, with words coloured by their contribution.
 
-Blue speaks for the label, orange against it: two hues that the colour-blind tell apart. Strength is relative to the
-strongest word of the text.
+Blue words contribute to the label, orange ones against it, in hues that colour-blind readers can tell apart. The shade
+is relative to the strongest word of the text.
 """
 
 from collections import defaultdict
@@ -16,28 +16,28 @@ from plaudit.evaluate.explain.explanation import Explanation, Token
 from plaudit.storage import replacing
 
 TOP = 5
-"""Words for and against that are listed below a text."""
+"""How many words for and against the label are listed below a text."""
 
 FAINTEST = 0.08
-"""What is weaker than this share of the strongest word is not coloured."""
+"""Words weaker than this share of the strongest are not coloured."""
 
 # From weak to strong, each light enough for black letters.
 _FOR_SHADES = ("#d4e6f5", "#a3cdec", "#6fb3e0", "#4a9ad4")
 _AGAINST_SHADES = ("#fde4c4", "#fbc88a", "#f5aa4e", "#e6902a")
 
-# Letters of a terminal that are no letters: they would move its cursor or change its colours.
+# Control characters would move the terminal's cursor or change its colours.
 _CONTROLS = {c: "\N{REPLACEMENT CHARACTER}" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
 
 def strength(token: Token, explanation: Explanation) -> float:
-    """Return a token's contribution in units of the text's strongest, -1 … 1; 0 if that is too weak to be coloured."""
+    """Return a token's contribution relative to the text's strongest, -1 … 1; 0 if too weak to be coloured."""
     strongest = max((abs(other.contribution) for other in explanation.tokens), default=0.0)
     share = token.contribution / strongest if strongest else 0.0
     return share if abs(share) >= FAINTEST else 0.0
 
 
 def top_words(explanation: Explanation, top: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """Return the words that speak most for the label and most against it, each with the sum over its occurrences."""
+    """Return the words that contribute most for and most against the label, summed over their occurrences."""
     sums: defaultdict[str, float] = defaultdict(float)
     for token in explanation.tokens:
         sums[" ".join(token.text.split()).casefold()] += token.contribution
@@ -47,9 +47,9 @@ def top_words(explanation: Explanation, top: int) -> tuple[list[tuple[str, float
     return pro, con
 
 
-def render(explanation: Explanation, console: Console, *, top: int = TOP) -> None:
-    """Print the verdict, the text in colours, and its top words for and against."""
-    console.print(Text(_verdict(explanation), "bold"), soft_wrap=True)
+def print_explanation(explanation: Explanation, console: Console, *, top: int = TOP) -> None:
+    """Print the prediction, the coloured text, and its top words for and against."""
+    console.print(Text(_prediction(explanation), "bold"), soft_wrap=True)
     shown = Text(explanation.text.translate(_CONTROLS))
     for token in explanation.tokens:
         share = strength(token, explanation)
@@ -63,11 +63,11 @@ def render(explanation: Explanation, console: Console, *, top: int = TOP) -> Non
     console.print(Text(_arithmetic(explanation), "dim"), soft_wrap=True)
 
 
-def _verdict(explanation: Explanation) -> str:
-    verdict = f"{explanation.label} {explanation.probability:.3f}"
+def _prediction(explanation: Explanation) -> str:
+    prediction = f"{explanation.label} {explanation.probability:.3f}"
     if explanation.label != explanation.predicted:
-        verdict += f" (judged {explanation.predicted})"
-    return verdict
+        prediction += f" (predicted {explanation.predicted})"
+    return prediction
 
 
 def _arithmetic(explanation: Explanation) -> str:
@@ -82,7 +82,7 @@ def _short(word: str) -> str:
 
 INK, PAPER = ("#1b1d20", "#e4e6e8"), ("#ffffff", "#14171a")
 FOR, AGAINST = ("#56b4e9", "#005a8f"), ("#e69f00", "#8f4a00")
-"""Each light, then dark; contrast with the ink is above WCAG's 4.5 at full strength."""
+"""Light, then dark; at full strength, contrast with the ink is above WCAG's 4.5."""
 
 _STYLE = f"""
 :root {{ color-scheme: light dark; --ink: {INK[0]}; --paper: {PAPER[0]}; --for: {FOR[0]}; --against: {AGAINST[0]}; --quiet: #5c636b; }}
@@ -104,11 +104,11 @@ dd {{ margin: 0; overflow-wrap: anywhere; }}
 
 
 def html_page(explanations: Sequence[Explanation], *, model: str, top: int = TOP) -> str:
-    """Return one page that needs nothing else, without a script, in light and dark."""
+    """Return a self-contained page without scripts, in light and dark."""
     legend = (
-        '<mark class="for" style="--s:0.8">Blue</mark> words speak for the label, '
+        '<mark class="for" style="--s:0.8">Blue</mark> words contribute to the label, '
         '<mark class="against" style="--s:0.8">orange, dotted</mark> ones against it; '
-        "point at one to read by how many log-odds."
+        "point at a word for its log-odds."
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -116,11 +116,11 @@ def html_page(explanations: Sequence[Explanation], *, model: str, top: int = TOP
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>What {escape(model)} reads</title>
+<title>Words that matter to {escape(model)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>What {escape(model)} reads</h1>
+<h1>Words that matter to {escape(model)}</h1>
 <p class="note">{legend}</p>
 {"".join(_article(explanation, top) for explanation in explanations)}</body>
 </html>
@@ -128,7 +128,7 @@ def html_page(explanations: Sequence[Explanation], *, model: str, top: int = TOP
 
 
 def write_html(path: Path, explanations: Sequence[Explanation], *, model: str, top: int = TOP) -> None:
-    """Write `html_page`, whole or not at all; OutputError if it cannot be written."""
+    """Write `html_page` to a file; OutputError if it cannot be written."""
     page = html_page(explanations, model=model, top=top)
     with replacing(path, hint="name a file in a folder with room") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
@@ -141,7 +141,7 @@ def _article(explanation: Explanation, top: int) -> str:
         for title, listed in words
     )
     return f"""<article>
-<h2>{escape(_verdict(explanation))}</h2>
+<h2>{escape(_prediction(explanation))}</h2>
 <p class="text">{_marked(explanation)}</p>
 <dl>{lists}</dl>
 <p class="note">{escape(_arithmetic(explanation))}</p>

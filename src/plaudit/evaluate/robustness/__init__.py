@@ -1,1 +1,1 @@
-"""How a model does on edited, foreign, made-up and misspelt reviews."""
+"""How a model does on edited and perturbed reviews, on reviews of other kinds, and on test sentences."""

@@ -1,12 +1,10 @@
-"""Behavioural tests in the way of CheckList (Ribeiro et al. 2020): one capability at a time, on made-up sentences.
+"""Behavioural tests as in CheckList (Ribeiro et al. 2020): one capability at a time, on sentences from templates.
 
-    minimum functionality   a sentence whose verdict is beyond doubt: the model must reach it
-    invariance              two sentences that differ in what does not matter: same verdict, and the probability of
-                            positive moves by at most MAX_CHANGE
-    direction               a sentence and one that says more of the same, or adds praise or blame: the probability of
-                            positive must not move the other way by more than MAX_STEP_BACK
-
-A seed decides which fillings of the templates are tested.
+minimum functionality   a sentence with an obvious label, which the model must predict
+invariance              two sentences with an irrelevant difference: the prediction must stay, and the probability
+                        of positive may change by at most MAX_CHANGE
+direction               a sentence, and one that is stronger or adds praise or blame: the probability of positive
+                        may move the other way by at most MAX_STEP_BACK
 """
 
 import hashlib
@@ -35,7 +33,7 @@ from plaudit.evaluate.robustness.templates import (
 )
 
 NUM_CASES = 100
-"""Aimed at for each capability; the templates share them evenly, and a template with fewer fillings gives all."""
+"""About so many for each capability, shared evenly by its templates; one with fewer fillings gives them all."""
 MAX_CHANGE = 0.1
 MAX_STEP_BACK = 0.05
 
@@ -49,32 +47,31 @@ NOT_MORE = "not more positive"
 
 @dataclass(frozen=True)
 class Case:
-    """One sentence, or two to compare; `expected` is a verdict, UNCHANGED, NOT_LESS or NOT_MORE."""
+    """One sentence, or two to compare; `expected` is a label, UNCHANGED, NOT_LESS or NOT_MORE."""
 
     texts: tuple[str, ...]
     expected: str
 
 
 Cases = dict[tuple[Kind, str], list[Case]]
-"""The cases of each capability."""
+"""The cases of each capability, by its kind and name."""
 
 
-def capabilities(seed: int) -> Cases:
-    """Return the cases of every capability; the same seed gives the same ones."""
-    found: Cases = {}
+def make_cases(seed: int) -> Cases:
+    """Fill the templates of every capability; the seed decides with which words."""
+    cases: Cases = {}
     for name, templates in MINIMUM_FUNCTIONALITY.items():
-        found["minimum functionality", name] = list(_statements(templates, _rng(seed, name)))
+        cases["minimum functionality", name] = list(_statements(templates, _rng(seed, name)))
     for name, changed in {"names": NAMES, "neutral words": NEUTRAL}.items():
-        found["invariance", name] = list(_swaps(changed, _rng(seed, name)))
+        cases["invariance", name] = list(_swaps(changed, _rng(seed, name)))
     rng = _rng(seed, "typo")
-    found["invariance", "typo"] = [Case((text, _misspelt(text, rng)), UNCHANGED) for text in _reviews(rng)]
-    found["invariance", "contraction"] = list(_contractions(_rng(seed, "contraction")))
+    cases["invariance", "typo"] = [Case((text, _misspelt(text, rng)), UNCHANGED) for text in _reviews(rng)]
+    cases["invariance", "contraction"] = list(_contractions(_rng(seed, "contraction")))
     for kind, name, sentences, expected in _ADDED:
         rng = _rng(seed, name)
-        cases = [Case((text, f"{text} {rng.choice(sentences)}"), expected) for text in _reviews(rng)]
-        found[kind, name] = cases
-    found["direction", "intensified"] = list(_intensified(_rng(seed, "intensified")))
-    return found
+        cases[kind, name] = [Case((text, f"{text} {rng.choice(sentences)}"), expected) for text in _reviews(rng)]
+    cases["direction", "intensified"] = list(_intensified(_rng(seed, "intensified")))
+    return cases
 
 
 _ADDED: tuple[tuple[Kind, str, tuple[str, ...], str], ...] = (
@@ -85,26 +82,26 @@ _ADDED: tuple[tuple[Kind, str, tuple[str, ...], str], ...] = (
 
 
 def texts_of(cases: Cases) -> list[str]:
-    """Return all sentences in order, as `judge` takes their probabilities."""
+    """Return all sentences in order."""
     return [text for members in cases.values() for case in members for text in case.texts]
 
 
-def judge(cases: Cases, positive: Sequence[float]) -> Behaviour:
-    """Count failures; `positive` holds the probability of positive of each of `texts_of(cases)`."""
+def count_failures(cases: Cases, positive: Sequence[float]) -> Behaviour:
+    """Count the failures of each capability, given the probability of positive of each of `texts_of(cases)`."""
     probabilities = iter(positive)
-    judged = []
+    capabilities = []
     digest = hashlib.sha256()
     for (kind, name), members in cases.items():
         failures = []
         for case in members:
             digest.update(repr(case).encode())
-            found = tuple(float(next(probabilities)) for _ in case.texts)
-            if _fails(case, found):
-                rounded = tuple(round(p, 4) for p in found)
+            predicted = tuple(float(next(probabilities)) for _ in case.texts)
+            if _fails(case, predicted):
+                rounded = tuple(round(p, 4) for p in predicted)
                 failures.append(Example(texts=case.texts, positive=rounded, expected=case.expected))
         failed = Proportion.of(len(failures), len(members))
-        judged.append(Capability(name=name, kind=kind, failed=failed, examples=tuple(_spread(failures))))
-    return Behaviour(data_digest=digest.hexdigest(), capabilities=tuple(judged))
+        capabilities.append(Capability(name=name, kind=kind, failed=failed, examples=tuple(_spread(failures))))
+    return Behaviour(data_digest=digest.hexdigest(), capabilities=tuple(capabilities))
 
 
 def _fails(case: Case, positive: Sequence[float]) -> bool:
@@ -120,13 +117,13 @@ def _fails(case: Case, positive: Sequence[float]) -> bool:
 
 
 def _spread(failures: Sequence[Example]) -> list[Example]:
-    """Take the first, the middle and the last: cases lie in the order of their templates."""
+    """Return the first, middle and last failure, which are of different templates if possible."""
     last = len(failures) - 1
     return [failures[i] for i in sorted({0, last // 2, last})] if failures else []
 
 
 def _rng(seed: int, name: str) -> random.Random:
-    """Each capability draws for itself, so that a new one leaves the others as they are."""
+    """Return a generator for one capability, so that adding another changes no existing case."""
     return random.Random(f"{seed} {name}")
 
 
@@ -163,12 +160,12 @@ def _intensified(rng: random.Random) -> Iterator[Case]:
 
 
 def _misspelt(text: str, rng: random.Random) -> str:
-    # A letter less makes another word of a short one: not, good, bad.
+    # In short words such as not, good or bad, a typo can make another word.
     return misspell(text, [rng.choice(words_of(text, min_letters=5))], rng)
 
 
 def fill(template: str, values: Values) -> str:
-    """Put values into the slots of a template."""
+    """Replace the slots of a template by values, and correct a to an before a vowel."""
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", template.format_map(values))
     return text[0].upper() + text[1:]
 
@@ -178,14 +175,14 @@ def _slots(template: str) -> list[str]:
 
 
 def _fillings(template: str, num: int, rng: random.Random) -> list[Values]:
-    """Draw `num` different fillings of a template, or all if it has no more."""
+    """Return `num` random, distinct fillings of a template, or all if it has fewer."""
     slots = _slots(template)
     total = math.prod(len(SLOTS[slot]) for slot in slots)
     drawn = []
     for number in sorted(rng.sample(range(total), min(num, total))):
         values = {}
         for slot in slots:
-            number, place = divmod(number, len(SLOTS[slot]))
-            values[slot] = SLOTS[slot][place]
+            number, choice = divmod(number, len(SLOTS[slot]))
+            values[slot] = SLOTS[slot][choice]
         drawn.append(values)
     return drawn

@@ -1,52 +1,45 @@
-"""Reviews spoilt bit by bit: typos, cut ends, other case, shuffled words. What a model still gets right is a curve."""
+"""Perturbs reviews: typos, cut ends, other case, shuffled words."""
 
 import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
+
+from plaudit.evaluate.robustness.datasets import Reviews
 
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _WORD_OR_TAG = re.compile(rf"{TAG.pattern}|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?=[\s<])|(?<=>)(?=[^<\s])")
 
 
-class Reviews(NamedTuple):
-    """Labelled reviews to be spoilt: `labels` are names, and `name` is what the results call them."""
-
-    texts: Sequence[str]
-    labels: Sequence[str]
-    name: str
-
-
-def evenly(reviews: Reviews, limit: int) -> Reviews:
-    """Take at most `limit` reviews at even distances: of a sorted split, as many of each label as it has."""
+def sample_evenly(reviews: Reviews, limit: int) -> Reviews:
+    """Return at most `limit` evenly spaced reviews, so that a sorted split keeps its share of each label."""
     num = len(reviews.texts)
     rows = np.linspace(0, num - 1, min(limit, num)).round().astype(int).tolist()
-    return Reviews([reviews.texts[i] for i in rows], [reviews.labels[i] for i in rows], reviews.name)
+    return reviews._replace(texts=[reviews.texts[i] for i in rows], labels=[reviews.labels[i] for i in rows])
 
 
 def digest(reviews: Reviews, seed: int) -> str:
-    """Return the sha256 of texts, labels and seed, which together decide the spoilt texts."""
+    """Return the sha256 of texts, labels and seed, which together determine the perturbed texts."""
     lines = (f"{label}\t{text}\n" for text, label in zip(reviews.texts, reviews.labels, strict=True))
     return hashlib.sha256(f"{seed}\n{''.join(lines)}".encode(errors="surrogatepass")).hexdigest()
 
 
 def perturbed(texts: Sequence[str], change: str, seed: int) -> list[str]:
-    """Apply one of CHANGES to each text; the same seed gives the same."""
+    """Apply one of CHANGES to each text; the same seed gives the same texts."""
     apply = CHANGES[change]
     return [apply(text, random.Random(f"{seed} {change} {i}")) for i, text in enumerate(texts)]
 
 
 def words_of(text: str, *, min_letters: int) -> list[re.Match[str]]:
-    """Return the words of at least `min_letters` letters; tags are no words."""
+    """Return the words of at least `min_letters` letters; tags are not words."""
     return [match for match in _WORD_OR_TAG.finditer(text) if match[0][0] != "<" and len(match[0]) >= min_letters]
 
 
 def misspell(text: str, words: Sequence[re.Match[str]], rng: random.Random) -> str:
-    """Spoil one letter in each of these words of the text, in order: swap it with the next one, drop or double it."""
+    """Make a typo in each of these words, which are in order: swap a letter with the next, drop it or double it."""
     parts, end = [], 0
     for word in words:
         parts += [text[end : word.start()], _typo(word[0], rng)]
@@ -59,16 +52,16 @@ def _typo(word: str, rng: random.Random) -> str:
     swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     dropped = word[:at] + word[at + 1 :]
     doubled = word[: at + 1] + word[at:]
-    return rng.choice([spoilt for spoilt in (swapped, dropped, doubled) if spoilt != word])
+    return rng.choice([typo for typo in (swapped, dropped, doubled) if typo != word])
 
 
 def _typos(share: float) -> Callable[[str, random.Random], str]:
-    def spoil(text: str, rng: random.Random) -> str:
+    def add_typos(text: str, rng: random.Random) -> str:
         words = words_of(text, min_letters=2)
         chosen = sorted(rng.sample(range(len(words)), round(share * len(words))))
         return misspell(text, [words[i] for i in chosen], rng)
 
-    return spoil
+    return add_typos
 
 
 def _first(share: float) -> Callable[[str, random.Random], str]:

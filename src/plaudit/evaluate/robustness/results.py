@@ -1,6 +1,6 @@
-"""`robustness.json`: how models do on edited, foreign, made-up and spoilt reviews, with what the figures rest on.
+"""`robustness.json`: accuracy on edited, foreign and perturbed reviews, and failures on test sentences.
 
-It never quotes a review of a data set: example failures are our own sentences.
+It never quotes a review of a data set: examples of failures are our own sentences.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ FORMAT: Literal[1] = 1
 
 
 class Proportion(Record):
-    """`count` of `n`, and Wilson's 95 % interval of that share."""
+    """A share, `count` of `n`, with Wilson's 95 % interval."""
 
     count: int = Field(ge=0)
     n: int = Field(gt=0)
@@ -37,23 +37,23 @@ class Proportion(Record):
 
 
 class EditedPairs(Record):
-    """One set of reviews and their edited versions, whose labels are the opposite."""
+    """Accuracy on one set of reviews and on their edited versions, which have the opposite label."""
 
     data: str
     data_digest: str
     """sha256 of the two files."""
     paired_by: Literal["rows", "text"]
-    """Whether rows of one number belong together, or had to be brought together by their wording."""
+    """Whether the rows of the two files match, or pairs had to be found by their wording."""
     unflipped: int = Field(ge=0)
-    """Pairs whose two labels are the same."""
+    """Pairs with the same label twice."""
     original: Proportion
     edited: Proportion
     both: Proportion
-    """Consistency (Gardner et al. 2020): both reviews of a pair are judged rightly."""
+    """Consistency (Gardner et al. 2020): both reviews of a pair are classified correctly."""
 
 
 class Foreign(Record):
-    """Accuracy on reviews of another kind than those that the model learned from."""
+    """Accuracy on reviews of another kind than the training reviews."""
 
     data: str
     data_digest: str
@@ -61,7 +61,7 @@ class Foreign(Record):
 
 
 class Example(Record):
-    """A failure: one of our sentences, or two to compare, and their probabilities of `positive`."""
+    """A failure: one of our sentences, or two compared, with their probabilities of positive."""
 
     texts: tuple[str, ...] = Field(min_length=1, max_length=2)
     positive: tuple[float, ...]
@@ -69,7 +69,7 @@ class Example(Record):
 
 
 class Capability(Record):
-    """What a model should be able to do, and how often it fails to."""
+    """What a model should be able to do, and how often it fails."""
 
     name: str
     kind: Literal["minimum functionality", "invariance", "direction"]
@@ -78,7 +78,7 @@ class Capability(Record):
 
 
 class Behaviour(Record):
-    """All capabilities; `data_digest` is of the sentences."""
+    """Failures by capability; `data_digest` is of the sentences."""
 
     data: Literal["behaviour"] = "behaviour"
     data_digest: str
@@ -86,31 +86,31 @@ class Behaviour(Record):
 
 
 class Level(Record):
-    """Accuracy on reviews changed in one way."""
+    """Accuracy on reviews with one change."""
 
     change: str
     accuracy: Proportion
 
 
 class Perturbed(Record):
-    """Accuracy on the same reviews at each level of each change."""
+    """Accuracy on the same reviews with each change."""
 
     data: str
     data_digest: str
-    """sha256 of the reviews before they were changed, their labels and the seed."""
+    """sha256 of the unchanged reviews, their labels and the seed."""
     seed: int
     levels: tuple[Level, ...]
 
 
 class ModelRobustness(Record):
-    """One model; what was not asked for, or does not suit its labels, is empty or None."""
+    """One model; parts that were not requested, or do not fit its labels, are empty or None."""
 
     model: str
     kind: str
     model_digest: str
     calibration: str | None
     sources_left_out: bool
-    """Its recipe left reviews out of training (data.leave_out); if not, it may have learned the originals of pairs."""
+    """Whether its recipe left reviews out of training (data.leave_out); if not, it may have learned the originals."""
     commit: str
     pairs: tuple[EditedPairs, ...]
     foreign: tuple[Foreign, ...]
@@ -118,7 +118,7 @@ class ModelRobustness(Record):
     perturbed: Perturbed | None
 
     def sections(self) -> Iterator[EditedPairs | Foreign | Behaviour | Perturbed]:
-        """Yield everything that was measured on some data."""
+        """Yield the parts that were measured."""
         yield from self.pairs
         yield from self.foreign
         if self.behaviour is not None:
@@ -128,13 +128,13 @@ class ModelRobustness(Record):
 
 
 class Robustness(Record):
-    """The content of a `robustness.json`: one entry for each model, sorted by name."""
+    """The content of a `robustness.json`, sorted by model name."""
 
     format: Literal[1] = FORMAT
     models: tuple[ModelRobustness, ...]
 
     @model_validator(mode="after")
-    def _one_name_is_one_thing(self) -> Self:
+    def _names_are_unambiguous(self) -> Self:
         names = [entry.model for entry in self.models]
         if len(set(names)) < len(names):
             raise ValueError("a model occurs twice")
@@ -149,18 +149,18 @@ class Robustness(Record):
         return self
 
     def with_models(self, added: Iterable[ModelRobustness]) -> "Robustness":
-        """Return a copy with `added`, each in place of an earlier entry of its name."""
+        """Return a copy with `added`, each replacing an earlier entry of the same name."""
         by_name = {entry.model: entry for entry in (*self.models, *added)}
         return Robustness(models=tuple(by_name[name] for name in sorted(by_name)))
 
 
 def read_robustness(path: Path) -> Robustness:
-    """Read such a file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
+    """Read a file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
     return read_record(Robustness, path, name="robustness", writer="plaudit robustness --out")
 
 
 def add_robustness(path: Path, added: Robustness) -> Robustness:
-    """Add models to a file, or start it, and return what it now holds.
+    """Add models to a file, or create it, and return its new content.
 
     DataError if the two contradict each other, OutputError if it cannot be written.
     """

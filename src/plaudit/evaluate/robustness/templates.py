@@ -1,8 +1,8 @@
-"""Sentences for behavioural tests, with slots in braces, and what each slot may hold.
+"""Sentence templates for behavioural tests: slots in braces, and the words that fill them.
 
-They are written so that no reader doubts the expected verdict: adjectives that are negated are moderate ("not
-good at all" is a fault, "not brilliant" may be praise), and who wavers says in the end what counts. Slots of one name
-in a sentence get one value; "a" before a vowel then becomes "an", and the first letter a capital.
+The expected label of each sentence is obvious to any reader: negated adjectives are moderate ("not good at all" is
+criticism, but "not brilliant" may be praise), and mixed opinions end with a clear conclusion. Slots with the same name
+in a sentence get the same word.
 """
 
 SLOTS: dict[str, tuple[str, ...]] = {
@@ -127,11 +127,11 @@ REVIEWS: tuple[str, ...] = (
     "I watched it with {companion} at {hour} on {day}. It is a {bad} {film} with a {bad} ending.",
     "This {genre} is set in {place}, where {person} plays a teacher. I {hated} every scene of it.",
 )
-"""Short reviews that invariance and direction are tested on, as many for as against."""
+"""Short reviews for the invariance and direction tests, half of them positive."""
 
 NAMES = ("person", "place")
 NEUTRAL = ("film", "companion", "day", "hour")
-"""Slots whose value says nothing about a film."""
+"""Slots that say nothing about how good a film is."""
 
 IRRELEVANT: tuple[str, ...] = (
     "It runs for two hours and ten minutes.",
@@ -150,7 +150,7 @@ PLAIN: tuple[tuple[str, str], ...] = (
     ("I think that the {part} of this {film} is {bad}.", NEGATIVE),
     ("This {genre} has a {bad} story and {bad} actors.", NEGATIVE),
 )
-"""Statements to intensify: {good} or {bad} gets one of {very} before it."""
+"""Statements to intensify by one of {very} before {good} or {bad}."""
 
 CONTRACTED: tuple[tuple[str, str], ...] = (
     ("It is a {good} {film} and I did not want it to end.", "It's a {good} {film} and I didn't want it to end."),
