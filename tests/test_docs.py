@@ -234,6 +234,19 @@ def test_the_search_index_holds_every_page(site: Path) -> None:
     ] == []
 
 
+def test_contributing_names_what_there_is() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| question |")[2].partition("## Rules")[0]
+    places = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?|[a-z_]+\.py)`", table)
+    assert len(places) > 20
+    assert [place for place in places if not (ROOT / "src" / "plaudit" / place).exists()] == []
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    chain = text.partition("<!-- layers -->")[2].partition("<!-- /layers -->")[0]
+    assert re.findall(r"`(\w+)`", chain) == contract["layers"]
+    for dictionary, place in re.findall(r"`([A-Z]+)` in\s+`(\S+)`", table):
+        assert re.search(rf"^{dictionary}\b", (ROOT / "src" / "plaudit" / place).read_text(), flags=re.MULTILINE)
+
+
 def test_links_in_the_sources_lead_to_files() -> None:
     broken = []
     for page in (README, *SITE_PAGES):

@@ -1,4 +1,4 @@
-"""Every error that a user can fix: one line that says what was given, where, and what would work."""
+"""The errors that a user can fix, each with a one-line message: what was given, where, and what would work."""
 
 
 class PlauditError(Exception):
@@ -10,15 +10,15 @@ class SettingsError(PlauditError):
 
 
 class DataError(PlauditError):
-    """A review file, archive, column, row or label is not what was promised."""
+    """A review file, archive, column, row or label is missing or malformed."""
 
 
 class BundleError(PlauditError):
-    """A model folder is foreign, damaged or of a newer format."""
+    """A model folder is not one of ours, is damaged or has a newer format."""
 
 
 class OutputError(PlauditError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested place."""
 
 
 class MissingExtraError(PlauditError):
@@ -26,12 +26,12 @@ class MissingExtraError(PlauditError):
 
 
 class TrainingError(PlauditError):
-    """Training cannot go on, because its loss is no longer a number or because it was interrupted."""
+    """Training cannot continue, because its loss is no longer finite or because it was interrupted."""
 
 
 INTERRUPTED_STATUS = 130
-"""Exit status of a command that was told to stop, as shells have it for Ctrl-C."""
+"""Exit status of an interrupted command, the same as shells use after Ctrl-C."""
 
 
 class TrainingInterruptedError(TrainingError):
-    """Ctrl-C stopped training, whose state has been saved."""
+    """Ctrl-C stopped training after its state was saved."""

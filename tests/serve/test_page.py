@@ -286,8 +286,8 @@ def test_a_csv_comes_back_row_for_row_with_verdicts(page):
         ["6", "x", PAN, "1"],
     ]
     choose_file(page, "mine.csv", "\ufeff" + csv_of(rows))
-    page.get_by_label("Column of texts").wait_for()
-    assert page.get_by_label("Column of texts").input_value() == "2"
+    page.get_by_label("Text column").wait_for()
+    assert page.get_by_label("Text column").input_value() == "2"
     table = scored(page)
     labels = plaudit.load("bow")
     probabilities = dict(zip((1, 3, 6), labels.predict_proba([rows[i][2] for i in (1, 3, 6)]), strict=True))
@@ -359,14 +359,14 @@ def test_cells_are_split_as_python_splits_them_wherever_the_pieces_end(page, siz
     [
         ("mine.xlsx", b"PK", "mine.xlsx is a spreadsheet; save it as CSV (UTF-8) first."),
         ("mine.parquet", b"PAR1", "A browser cannot read Parquet."),
-        ("mine", b"text", "mine is no kind of file that this page knows; give .csv, .tsv or .jsonl"),
+        ("mine", b"text", "mine is not a file that this page can read; use .csv, .tsv or .jsonl"),
         ("mine.csv", b"", "mine.csv is empty"),
         ("mine.csv", b"text\n", "mine.csv has no rows below its column names."),
         ("mine.csv", "text\nÜ".encode("latin-1"), "mine.csv is not UTF-8 text; save it as CSV in UTF-8."),
         ("mine.csv", b"a,text\n1,x\n2,y,z\n", "Row 2 has 3 cells where the first row names 2 columns"),
-        ("mine.csv", b'text\n"x', "A quote is opened and never closed"),
-        ("mine.csv.gz", b"text", "mine.csv.gz is no gzip file of UTF-8 text."),
-        ("mine.jsonl", b'{"text": "x"}\n[1]', "Line 2 is no JSON object"),
+        ("mine.csv", b'text\n"x', "A quote is opened but never closed"),
+        ("mine.csv.gz", b"text", "mine.csv.gz is not a gzip file of UTF-8 text."),
+        ("mine.jsonl", b'{"text": "x"}\n[1]', "Line 2 is not a JSON object"),
         ("mine.jsonl", b"{", "Line 1 is not JSON"),
     ],
 )
@@ -390,8 +390,8 @@ def test_a_dropped_file_without_a_usual_name_offers_its_longest_column_and_takes
       document.getElementById("drop").dispatchEvent(new DragEvent("drop", options));
     }"""
     page.evaluate(script, csv_of([["x;1", "y"], [PAN, "superb"]], delimiter=";"))
-    page.get_by_text("No column is named like a text").wait_for()
-    page.get_by_label("Column of texts").select_option("y")
+    page.get_by_text("No column has a usual name for texts").wait_for()
+    page.get_by_label("Text column").select_option("y")
     header, row = scored(page, delimiter=";")
     assert header[:3] == ["x;1", "y", "predicted"]
     assert row[:3] == [PAN, "superb", "positive"]
@@ -429,7 +429,7 @@ def test_a_busy_service_is_waited_for_as_long_as_it_says(page):
     page.route("**/v1/predict", refuse_twice)
     choose_file(page, "mine.csv", csv_of([["text"], [PRAISE], [PAN]]))
     page.locator("#start").click()
-    page.get_by_text("The service is busy; going on in 1 s").wait_for()
+    page.get_by_text("The service is busy; continuing in 1 s").wait_for()
     page.locator("#download").wait_for()
     assert [row[1] for row in downloaded(page)[1:]] == ["positive", "negative"]
     assert times[1] - times[0] >= 0.9
@@ -461,7 +461,7 @@ def test_a_text_that_the_service_refuses_costs_no_other_row_its_verdict(moods):
     choose_file(moods, "mine.csv", csv_of([["text"], *[[text] for text in texts]]))
     table = scored(moods)
     assert [row[1] for row in table[1:]] == ["<b>glad</b>", "", "calm", "sad", "<b>glad</b>"]
-    assert "1 refused by the service" in moods.locator(".left").inner_text()
+    assert "1 rejected by the service" in moods.locator(".left").inner_text()
 
 
 def test_limits_are_shown_and_kept(moods):
@@ -471,7 +471,7 @@ def test_limits_are_shown_and_kept(moods):
     moods.get_by_text("Words are marked in texts of up to 100 characters.").wait_for()
     review.fill("😀" * 301)
     moods.get_by_text("301 of 300 characters").wait_for()
-    moods.get_by_text("This is longer than the 300 characters that the service takes.").wait_for()
+    moods.get_by_text("This is longer than the service's limit of 300 characters.").wait_for()
 
 
 def test_three_labels_have_a_part_of_the_bar_each_and_words_for_and_against(moods):
@@ -486,7 +486,7 @@ def test_three_labels_have_a_part_of_the_bar_each_and_words_for_and_against(mood
     label = moods.locator(".label strong").inner_text().lower()
     assert f"Speaks for {label}" in said
     assert f"Speaks against {label}" in said
-    assert "the only model that this service has" in moods.locator("#agreement").inner_text()
+    assert "the only model of this service" in moods.locator("#agreement").inner_text()
     choose_file(moods, "mine.csv", csv_of([["text"], ["lovely"], ["dull"]]))
     assert scored(moods)[0] == ["text", "predicted", "probability_calm", "probability_<b>glad</b>", "probability_sad"]
     assert moods.locator(".counts li").count() == 3
@@ -494,14 +494,14 @@ def test_three_labels_have_a_part_of_the_bar_each_and_words_for_and_against(mood
 
 def test_a_key_is_asked_for_checked_and_kept_in_this_tab_alone(visit, guarded):
     page = visit(guarded)
-    page.get_by_text("This service asks for a key").wait_for()
+    page.get_by_text("This service needs a key").wait_for()
     assert page.evaluate("document.activeElement.id") == "key"
     page.keyboard.type("a-wrong-key-of-24-letters")
     page.keyboard.press("Enter")
-    page.get_by_text("The service does not take this key.").wait_for()
+    page.get_by_text("The service does not accept this key.").wait_for()
     page.get_by_label("API key").fill("ключ")
     page.get_by_role("button", name="Use this key").click()
-    page.get_by_text("A key holds only letters, digits and signs of ASCII.").wait_for()
+    page.get_by_text("A key has only letters, digits and other ASCII characters.").wait_for()
     page.get_by_label("API key").fill(KEY)
     page.get_by_role("button", name="Use this key").click()
     page.wait_for_selector(".card")
@@ -585,7 +585,7 @@ def test_every_text_has_the_contrast_of_wcag_aa(visit, shipped, guarded, scheme)
     page.locator("#file-error", has_text="spreadsheet").wait_for()
     locked = visit(guarded, color_scheme=scheme)
     locked.get_by_role("button", name="Use this key").click()
-    locked.get_by_text("Write the key first.").wait_for()
+    locked.get_by_text("Enter the key first.").wait_for()
     found += page.evaluate(CONTRASTS) + locked.evaluate(CONTRASTS)
     assert [(round(contrast, 2), what) for contrast, what in found if contrast < 4.5] == []
 

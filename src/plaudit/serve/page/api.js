@@ -1,4 +1,4 @@
-// Calls to the service. What fails says so in words; what may succeed later is tried again, politely.
+// Calls to the service. Errors are in words; calls that may succeed later are repeated with a pause.
 
 const KEY = "plaudit-key";
 const BUSY = "The service is busy. Trying again in";
@@ -88,7 +88,7 @@ function unlessAborted(promise, signal) {
   });
 }
 
-// However many calls wait, one of them all asks whether the service is there again.
+// However many calls wait, only one checks whether the service is back.
 let probing = null;
 function reachable(signal) {
   probing ??= (async () => {
@@ -119,16 +119,16 @@ function keyOtherThan(refused, signal) {
   return unlessAborted(asking.given, signal);
 }
 
-/** Try a key: "" if the service takes it, and whoever waits goes on; otherwise what is wrong, in words. */
+/** Try a key: return "" and continue waiting calls if the service accepts it, otherwise what is wrong. */
 export async function giveKey(key) {
-  if (!/^[\x20-\x7e]+$/.test(key)) return key ? "A key holds only letters, digits and signs of ASCII." : "Write the key first.";
+  if (!/^[\x20-\x7e]+$/.test(key)) return key ? "A key has only letters, digits and other ASCII characters." : "Enter the key first.";
   sessionStorage.setItem(KEY, key);
   try {
     await call("v1/limits");
   } catch (error) {
     if (error.status !== 503) {
       sessionStorage.removeItem(KEY);
-      return error.status === 401 ? "The service does not take this key." : error.message;
+      return error.status === 401 ? "The service does not accept this key." : error.message;
     }
   }
   asking?.resolve();

@@ -1,4 +1,4 @@
-// Elements, the colours of labels and the bar of a verdict: what every part of the page draws with.
+// Elements, label colours and probability bars for all parts of the page.
 
 import { percent } from "./figures.js";
 

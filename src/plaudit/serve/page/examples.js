@@ -1,4 +1,4 @@
-// Reviews to start with: plain ones, and some that are hard on a model.
+// Example reviews: plain ones, and some that are difficult for a model.
 
 export const EXAMPLES = [
   ["Praise", "I went in for the cast and stayed for everything else. It is a small, warm film, beautifully shot, and the last twenty minutes are superb. I cried, I laughed, I called my sister. 💛"],

@@ -1,4 +1,4 @@
-// Numbers and names in words, and texts as the service counts them.
+// Formats numbers and lists, and counts characters as the service does.
 
 const NBSP = "\u00a0";
 

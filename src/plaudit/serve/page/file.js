@@ -1,4 +1,4 @@
-// The part of the page for a whole file: choose it, see it, score it, take it back.
+// Scoring a whole file: choose it, preview it, score it, download it.
 
 import { el } from "./draw.js";
 import { count, counted, duration, megabytes } from "./figures.js";
@@ -85,7 +85,7 @@ async function open(file) {
   $("start").focus({ preventScroll: true });
 }
 
-/** The column whose cells are the longest in the first rows: likely the texts, where no name tells. */
+/** The column with the longest cells in the first rows: likely the texts, if no name says so. */
 function longest({ columns, rows }) {
   const lengths = columns.map((_, i) => rows.slice(0, 50).reduce((sum, row) => sum + (row[i] ?? "").length, 0));
   return lengths.indexOf(Math.max(...lengths));
@@ -108,8 +108,8 @@ function showTable() {
     el("div", { class: "opened" },
       el("p", { class: "name" }, el("b", {}, table.name), " ", el("span", { class: "note" }, facts.join(" · "))),
       el("div", { class: "fields" },
-        picker("text-column", "Column of texts", named, chosen.column, (value) => { chosen.column = Number(value); chosen.guessed = false; showPreview(); }),
-        picker("label-column", "Column of labels, for the accuracy", [[-1, "none"], ...named], chosen.labelColumn, (value) => { chosen.labelColumn = Number(value); }),
+        picker("text-column", "Text column", named, chosen.column, (value) => { chosen.column = Number(value); chosen.guessed = false; showPreview(); }),
+        picker("label-column", "Label column, for accuracy", [[-1, "none"], ...named], chosen.labelColumn, (value) => { chosen.labelColumn = Number(value); }),
         picker("file-model", "Model", models.map((model) => [model.name, model.name]), chosen.model, (value) => { chosen.model = value; })),
       el("div", { id: "preview" }),
       el("p", { class: "actions" }, el("button", { type: "button", id: "start", class: "main", click: run, disabled: !service }, `Score ${counted(rows.length, "row")}`))));
@@ -120,7 +120,7 @@ function showPreview() {
   const { columns, rows } = table;
   const short = (cell) => (cell.length > 140 ? `${cell.slice(0, 138)} …` : cell);
   $("preview").replaceChildren(
-    chosen.guessed ? el("p", { class: "note" }, `No column is named like a text; “${columns[chosen.column]}” has the longest cells. Choose another if that is wrong.`) : "",
+    chosen.guessed ? el("p", { class: "note" }, `No column has a usual name for texts; “${columns[chosen.column]}” has the longest cells. Choose another if it is the wrong one.`) : "",
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The first rows" }, el("table", {},
       el("caption", {}, `The first ${counted(Math.min(NUM_PREVIEWED, rows.length), "row")}`),
       el("thead", {}, el("tr", {}, columns.map((name, i) => el("th", { scope: "col", class: i === chosen.column ? "chosen" : null }, name)))),
@@ -136,7 +136,7 @@ async function run() {
   $("summary").replaceChildren();
   $("file-error").textContent = "";
   if (taken) {
-    $("file-error").textContent = `${table.name} has a column “${taken}” already; rename it, scores are written under that name.`;
+    $("file-error").textContent = `${table.name} has a column “${taken}” already; rename it, because predictions get this name.`;
     return;
   }
   work = new AbortController();
@@ -169,7 +169,7 @@ async function run() {
   };
   const onBusy = (seconds) => {
     busyUntil = performance.now() + seconds * 1000;
-    told.textContent = `The service is busy; going on in ${seconds} s …`;
+    told.textContent = `The service is busy; continuing in ${seconds} s …`;
   };
   let cut = "";
   try {
@@ -177,7 +177,7 @@ async function run() {
   } catch (error) {
     cut = signal.aborted ? "Cancelled." : error.message;
   }
-  if (given.table !== table) return; // another file has come meanwhile
+  if (given.table !== table) return; // another file was opened meanwhile
   const seconds = (performance.now() - started) / 1000;
   $("run").replaceChildren();
   lock(false);
@@ -200,10 +200,10 @@ function showResult({ table: of, scores, cut, ...about }) {
   const parts = summarize({ table: of, scores, onLook, ...about });
   const added = addedColumns(scores.labels);
   $("summary").replaceChildren(
-    el("h3", {}, "What came out"),
+    el("h3", {}, "Results"),
     cut ? el("p", { class: "error" }, cut) : "",
     parts[0],
-    el("p", { class: "actions" }, download, " ", el("span", { class: "note" }, `Your rows and columns as they were, and ${added.join(", ")}.`)),
+    el("p", { class: "actions" }, download, " ", el("span", { class: "note" }, `All your rows and columns, plus ${added.join(", ")}.`)),
     ...parts.slice(1));
   $("spoken-file").textContent = `${cut} ${parts[0].textContent} The scored file is ready.`;
   download.focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// What is in the review box in; verdict, marked words and the models side by side out, while somebody types.
+// The verdict, the marked words and the comparison of models for the text in the review box, updated while typing.
 
 import { events, pause, patient, ServiceError } from "./api.js";
 import { bar, el, hue, moveBar } from "./draw.js";
@@ -64,7 +64,7 @@ function edited() {
   if (!text.trim() || length > limit) {
     asking.abort();
     since = 0;
-    clearVerdicts(text.trim() ? `This is longer than the ${count(limit)} characters that the service takes.` : "");
+    clearVerdicts(text.trim() ? `This is longer than the service's limit of ${count(limit)} characters.` : "");
     return;
   }
   since ||= performance.now();
@@ -151,12 +151,12 @@ async function explain(name, text, signal) {
   }
 }
 
-/** Mark the words of an explained text, which may have been edited while that was on its way, and tell of them below. */
+/** Mark the words of an explained text, which may have been edited since, and list the strongest below. */
 function showWords(given, told) {
   explained = given;
   paintMarks();
   $("words").hidden = false;
-  $("words").replaceChildren(el("h3", { class: "spoken" }, "The strongest words"), ...told);
+  $("words").replaceChildren(el("h3", { class: "spoken" }, "Strongest words"), ...told);
 }
 
 function paintMarks() {
@@ -169,7 +169,7 @@ function showVerdict(why = "") {
   const verdict = verdicts.get(shown);
   if (!verdict) {
     panel.className = "verdict empty";
-    panel.replaceChildren(el("p", { class: why ? "error" : "hint" }, why || "The verdict appears here as soon as there is a word to judge."));
+    panel.replaceChildren(el("p", { class: why ? "error" : "hint" }, why || "The verdict appears here as soon as you type a word."));
     speak(why);
     return;
   }
@@ -185,22 +185,22 @@ function showVerdict(why = "") {
   panel.querySelector(".by").textContent = `${shown} says`;
   strong.textContent = label ?? "no verdict";
   panel.querySelector(".share").textContent = label === null ? "" : percent(surest);
-  panel.querySelector(".margin").textContent = label === null ? "It abstains where it is not sure enough." : margin(surest, Object.keys(probabilities).length);
+  panel.querySelector(".margin").textContent = label === null ? "It abstains because it is not sure enough." : margin(surest, Object.keys(probabilities).length);
   speak(label === null ? `${shown} gives no verdict` : `${label}, ${Math.round(100 * surest)} percent`);
 }
 
 function margin(surest, numLabels) {
   const above = (surest - 1 / numLabels) / (1 - 1 / numLabels);
-  if (above > 0.9) return "Without much doubt.";
-  if (above > 0.5) return "By a clear margin.";
-  return above > 0.2 ? "Leaning that way." : "A close call.";
+  if (above > 0.9) return "Almost certain.";
+  if (above > 0.5) return "Clear.";
+  return above > 0.2 ? "Leaning this way." : "A close call.";
 }
 
 let speaking = 0;
 let spoken = "";
 function speak(words) {
   clearTimeout(speaking);
-  // Only once nothing has moved for a while: a verdict on each key would drown what is typed.
+  // Only after a pause: a verdict on each key would drown out what is typed.
   speaking = setTimeout(() => {
     if (words !== spoken) $("spoken-verdict").textContent = words;
     spoken = words;
@@ -265,9 +265,9 @@ const disagree = () => new Set(labelsSaid()).size > 1;
 
 function agreement() {
   const all = service.models.length;
-  if (all === 1) return `${service.models[0].name} is the only model that this service has.`;
+  if (all === 1) return `${service.models[0].name} is the only model of this service.`;
   const said = labelsSaid();
-  if (said.length < all) return "All judge the same text. They differ in size, in speed and in what they notice. Choose whose words are marked.";
+  if (said.length < all) return "All models read the same text. Choose the one whose words are marked.";
   if (!disagree()) return `${all === 2 ? "Both models say" : `All ${all} models say`} ${said[0]}.`;
   return `The models disagree: ${listed(service.models.map((model, i) => `${model.name} says ${said[i]}`))}.`;
 }

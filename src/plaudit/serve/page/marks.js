@@ -1,4 +1,4 @@
-// An explanation in; words marked under the text, and the strongest of them listed, out.
+// Shows an explanation: marks words in the text and lists the strongest.
 
 import { el, hue } from "./draw.js";
 import { signed } from "./figures.js";
@@ -87,7 +87,7 @@ export function wordLists(marks, explanation, labels, model) {
       el("span", { class: "number" }, signed(Math.abs(word.contribution)))));
     return el("div", { style: { "--hue": hueOf(label, labels) } },
       el("h3", {}, el("span", { class: `swatch ${isDotted(label, labels) ? "dotted" : "solid"}`, "aria-hidden": "true" }, "word"), title),
-      items.length ? el("ol", {}, items) : el("p", { class: "note" }, "No word."));
+      items.length ? el("ol", {}, items) : el("p", { class: "note" }, "None."));
   });
   return [el("div", { class: "pair" }, lists), el("p", { class: "note" }, method(explanation, model))];
 }
@@ -111,10 +111,10 @@ function strongestWords(marks) {
 const shortened = (word) => (word.length > 60 ? `${word.slice(0, 57).trimEnd()} …` : word);
 
 function method({ method: name, rest, log_odds: total, label }, model) {
-  const doubles = "0.69 of them doubles the odds. The stronger a word is marked, the more it weighs.";
+  const doubles = "0.69 doubles the odds. The stronger the mark, the larger the contribution.";
   if (name === "exact") {
-    return `Figures are log-odds, exact: from ${signed(rest)} before any word, all words together lead to ${signed(total)} for ${label}. ${doubles}`;
+    return `Exact contributions in log-odds: from ${signed(rest)} before any word, all words together give ${signed(total)} for ${label}. ${doubles}`;
   }
   const how = name === "occlusion" ? `what changes for ${model} when a word is left out` : "integrated gradients";
-  return `Figures are log-odds, an estimate: ${how}. ${doubles}`;
+  return `Estimated contributions in log-odds: ${how}. ${doubles}`;
 }

@@ -1,4 +1,4 @@
-// The front page of the service: asks what is served, then lets its parts work.
+// Starts the page: asks for the models and limits, then runs each part.
 
 import { events, giveKey, hasKey, patient } from "./api.js";
 import { el } from "./draw.js";
@@ -16,7 +16,7 @@ async function ask() {
     serveJudging(service);
     serveFiles(service);
   } catch (error) {
-    notice(`The service does not say what it serves: ${error.message}`);
+    notice(`The list of models cannot be loaded: ${error.message}`);
   }
 }
 
@@ -26,7 +26,7 @@ function notice(words) {
 }
 
 events.addEventListener("notice", (event) => notice(event.detail));
-// Models may be others after the service was away, and are when it does not know one by its name.
+// The models may have changed after the service was away, or when it does not know one by name.
 events.addEventListener("back", ask);
 events.addEventListener("stale", ask);
 
@@ -47,14 +47,14 @@ $("copy").addEventListener("click", async () => {
     getSelection().selectAllChildren($("curl"));
     copied = document.execCommand("copy");
   }
-  $("copied").textContent = copied ? "Copied." : "The line is selected; copy it by Ctrl+C.";
+  $("copied").textContent = copied ? "Copied." : "The command is selected; press Ctrl+C to copy it.";
   setTimeout(() => { $("copied").textContent = ""; }, 4000);
 });
 
 const form = $("key-form");
 events.addEventListener("key", (event) => {
   form.hidden = false;
-  $("key-error").textContent = event.detail.refused ? "The service no longer takes the key that it was given." : "";
+  $("key-error").textContent = event.detail.refused ? "The service no longer accepts this key." : "";
   $("key").focus();
 });
 form.addEventListener("submit", async (event) => {
@@ -75,7 +75,7 @@ for (const [title, example] of EXAMPLES) {
   document.querySelector(".examples").append(el("button", { type: "button", class: "chip", click: () => setReview(example) }, title));
 }
 
-// What a mark says appears beside it. Marks lie under the box that is written in, so they are looked up by place.
+// The tip next to a mark. Marks lie under the text box, so they are found by position.
 const tip = el("div", { class: "tip", "aria-hidden": "true", hidden: true });
 document.body.append(tip);
 addEventListener("pointermove", (event) => {

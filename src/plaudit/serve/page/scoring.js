@@ -1,4 +1,4 @@
-// Texts of a table in; a verdict for each row, or why it has none, out. Batches go out in turn, two at a time.
+// Scores the rows of a table in batches, two at a time; a row without a verdict has a reason.
 
 import { pause, patient, ServiceError } from "./api.js";
 import { characters, count, whole } from "./figures.js";
@@ -7,7 +7,7 @@ import { breath, csvRow } from "./table.js";
 const LANES = 2;
 const FIRST_BATCH = 32;
 const BATCH_MS = 500; // what a batch should take: long enough to be efficient, short enough to show progress
-const BODY_BYTES = 1 << 20; // at most: a thin line has to bring it within the service's time
+const BODY_BYTES = 1 << 20; // at most, so that a slow connection delivers it in time
 const NUM_TRIES = 4;
 
 export const NONE = 0, EMPTY = 1, LONG = 2, LARGE = 3, REFUSED = 4, UNREACHED = 5, ABSTAINED = 6;
@@ -17,9 +17,9 @@ export const reasonOf = (reason, limits) => ({
   [EMPTY]: "without text",
   [LONG]: `longer than ${count(limits.max_characters)} characters`,
   [LARGE]: "too large for one request",
-  [REFUSED]: "refused by the service",
+  [REFUSED]: "rejected by the service",
   [UNREACHED]: "not reached",
-  [ABSTAINED]: "that the model abstains from",
+  [ABSTAINED]: "on which the model abstains",
 })[reason];
 
 /** Verdicts of all rows: `predicted` holds places in `labels`, -1 where there is no verdict. */
@@ -81,7 +81,7 @@ export async function score(scores, { rows, column, model, limits, signal, onPro
     const started = performance.now();
     try {
       const answer = await patient("v1/predict", { body, signal: ends, seconds: 120, onBusy });
-      if (answer.predictions?.length !== batch.length) throw new ServiceError("The service answered with another number of verdicts.", { status: 502 });
+      if (answer.predictions?.length !== batch.length) throw new ServiceError("The service answered with the wrong number of verdicts.", { status: 502 });
       batch.forEach(({ row }, i) => scores.take(row, answer.predictions[i]));
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
@@ -90,7 +90,7 @@ export async function score(scores, { rows, column, model, limits, signal, onPro
         return send(batch, tries + 1);
       }
       if (![400, 408, 413, 422].includes(error.status)) throw error;
-      // One text may spoil a batch for all others, or a batch be too much for a thin line: halves tell.
+      // One text may make a whole batch fail, or the batch may be too large for a slow connection: try halves.
       if (batch.length > 1) {
         size = Math.max(1, size >> 1);
         await send(batch.slice(0, batch.length >> 1));

@@ -1,4 +1,4 @@
-// Scores in; what they come to out: counts, a histogram, the surest and the least sure rows, and how many are right.
+// The summary of a scored file: counts, a histogram, the most and least confident rows, and accuracy.
 
 import { bar, el, hue, svg } from "./draw.js";
 import { count, counted, listed, percent, shareOf } from "./figures.js";
@@ -123,11 +123,11 @@ function rowsTable({ table, scores, column, onLook }) {
   const sure = (row) => scores.probability(row, predicted[row]);
   const rows = [];
   for (let row = 0; row < predicted.length; row++) if (reasons[row] === NONE) rows.push(row);
-  const groups = labels.map((label, i) => [`Surest ${label}`, extremes(rows.filter((row) => predicted[row] === i), (row) => -sure(row))]);
-  groups.push(["Least sure", extremes(rows, sure, 2 * NUM_ROWS)]);
+  const groups = labels.map((label, i) => [`Most confident: ${label}`, extremes(rows.filter((row) => predicted[row] === i), (row) => -sure(row))]);
+  groups.push(["Least confident", extremes(rows, sure, 2 * NUM_ROWS)]);
   const shown = groups.filter(([, chosen]) => chosen.length);
   return el("div", { class: "scroll" }, el("table", { class: "rows" },
-    el("caption", {}, "Rows worth a look; a text opens above, with its words marked"),
+    el("caption", {}, "Rows worth a look; click a text to see its words marked above"),
     el("thead", {}, el("tr", {}, ["Row", "Text", "Verdict"].map((name) => el("th", { scope: "col", class: name === "Row" ? "number" : null }, name)))),
     shown.map(([title, chosen]) => el("tbody", {},
       el("tr", { class: "group" }, el("th", { colspan: 3, scope: "rowgroup" }, title)),

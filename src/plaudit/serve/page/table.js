@@ -1,4 +1,4 @@
-// A file of rows in, as it comes from the disk; its columns and cells, as texts, out. And rows back into CSV.
+// Reads a file into columns and cells of text, and writes rows as CSV.
 
 /** What is wrong with a file, in words. */
 export class FileError extends Error {}
@@ -55,7 +55,7 @@ export class Delimited {
   }
 
   end() {
-    if (this.state === "quoted") throw new FileError("A quote is opened and never closed; the file may be cut off.");
+    if (this.state === "quoted") throw new FileError("A quote is opened but never closed; the file may be incomplete.");
     if (this.row.length || this.cell || this.quoted) { this.endCell(); this.endRow(); }
   }
 
@@ -101,10 +101,10 @@ class JsonLines {
     try {
       fields = JSON.parse(line, asWritten);
     } catch {
-      throw new FileError(`Line ${this.line} is not JSON; JSON lines hold one object a line.`);
+      throw new FileError(`Line ${this.line} is not JSON; JSON lines have one object per line.`);
     }
     if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
-      throw new FileError(`Line ${this.line} is no JSON object; write one object a line, such as {"text": "…"}.`);
+      throw new FileError(`Line ${this.line} is not a JSON object; write one object per line, such as {"text": "…"}.`);
     }
     const row = [];
     for (const [name, value] of Object.entries(fields)) {
@@ -134,7 +134,7 @@ export async function readTable(file, { signal, onProgress }) {
   const kind = suffix?.toLowerCase();
   if (!(kind in SUFFIXES)) throw new FileError(wrongKind(kind, file.name));
   if (file.size > MAX_BYTES) {
-    throw new FileError(`${file.name} is larger than a browser should hold (512 MB). On a command line, “plaudit predict --input” scores files of any size.`);
+    throw new FileError(`${file.name} is too large for a browser (over 512 MB). The command “plaudit predict --input” scores files of any size.`);
   }
   if (!file.size) throw new FileError(`${file.name} is empty; it needs a row of column names and one row of text.`);
   const table = { name: file.name, stem, columns: [], rows: [], delimiter: ",", bom: false, numBlank: 0 };
@@ -161,7 +161,7 @@ export async function readTable(file, { signal, onProgress }) {
     parser?.end();
   } catch (error) {
     pieces.cancel().catch(() => {});
-    if (error instanceof TypeError) throw new FileError(packed ? `${file.name} is no gzip file of UTF-8 text.` : `${file.name} is not UTF-8 text; save it as CSV in UTF-8.`);
+    if (error instanceof TypeError) throw new FileError(packed ? `${file.name} is not a gzip file of UTF-8 text.` : `${file.name} is not UTF-8 text; save it as CSV in UTF-8.`);
     throw error;
   }
   if (!table.rows.length) throw new FileError(`${file.name} has no rows below its column names.`);
@@ -169,9 +169,9 @@ export async function readTable(file, { signal, onProgress }) {
 }
 
 function wrongKind(kind, name) {
-  if (kind === "parquet") return "A browser cannot read Parquet. On a command line, “plaudit predict --input” does.";
+  if (kind === "parquet") return "A browser cannot read Parquet. The command “plaudit predict --input” can.";
   if (/^(xlsx?|ods|numbers)$/.test(kind ?? "")) return `${name} is a spreadsheet; save it as CSV (UTF-8) first.`;
-  return `${name} is no kind of file that this page knows; give .csv, .tsv or .jsonl, each also as .gz.`;
+  return `${name} is not a file that this page can read; use .csv, .tsv or .jsonl, also as .gz.`;
 }
 
 const counter = (told) => {
