@@ -27,7 +27,8 @@ from plaudit.train.fit import label_trainer
 from plaudit.train.identity import state_digest
 from plaudit.train.interrupt import Interruption
 from plaudit.train.labels import labels_of
-from plaudit.train.pretrain import HeldOut, LanguageModel, pretrain
+from plaudit.train.language_model import HeldOut, LanguageModel
+from plaudit.train.pretrain import pretrain
 from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 from plaudit.train.targets import Targets
 from plaudit.train.validation import LabelledCorpus

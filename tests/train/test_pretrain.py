@@ -24,8 +24,8 @@ from plaudit.train.checkpoint import load_checkpoint
 from plaudit.train.context import TrainingContext
 from plaudit.train.fit import fit_language_model, fit_network
 from plaudit.train.interrupt import Interruption
+from plaudit.train.language_model import HeldOut, LanguageModel, Streams
 from plaudit.train.optimizer import make_optimizer
-from plaudit.train.pretrain import HeldOut, LanguageModel, Streams
 from plaudit.train.settings import PretrainSettings, TrainSettings
 from tests.train.conftest import PRECISIONS
 
@@ -480,7 +480,7 @@ def test_the_first_windows_of_an_epoch_are_read_from_zero():
 
 def test_every_epoch_starts_from_zero_and_every_other_step_from_what_the_one_before_left(tmp_path, monkeypatch):
     starts, ends = [], []
-    original = Direction.read
+    original = Direction.run
 
     def recording(direction, states, before):
         read, after = original(direction, states, before)
@@ -489,7 +489,7 @@ def test_every_epoch_starts_from_zero_and_every_other_step_from_what_the_one_bef
             ends.append(after.detach().clone())
         return read, after
 
-    monkeypatch.setattr(Direction, "read", recording)
+    monkeypatch.setattr(Direction, "run", recording)
     texts = counting(80)
     pretrained(texts, texts[:5], tmp_path, model=MODEL.model_copy(update={"bidirectional": False}))
     assert len(starts) == 10
