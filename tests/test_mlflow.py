@@ -148,7 +148,7 @@ def test_the_active_run_takes_the_first_fit_and_nested_runs_the_others(autologge
     assert {run.data.tags["mlflow.parentRunId"] for run in others} == {parent.info.run_id}
 
 
-def test_a_failed_fit_is_a_failed_run_and_says_what_it_always_says(autologged):
+def test_a_failed_fit_is_a_failed_run_with_its_usual_error(autologged):
     with pytest.raises(plaudit.errors.SettingsError, match="did you mean max_order"):
         Classifier(max_oder=1).fit(TEXTS, LABELS)
     assert [run.info.status for run in runs(autologged)] == ["FAILED"]
@@ -159,7 +159,7 @@ def test_what_fails_in_logging_does_not_stop_a_training(autologged, monkeypatch)
     assert Classifier(**SMALL).fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
 
 
-def test_models_are_left_out_and_logging_ends_when_told_so(autologged):
+def test_models_are_left_out_and_logging_ends_on_request(autologged):
     plaudit.mlflow.autolog(log_models=False, silent=True)
     Classifier(**SMALL).fit(TEXTS, LABELS)
     assert autologged.search_logged_models(output_format="list") == []

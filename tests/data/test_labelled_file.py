@@ -69,7 +69,7 @@ def test_labels_are_named_in_order(tmp_path, values, names, codes):
     assert labels_of(tmp_path, *values) == (names, codes)
 
 
-def test_given_labels_keep_their_order_and_take_other_spellings(tmp_path):
+def test_labels_of_the_settings_keep_their_order_and_take_other_spellings(tmp_path):
     assert labels_of(tmp_path, "b", "A", labels=("b", "a", "c")) == (("b", "a", "c"), [0, 1])
     sentiment = ("negative", "positive")
     for values in (("1", "0"), ("pos", "NEG"), ("Positive", "negative"), ("1", "-1")):
@@ -77,7 +77,7 @@ def test_given_labels_keep_their_order_and_take_other_spellings(tmp_path):
     assert labels_of(tmp_path, "1", "1", labels=sentiment) == (sentiment, [1, 1])
 
 
-def test_label_outside_the_given_names_is_named_with_its_row(tmp_path):
+def test_label_outside_these_names_is_named_with_its_row(tmp_path):
     path = write(tmp_path, ["text", "label"], ["", "good"], ["a", "good"], ["b", "awful"])
     message = error_of(path, labels=("bad", "good"))
     assert "row 3, column 'label' is 'awful', not one of the labels bad, good" in message

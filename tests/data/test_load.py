@@ -43,7 +43,7 @@ def test_dataset_keeps_the_contract_of_the_review_table(name):
     assert report.num_rows == len(dataset.table)
 
 
-def test_listing_says_something_of_each():
+def test_listing_describes_each_data_set():
     assert set(available()) == set(DATASETS)
     assert all(source.description for source in DATASETS.values())
     assert all(availability.where for availability in available().values())

@@ -162,7 +162,7 @@ def test_listed_reviews_are_left_out_and_counted_and_the_others_stay_where_they_
     assert rest.dropped == {"train texts listed to be left out": 1, "validation texts listed to be left out": 1}
 
 
-def test_the_digest_depends_on_what_a_list_says_and_not_on_where_it_lies(tmp_path):
+def test_the_digest_depends_on_the_content_of_a_list_and_not_on_its_path(tmp_path):
     digests = []
     for name, id in (("a.csv", 0), ("b.csv", 0), ("c.csv", 1)):
         (tmp_path / name).write_text(f"id\n{id}\n")

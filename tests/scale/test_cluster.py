@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from plaudit.data.formats.location import find_files
-from plaudit.data.formats.open import ENDINGS
+from plaudit.data.formats.find import find_files
 from plaudit.errors import MissingExtraError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import cluster
@@ -27,7 +26,9 @@ def test_ray_that_is_not_installed_is_an_extra(tmp_path, monkeypatch):
         cluster.ray_engine(tmp_path, address=None)
 
 
-def test_a_worker_scores_a_part_once_and_tells_what_a_user_can_fix(toy_bow_folder, toy_file, tmp_path, monkeypatch):
+def test_a_worker_scores_a_part_once_and_returns_errors_that_a_user_can_fix(
+    toy_bow_folder, toy_file, tmp_path, monkeypatch
+):
     predictor = load(toy_bow_folder)
     monkeypatch.setattr(cluster, "_scorer", lambda *_: ArrowScorer(predictor))
     monkeypatch.setenv("PLAUDIT_THREADS", "2")  # which a worker changes
@@ -44,7 +45,7 @@ def test_a_worker_scores_a_part_once_and_tells_what_a_user_can_fix(toy_bow_folde
             results.append(cluster._scored_row(row, folder.path, folder.job, predictor.digest, None))
 
     written = []
-    files = find_files([str(toy_file)], endings=ENDINGS)
+    files = find_files([str(toy_file)])
     options = {"suffix": ".csv", "column": None, "drop": (), "rejects": True, "resume": False}
     with pytest.raises(OutputError, match="is not there; do all nodes see this folder"):
         score_folder(predictor, files, tmp_path / "out", engine=engine, console=Console(quiet=True), **options)

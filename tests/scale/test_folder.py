@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from plaudit.data.formats.location import find_files
-from plaudit.data.formats.open import ENDINGS
+from plaudit.data.formats.find import find_files
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import job, local
@@ -39,7 +38,7 @@ def score(predictor, addresses, out, **changes):
     options = {"suffix": ".parquet", "column": None, "drop": (), "rejects": True, "resume": False}
     options |= {"engine": local.score_parts, "console": QUIET} | changes
     addresses = [addresses] if not isinstance(addresses, list) else addresses
-    files = find_files([str(address) for address in addresses], endings=ENDINGS)
+    files = find_files([str(address) for address in addresses])
     return score_folder(predictor, files, out, **options)
 
 
@@ -66,7 +65,7 @@ def test_each_file_becomes_a_part_and_the_parts_one_table_in_order(predictor, in
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".tsv"])
 def test_parts_come_in_each_format(predictor, inputs, tmp_path, suffix):
     score(predictor, inputs, tmp_path / "out", suffix=suffix, drop=["sentiment"])
-    (first,) = find_files([str(tmp_path / "out" / f"part-00000{suffix}")], endings=())
+    (first,) = find_files([str(tmp_path / "out" / f"part-00000{suffix}")])
     from plaudit.data.formats.open import column_names
 
     assert column_names(first.location) == ["review", "predicted", "probability_negative", "probability_positive"]
@@ -87,7 +86,7 @@ def test_a_large_parquet_file_is_cut_between_row_groups_and_keeps_its_types(pred
     assert table["id"].to_pylist() == list(range(60))
     whole = local.score_file(
         predictor,
-        *find_files([str(path)], endings=()),
+        *find_files([str(path)]),
         tmp_path / "whole.parquet",
         column=None,
         drop=["text"],
@@ -105,7 +104,7 @@ def test_the_number_of_threads_changes_no_byte(predictor, inputs, tmp_path, monk
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
 
 
-def test_rows_that_cannot_be_read_are_kept_beside_the_part_with_reasons(predictor, inputs, tmp_path, monkeypatch):
+def test_unreadable_rows_are_written_to_a_side_file_with_reasons(predictor, inputs, tmp_path, monkeypatch):
     monkeypatch.setenv("PLAUDIT_THREADS", "1")
     with (inputs / "a.csv").open("a") as file:
         file.write("one,two,three\n")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from plaudit.data.formats.location import find_files
+from plaudit.data.formats.find import find_files
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import load
 from plaudit.scale import local
@@ -28,7 +28,7 @@ ADDED = ["predicted", "probability_negative", "probability_positive"]
 
 
 def score_file(predictor, path, out, *, column=None, drop=(), rejects=True):
-    (file,) = find_files([str(path)], endings=())
+    (file,) = find_files([str(path)])
     return local.score_file(predictor, file, out, column=column, drop=drop, rejects=rejects, console=QUIET)
 
 
@@ -128,12 +128,13 @@ def test_a_full_disk_leaves_nothing(toy_bow_folder, toy_file, tmp_path):
     program = (
         "import resource, sys; from pathlib import Path; from rich.console import Console\n"
         "from plaudit.errors import OutputError; from plaudit.predictor import load\n"
-        "from plaudit.data.formats.location import find_files; from plaudit.scale.local import score_file\n"
+        "from plaudit.data.formats.find import find_files; from plaudit.scale.local import score_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "model, source, *outs = sys.argv[1:]\n"
         "options = dict(column=None, drop=(), rejects=True, console=Console(quiet=True))\n"
+        "predictor = load(model)\n"
         "for out in outs:\n"
-        "    try: score_file(load(model), find_files([source], endings=())[0], Path(out), **options)\n"
+        "    try: score_file(predictor, find_files([source])[0], Path(out), **options)\n"
         "    except OutputError as error: print(error)\n"
     )
     outs = [tmp_path / "new" / f"out{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")]

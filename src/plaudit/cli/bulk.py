@@ -15,7 +15,7 @@ from plaudit.errors import OutputError, SettingsError
 from plaudit.settings import unknown_name
 
 if TYPE_CHECKING:
-    from plaudit.data.formats.location import InputFile
+    from plaudit.data.formats.find import InputFile
     from plaudit.predictor import Predictor
     from plaudit.scale.folder import Engine, Summary
     from plaudit.scale.part import Counts
@@ -85,11 +85,10 @@ class BulkOptions:
 
 def score_inputs(options: BulkOptions, *, model: str, abstain_below: float, as_json: bool) -> None:
     """Score the files in `options.inputs` to `options.out`."""
-    from plaudit.data.formats.location import find_files
-    from plaudit.data.formats.open import ENDINGS
+    from plaudit.data.formats.find import find_files
     from plaudit.predictor import load
 
-    files = find_files(options.inputs, endings=ENDINGS)
+    files = find_files(options.inputs)
     out = None if options.out is None else Path(options.out)
     if out is not None and options.to_folder:
         files = _without_own_output(out, files)

@@ -1,6 +1,6 @@
-"""Whatever holds texts in, a list of str out: lists, numpy, pandas, polars, Arrow, Hugging Face datasets.
+"""Convert containers of texts to a list of str: lists, numpy, pandas, polars, Arrow, Hugging Face datasets.
 
-None of these libraries is imported: a container is known by what it can do.
+None of these libraries is imported: a container is recognized by its methods.
 """
 
 import math
@@ -15,12 +15,9 @@ Values: TypeAlias = Any
 _KNOWN = "give a list, an array, a series or one column"
 
 
-def as_texts(given: Values, *, name: str = "texts") -> Sequence[str]:
-    """Return texts as a list, or as the tuple that they are in.
-
-    DataError names the place of a missing value or of one that is no str, counted from 0, or says what else is wrong.
-    """
-    values = as_values(given, name=name)
+def as_texts(container: Values, *, name: str = "texts") -> Sequence[str]:
+    """Return texts as a list or tuple; DataError names the first element, counted from 0, that is not a str."""
+    values = as_values(container, name=name)
     for i, value in enumerate(values):
         if not isinstance(value, str):
             missing = ": a missing value" if is_missing(value) else ""
@@ -28,57 +25,54 @@ def as_texts(given: Values, *, name: str = "texts") -> Sequence[str]:
     return values
 
 
-def as_values(given: Values, *, name: str) -> Sequence[Any]:
-    """Return the values of a list, an array, a series, a column or a frame of one column, as Python has them.
+def as_values(container: Values, *, name: str) -> Sequence[Any]:
+    """Return the values of a list, an array, a series, a column or a frame of one column, as Python objects.
 
     DataError if it is something else, such as a single str, a set, a lazy frame or a frame of many columns.
     """
-    if isinstance(given, list | tuple):
-        return given
-    if isinstance(given, str):
+    if isinstance(container, list | tuple):
+        return container
+    if isinstance(container, str):
         raise DataError(f"{name} is a single str; give a list of them: predict([text])")
-    column = _only_column(given, name)
+    column = _only_column(container, name)
     for convert in ("to_pylist", "to_list", "tolist"):  # Arrow; polars and pandas; numpy
         if hasattr(column, convert):
             values = getattr(column, convert)()
-            break
-    else:
-        if hasattr(column, "__array__"):
-            return as_values(column.__array__(), name=name)
-        if not isinstance(column, Iterable) or isinstance(column, Mapping | Set | bytes | bytearray):
-            raise DataError(f"{name} is {type(given).__name__}; {_KNOWN}")
-        values = column[:] if isinstance(column, Sequence) else column
-        values = list(values)
-    if not isinstance(values, list):  # numpy gives the value of an array without dimensions
-        raise DataError(f"{name} is a single value; {_KNOWN}")
-    return values
+            if not isinstance(values, list):  # numpy gives the value of an array without dimensions
+                raise DataError(f"{name} is a single value; {_KNOWN}")
+            return values
+    if hasattr(column, "__array__"):
+        return as_values(column.__array__(), name=name)
+    if not isinstance(column, Iterable) or isinstance(column, Mapping | Set | bytes | bytearray):
+        raise DataError(f"{name} is {type(container).__name__}; {_KNOWN}")
+    return list(column[:] if isinstance(column, Sequence) else column)
 
 
 def is_missing(value: object) -> bool:
-    """Say whether a value stands for none: None, NaN, or the NA and NaT of pandas."""
+    """Whether a value is missing: None, NaN, or the NA and NaT of pandas."""
     is_nan = isinstance(value, float) and math.isnan(value)
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _only_column(given: Values, name: str) -> Values:
-    """Return the one column of a frame or of a matrix, and anything else as it is."""
-    if hasattr(given, "collect"):
-        raise DataError(f"{name} is a {type(given).__name__}, which holds no values yet; collect() it first")
-    if isinstance(given, Mapping):
-        raise DataError(f"{name} is {type(given).__name__}; give one of its values: {_names(given.keys())}")
-    columns = getattr(given, "column_names", None)  # Arrow and datasets
+def _only_column(container: Values, name: str) -> Values:
+    """Return the only column of a frame or matrix, and anything else unchanged."""
+    if hasattr(container, "collect"):
+        raise DataError(f"{name} is a {type(container).__name__}, which holds no values yet; collect() it first")
+    if isinstance(container, Mapping):
+        raise DataError(f"{name} is {type(container).__name__}; give one of its values: {_names(container.keys())}")
+    columns = getattr(container, "column_names", None)  # Arrow and datasets
     if columns is None:
-        columns = getattr(given, "columns", None)  # pandas and polars
+        columns = getattr(container, "columns", None)  # pandas and polars
     if columns is not None:
         if len(columns) != 1:
             raise DataError(f"{name} has {len(columns)} columns; give one of them: {_names(columns)}")
-        return given[columns[0]]
-    shape: tuple[int, ...] = getattr(given, "shape", ())
+        return container[columns[0]]
+    shape: tuple[int, ...] = getattr(container, "shape", ())
     if len(shape) == 2 and shape[1] == 1:
-        return given[:, 0]
+        return container[:, 0]
     if len(shape) > 1:
         raise DataError(f"{name} has shape {tuple(shape)}; {_KNOWN}")
-    return given
+    return container
 
 
 def _names(columns: Collection[Any]) -> str:

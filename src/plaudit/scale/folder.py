@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from plaudit.data.formats.location import InputFile
+from plaudit.data.formats.find import InputFile
 from plaudit.data.formats.open import file_suffix
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor

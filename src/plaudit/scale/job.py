@@ -17,7 +17,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from plaudit.data.formats.compressed import named_errors
-from plaudit.data.formats.location import InputFile, Location
+from plaudit.data.formats.find import InputFile
+from plaudit.data.formats.location import Location
 from plaudit.data.formats.open import file_suffix
 from plaudit.data.formats.parquet import compressed_bytes, parquet_file
 from plaudit.errors import OutputError

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from plaudit.data.formats.location import InputFile, Location
+from plaudit.data.formats.find import InputFile
+from plaudit.data.formats.location import Location
 from plaudit.data.formats.open import batch_schema, open_batches
 from plaudit.data.formats.rows import ReadLog
 from plaudit.errors import DataError, OutputError

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from plaudit.data.formats.location import Location, find_files
-from plaudit.data.formats.open import ENDINGS, open_batches
+from plaudit.data.formats.find import find_files
+from plaudit.data.formats.location import Location
+from plaudit.data.formats.open import open_batches
 from plaudit.errors import DataError, MissingExtraError
 
 
@@ -22,14 +23,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "reviews"
 
 
-def found(*addresses):
-    return [str(file.location) for file in find_files(addresses, endings=ENDINGS)]
+def paths_of(*addresses):
+    return [str(file.location) for file in find_files(addresses)]
 
 
 def test_a_folder_is_all_review_files_below_it_by_path(folder):
     expected = [f"reviews/{name}" for name in ("a.csv.gz", "b.csv", "deep/c.jsonl", "deep/er/d.parquet")]
-    assert found("reviews") == found("reviews/") == expected
-    assert found(str(folder)) == [str(folder.parent / name) for name in expected]
+    assert paths_of("reviews") == paths_of("reviews/") == expected
+    assert paths_of(str(folder)) == [str(folder.parent / name) for name in expected]
 
 
 @pytest.mark.parametrize(
@@ -45,20 +46,20 @@ def test_a_folder_is_all_review_files_below_it_by_path(folder):
     ],
 )
 def test_a_glob_is_the_files_that_match(folder, glob, names):
-    assert found(glob) == [f"reviews/{name}" for name in names]
+    assert paths_of(glob) == [f"reviews/{name}" for name in names]
 
 
 def test_files_stay_in_the_order_in_which_they_are_named(folder):
-    assert found("reviews/b.csv", "reviews/a.csv.gz") == ["reviews/b.csv", "reviews/a.csv.gz"]
+    assert paths_of("reviews/b.csv", "reviews/a.csv.gz") == ["reviews/b.csv", "reviews/a.csv.gz"]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_itself(folder):
     (folder / "[ab].csv").write_text("text\nfine\n")
-    assert found("reviews/[ab].csv") == ["reviews/[ab].csv"]
+    assert paths_of("reviews/[ab].csv") == ["reviews/[ab].csv"]
 
 
-def test_size_and_time_tell_whether_a_file_has_changed(folder):
-    (file,) = find_files(["reviews/b.csv"], endings=ENDINGS)
+def test_size_and_time_show_whether_a_file_has_changed(folder):
+    (file,) = find_files(["reviews/b.csv"])
     status = (folder / "b.csv").stat()
     assert (file.size_bytes, file.modified_ns) == (status.st_size, status.st_mtime_ns)
 
@@ -76,17 +77,17 @@ def test_size_and_time_tell_whether_a_file_has_changed(folder):
         (["file:///absent/b.csv"], "file:///absent/b.csv: no such file"),
     ],
 )
-def test_an_address_of_no_file_says_so(folder, addresses, message):
+def test_an_address_of_no_file_is_an_error(folder, addresses, message):
     (folder / "_empty").mkdir()
     with pytest.raises(DataError, match=message):
-        find_files(addresses, endings=ENDINGS)
+        find_files(addresses)
 
 
 def test_a_file_url_is_a_local_file(folder):
     url = f"file://{folder}/b.csv"
-    (file,) = find_files([url], endings=ENDINGS)
+    (file,) = find_files([url])
     assert (str(file.location), file.location.is_local) == (url, True)
-    assert found(f"file://{folder}/*.csv.gz") == [f"file://{folder}/a.csv.gz"]
+    assert paths_of(f"file://{folder}/*.csv.gz") == [f"file://{folder}/a.csv.gz"]
 
 
 def test_a_url_without_its_driver_names_the_extra(monkeypatch):
@@ -107,13 +108,13 @@ def test_a_folder_of_another_file_system_is_listed_and_read():
     memory.pipe("/listed/b.csv", b"text\nsecond\n")
     memory.pipe("/listed/a.csv", b"text\nfirst\n")
     memory.pipe("/listed/notes.txt", b"no review")
-    files = find_files(["memory:///listed"], endings=ENDINGS)
+    files = find_files(["memory:///listed"])
     assert [str(file.location) for file in files] == ["memory:///listed/a.csv", "memory:///listed/b.csv"]
     assert [next(open_batches(Location.of(str(file.location)), ["text"]))["text"].to_pylist() for file in files] == [
         ["first"],
         ["second"],
     ]
-    assert len(find_files(["memory:///listed/*.csv"], endings=ENDINGS)) == 2
+    assert len(find_files(["memory:///listed/*.csv"])) == 2
 
 
 @pytest.fixture
@@ -136,8 +137,8 @@ def test_a_web_address_is_read_whatever_its_query(web, tmp_path):
     (tmp_path / "r.csv").write_text("text\nfine\n")
     pa.parquet.write_table(pa.table({"text": ["dull"]}), tmp_path / "r.parquet")
     for address, expected in ((f"{web}/r.csv?version=2", "fine"), (f"{web}/r.parquet", "dull")):
-        (file,) = find_files([address], endings=ENDINGS)
+        (file,) = find_files([address])
         assert str(file.location) == address
         assert next(open_batches(file.location, ["text"]))["text"].to_pylist() == [expected]
     with pytest.raises(DataError, match=rf"{web}/absent\.csv: no such file"):
-        find_files([f"{web}/absent.csv"], endings=ENDINGS)
+        find_files([f"{web}/absent.csv"])

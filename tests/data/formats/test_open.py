@@ -274,7 +274,7 @@ def test_rows_of_csv_that_cannot_be_read_are_rejected_in_order(tmp_path):
         assert wrong[3].reason.endswith("it is 3 lines long: is a quote left open?")
 
 
-def test_rejected_rows_are_told_once_and_with_their_numbers_across_blocks(tmp_path, monkeypatch):
+def test_rejected_rows_are_logged_once_and_with_their_numbers_across_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 32 * 1024)
     lines = [f"row {i},1,2" if i % 7 == 3 else f"row {i},1" for i in range(1500)]
     lines[1200] = "x" * 20_000 + ",1"  # longer than a block: the file is read twice
@@ -327,7 +327,7 @@ def test_row_groups_are_read_alone_and_count_from_the_start_of_the_file(tmp_path
     assert [row.row for row in wrong] == [4]
 
 
-def test_reading_tells_how_many_bytes_of_the_file_it_has_read(tmp_path):
+def test_the_log_counts_the_bytes_read_of_the_file(tmp_path):
     for name in ("r.csv.gz", "r.jsonl", "r.tsv.zst"):
         path = write(tmp_path, name)
         log = limits.ReadLog()

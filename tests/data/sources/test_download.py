@@ -86,7 +86,7 @@ def test_file_arrives_and_part_is_gone(server, tmp_path):
     assert len(list((tmp_path / "new").iterdir())) == 1
 
 
-def test_interrupted_download_goes_on_where_it_broke_off(server, tmp_path):
+def test_interrupted_download_is_resumed(server, tmp_path):
     target = tmp_path / "file.tar.gz"
     server.break_off_at = 300_001
     assert "stopped at 300,001 of 1,024,000 bytes; run again" in error_of(server.url, target)
@@ -112,13 +112,13 @@ def test_whole_part_is_taken_without_another_byte(server, tmp_path):
     assert (tmp_path / "file.tar.gz").read_bytes() == CONTENT
 
 
-def test_wrong_digest_is_thrown_away(server, tmp_path):
+def test_file_with_a_wrong_digest_is_deleted(server, tmp_path):
     message = error_of(server.url, tmp_path / "file.tar.gz", md5="0" * 32)
     assert f"md5 is {MD5}, not 000" in message
     assert not list(tmp_path.iterdir())
 
 
-def test_part_of_another_file_is_thrown_away_and_the_next_call_works(server, tmp_path):
+def test_part_of_another_file_is_deleted_and_the_next_call_works(server, tmp_path):
     (tmp_path / "file.tar.gz.part").write_bytes(b"x" * 50)
     error_of(server.url, tmp_path / "file.tar.gz")
     fetch(server.url, tmp_path / "file.tar.gz")
