@@ -30,7 +30,7 @@ from plaudit.distributed.world import World
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.pipeline.recipe import read_recipe
-from plaudit.train.batches import deal, plan_epoch
+from plaudit.train.batches import plan_epoch, rows_of_rank
 from plaudit.train.device import choose_precision
 from plaudit.train.objectives import LabelObjective
 from plaudit.train.optimizer import make_optimizer
@@ -146,7 +146,7 @@ def planned(lengths, size, tokens):
     for rank, world in enumerate(worlds):
         world.rank, world.size = rank, size
     plan = plan_epoch(lengths, max_tokens=tokens * size, seed=0, epoch=0, device=CPU)
-    return np.array([[(len(deal(b.rows, w)), b.width) for w in worlds] for b in plan], dtype=float)
+    return np.array([[(len(rows_of_rank(b.rows, w)), b.width) for w in worlds] for b in plan], dtype=float)
 
 
 if __name__ == "__main__":

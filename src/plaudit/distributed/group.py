@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from plaudit.distributed.exchange.base import flat, scatter
+from plaudit.distributed.exchange.base import flatten, unflatten
 from plaudit.distributed.world import ALONE, World, enter, local_rank
 from plaudit.errors import SettingsError, TrainingError
 
@@ -47,10 +47,10 @@ class Group(World):
         tensors = list(tensors)
         if not tensors:
             return
-        sent = flat(tensors).div_(self.size)
+        sent = flatten(tensors).div_(self.size)
         dist.all_reduce(sent)
         with torch.no_grad():
-            scatter(sent, tensors)
+            unflatten(sent, tensors)
 
     def gather(self, value: Any) -> list[Any]:  # noqa: ANN401
         """Return every rank's value, in the order of ranks, on the first rank, and nothing on the others."""

@@ -76,6 +76,6 @@ def plan_epoch(
     ]
 
 
-def deal(rows: torch.Tensor, world: World) -> torch.Tensor:
-    """Return the rows, out of a batch's [B], that this rank reads: [B / size], one more or less."""
+def rows_of_rank(rows: torch.Tensor, world: World) -> torch.Tensor:
+    """Return this rank's share of a batch's row numbers [B]: [B / size], one more or less."""
     return rows.flip(0)[world.rank :: world.size] if world.size > 1 else rows

@@ -23,7 +23,7 @@ from plaudit.distributed.stopwatch import RankSeconds, Stopwatch, bytes_sent
 from plaudit.distributed.world import current
 from plaudit.errors import TrainingError, TrainingInterruptedError
 from plaudit.models.torch_model import TorchModel
-from plaudit.train.batches import Batches, TrainBatch, deal
+from plaudit.train.batches import Batches, TrainBatch, rows_of_rank
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from plaudit.train.context import EpochEnd, TrainingContext
 from plaudit.train.device import choose_precision
@@ -156,7 +156,7 @@ class Trainer:
         # That of the first rank is that of a process alone.
         randomness = np.random.SeedSequence((self.context.seed, state.position.step, self.world.rank))
         torch.manual_seed(int(randomness.generate_state(1)[0]))
-        rows = deal(batch.rows, self.world)
+        rows = rows_of_rank(batch.rows, self.world)
         is_idle = len(rows) == 0
         if is_idle:  # fewer reviews than ranks: one that another reads too, and that counts for nothing
             rows = batch.rows[:1]
@@ -233,7 +233,7 @@ class Trainer:
         if self.world.size > 1:
             figures |= {**self.rank_seconds.figures(), "bytes_sent": self.bytes_before - self.epoch_bytes}
             self.rank_seconds, self.epoch_bytes = RankSeconds.none(self.world), self.bytes_before
-        state.exchange.settle()
+        state.exchange.synchronize()
         if state.average is not None and state.exchange.ranks_differ:
             self.world.mean_(state.average.parameters())
         # Ranks that were asked to stop say so when all do.

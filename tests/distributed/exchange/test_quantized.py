@@ -4,7 +4,7 @@ import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.distributed.exchange.quantized import BLOCK, decoded, encoded, mean_by_bits
+from plaudit.distributed.exchange.quantized import BLOCK, decode, encode, mean_by_bits
 from tests.distributed.conftest import in_ranks
 
 SIZES = {8: BLOCK + 2, 4: BLOCK // 2 + 2}
@@ -16,9 +16,9 @@ MOST = {8: 127, 4: 7}
 def test_multiples_of_a_scale_are_as_they_were_after_a_journey(bits, scale):
     multiples = torch.arange(2 * BLOCK).view(2, BLOCK) % (2 * MOST[bits] + 1) - MOST[bits]
     multiples[:, -1] = MOST[bits]
-    message = encoded(multiples * scale, bits)
+    message = encode(multiples * scale, bits)
     assert message.shape == (2, SIZES[bits])
-    assert torch.equal(decoded(message, bits), multiples * scale)
+    assert torch.equal(decode(message, bits), multiples * scale)
 
 
 @given(
@@ -27,7 +27,7 @@ def test_multiples_of_a_scale_are_as_they_were_after_a_journey(bits, scale):
 def test_a_number_is_rounded_by_half_a_scale_of_its_own_block_at_most(seed, bits, power, shape):
     numbers = torch.randn(*shape, BLOCK, generator=torch.Generator().manual_seed(seed)) * 10**power
     greatest = numbers.abs().amax(-1, keepdim=True)
-    errors = (decoded(encoded(numbers, bits), bits) - numbers).abs()
+    errors = (decode(encode(numbers, bits), bits) - numbers).abs()
     # The scale itself has eight bits, and a greatest number that it falls short of is cut.
     assert (errors <= greatest * (0.5 / MOST[bits] * (1 + 2**-8) + 2**-8)).all()
 

@@ -1,29 +1,33 @@
-"""An exchange of weights, now and then, between ranks that train by themselves."""
+"""An exchange of weights every few steps, between ranks that otherwise train by themselves."""
+
+from typing import TypeAlias
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from plaudit.distributed.exchange.base import DTYPES, Exchange, State, embedding_weights, flat, on, scatter
+from plaudit.distributed.exchange.base import DTYPES, Exchange, State, embedding_weights, flatten, to_device, unflatten
 from plaudit.distributed.exchange.quantized import mean_by_bits
 from plaudit.distributed.exchange.settings import LocalSettings
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
 
 BITS = {"int8": 8, "int4": 4}
+Rows: TypeAlias = "torch.Tensor | slice"
 
 
 class Local(Exchange):
-    """Steps of one's own, and an outer step for all (Stich 2019, "Local SGD"; Douillard et al. 2023, "DiLoCo").
+    """Steps of each rank's own, then the average of all weight changes (Stich 2019, "Local SGD"; Douillard et al. 2023,
+    "DiLoCo").
 
-    Of an embedding, only those rows are sent that some rank read since ranks last met. Adam's momentum and weight decay
-    move the others, too: those go back to where ranks last met, and their way waits on each rank until their word is
-    read again. To send rows of the period before as well cost a third more bytes and won nothing (docs/distributed.md).
+    Of an embedding, only those rows are sent whose words some rank has read since the last exchange. Adam's momentum
+    and weight decay move the others too; they go back to where they were, and each rank keeps their change until their
+    word is read again. Sending the rows of the period before as well took a third more bytes and gained nothing
+    (docs/distributed.md).
 
     Adam divides by the size of gradients, most of which is noise, and of R ranks each has the noise of an R-th of a
-    batch: its steps go √R times less far in the direction that all share, and the mean way no further. So the learning
-    rate should be √R times that of one process (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive
-    gradient algorithms"). The mean's noise is then that of one process, too.
+    batch: its steps go √R times less far in the direction that all share. So the learning rate should be √R times that
+    of one process (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms").
     """
 
     ranks_differ = True
@@ -31,9 +35,12 @@ class Local(Exchange):
     def __init__(self, settings: LocalSettings, world: World, stopwatch: Stopwatch) -> None:
         self.settings, self.world, self.stopwatch = settings, world, stopwatch
         self.weights: list[nn.Parameter] = []
-        self.read: dict[int, torch.Tensor] = {}
-        """By the number of an embedding's weight: above 0 for its rows that were read in this period, fp32."""
-        self.anchor = self.momentum = self.waiting = torch.zeros(0)
+        self.rows_read: dict[int, torch.Tensor] = {}
+        """By the index of an embedding in `weights`: 1 for the rows that were read in this period, else 0, fp32."""
+        self.anchor = torch.zeros(0)
+        """All weights as of the last exchange, one vector."""
+        self.residual = torch.zeros(0)
+        """Changes of weights that have not been sent, one vector."""
         self.steps = 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -42,95 +49,94 @@ class Local(Exchange):
         for weight in self.weights:
             dist.broadcast(weight.detach(), 0)
         embeddings = embedding_weights(module)
-        self.read = {
-            number: torch.zeros(len(weight), device=weight.device)
-            for number, weight in enumerate(self.weights)
+        self.rows_read = {
+            index: torch.zeros(len(weight), device=weight.device)
+            for index, weight in enumerate(self.weights)
             if weight in embeddings
         }
-        self.anchor = flat(self.weights)
-        self.momentum, self.waiting = torch.zeros_like(self.anchor), torch.zeros_like(self.anchor)
+        self.anchor = flatten(self.weights)
+        self.residual = torch.zeros_like(self.anchor)
         return module
 
     def after_backward(self) -> None:
         """Note which rows were read."""
-        for number, read in self.read.items():
-            gradient = self.weights[number].grad
+        for index, is_read in self.rows_read.items():
+            gradient = self.weights[index].grad
             if gradient is not None:
                 # On a CPU `any(1)` takes seven times as long.
-                read.masked_fill_(torch.linalg.vector_norm(gradient, dim=1) > 0, 1)
+                is_read.masked_fill_(torch.linalg.vector_norm(gradient, dim=1) > 0, 1)
 
     def after_step(self) -> None:
         """Exchange at the end of a period."""
         self.steps += 1
         if self.steps == self.settings.period:
-            self.settle()
+            self.synchronize()
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """Move all ranks from where they last met along the mean of the ways that they went since."""
+    def synchronize(self) -> None:
+        """Average the changes since the last exchange, and continue from there on all ranks."""
         if self.steps == 0:
             return
-        settings = self.settings
         self.stopwatch.ready()
-        rows = self._rows()
-        self.waiting += flat(self.weights).sub_(self.anchor)
-        waiting = [part[chosen] for part, chosen in zip(self._parts(self.waiting), rows, strict=True)]
-        mean, missed = self._mean(flat(waiting))
-        way = torch.zeros_like(self.anchor)
-        sizes = [part.numel() for part in waiting]
-        for vector, found in ((way, mean), (self.waiting, missed)):
-            of_weights = zip(self._parts(vector), rows, waiting, torch.split(found, sizes), strict=True)
-            for part, chosen, sent, values in of_weights:
-                part[chosen] = values.view_as(sent)
+        rows = self._rows_to_send()
+        self.residual += flatten(self.weights).sub_(self.anchor)
+        mean, error = self._mean(self._take(self.residual, rows))
+        self._put(self.residual, rows, error)
         self.stopwatch.lap()
+        change = torch.zeros_like(self.anchor)
+        self._put(change, rows, mean)
+        self.anchor += change
+        unflatten(self.anchor, self.weights)
         self.steps = 0
-        self.momentum.mul_(settings.outer_momentum).add_(way)
-        self.anchor.add_(way.add_(self.momentum, alpha=settings.outer_momentum), alpha=settings.outer_learning_rate)
-        scatter(self.anchor, self.weights)
 
-    def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+    def _rows_to_send(self) -> list[Rows]:
+        """Return the rows of each weight that some rank has read, and start noting anew."""
+        rows: list[Rows] = [slice(None)] * len(self.weights)
+        for index, is_read in self.rows_read.items():
+            by_any = (is_read > 0).to(torch.uint8)
+            dist.all_reduce(by_any, dist.ReduceOp.MAX)
+            rows[index] = by_any.nonzero().flatten()
+            is_read.zero_()
+        return rows
+
+    def _take(self, vector: torch.Tensor, rows: list[Rows]) -> torch.Tensor:
+        """Return the numbers of such rows, out of a vector of all weights' numbers, as a vector."""
+        return flatten([part[chosen] for part, chosen in zip(self._views(vector), rows, strict=True)])
+
+    def _put(self, vector: torch.Tensor, rows: list[Rows], numbers: torch.Tensor) -> None:
+        """Replace what `_take` returns by other numbers."""
+        start = 0
+        for part, chosen in zip(self._views(vector), rows, strict=True):
+            shape = part[chosen].shape
+            part[chosen] = numbers[start : start + shape.numel()].view(shape)
+            start += shape.numel()
+
+    def _views(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Return a view of each weight's numbers in a vector of all."""
         parts = torch.split(vector, [weight.numel() for weight in self.weights])
         return [part.view_as(weight) for part, weight in zip(parts, self.weights, strict=True)]
 
-    def _rows(self) -> list[torch.Tensor | slice]:
-        """Return which rows of each weight are sent, and begin to note anew which are read."""
-        rows: list[torch.Tensor | slice] = [slice(None)] * len(self.weights)
-        for number, read in self.read.items():
-            by_any = (read > 0).to(torch.uint8)
-            dist.all_reduce(by_any, dist.ReduceOp.MAX)
-            rows[number] = by_any.nonzero().flatten()
-            read.zero_()
-        return rows
-
     def _mean(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean of all ranks' vectors, and what this one's precision missed."""
+        """Return the mean of all ranks' vectors, and the error that this rank's precision made."""
         precision = self.settings.precision
         if precision == "int8" or precision == "int4":
             return mean_by_bits(numbers, BITS[precision], self.world)
         sent = numbers.to(DTYPES[precision])
-        missed = numbers - sent
+        error = numbers - sent
         sent.div_(self.world.size)
         dist.all_reduce(sent)
-        return sent.float(), missed
+        return sent.float(), error
 
     def state(self) -> State:
-        """Return where all ranks last met, how they got there, the steps since, and what waits."""
-        read = {str(number): rows for number, rows in self.read.items()}
-        return {
-            "anchor": self.anchor,
-            "momentum": self.momentum,
-            "waiting": self.waiting,
-            "steps": self.steps,
-            "read": read,
-        }
+        """Return the weights of the last exchange, the steps since, the rows that were read, and what is unsent."""
+        rows_read = {str(index): is_read for index, is_read in self.rows_read.items()}
+        return {"anchor": self.anchor, "residual": self.residual, "steps": self.steps, "rows_read": rows_read}
 
     def load_state(self, state: State, device: torch.device) -> None:
-        """Take them up; where a process alone stopped, all ranks meet."""
+        """Restore them; what a process trained alone is where all ranks begin."""
         if not state:
-            self.anchor = flat(self.weights)
+            self.anchor = flatten(self.weights)
             return
-        vectors = on(device, {name: state[name] for name in ("anchor", "momentum", "waiting")})
-        self.anchor, self.momentum, self.waiting = vectors["anchor"], vectors["momentum"], vectors["waiting"]
+        self.anchor, self.residual = state["anchor"].to(device), state["residual"].to(device)
         self.steps = state["steps"]
-        self.read = {int(number): rows for number, rows in on(device, state["read"]).items()}
+        self.rows_read = {int(index): is_read for index, is_read in to_device(state["rows_read"], device).items()}

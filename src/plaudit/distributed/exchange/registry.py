@@ -1,8 +1,8 @@
-"""How ranks exchange what they learned: gradients at each step, whole or compressed, or weights now and then.
+"""The ways in which ranks exchange what they learned: gradients at each step, whole or compressed, or weights now and
+then.
 
-To add a way, write a class and a line in EXCHANGES. Those that exchange gradients are communication hooks of torch's
-DistributedDataParallel, which calls them bucket by bucket while back-propagation still goes on. What they remember is
-kept by the weight's name, since a bucket is made anew in each process; it is part of a checkpoint.
+To add one, write its settings in `settings.py`, a class, and a line in EXCHANGES. What a class remembers is part of a
+checkpoint.
 """
 
 from typing import Any, cast
@@ -10,12 +10,11 @@ from typing import Any, cast
 import torch
 
 from plaudit.distributed.exchange.base import Exchange
-from plaudit.distributed.exchange.dense import BF16, Plain
 from plaudit.distributed.exchange.local import Local
-from plaudit.distributed.exchange.powersgd import PowerSGD
 from plaudit.distributed.exchange.rows import Rows
 from plaudit.distributed.exchange.settings import ExchangeSettings
 from plaudit.distributed.exchange.topk import TopK
+from plaudit.distributed.exchange.torch_hooks import BF16, Plain, PowerSGD
 from plaudit.distributed.stopwatch import Stopwatch
 from plaudit.distributed.world import World
 
@@ -27,20 +26,18 @@ EXCHANGES: dict[str, Any] = {
     "top-k": TopK,
     "local": Local,
 }
-
-
 NO_EXCHANGE = Exchange()
 
 
 def make_exchange(settings: ExchangeSettings, world: World, stopwatch: Stopwatch) -> Exchange:
-    """Return the way of exchange that settings name; one that does nothing for a rank without others."""
+    """Return the exchange that settings name, or for a process alone one that does nothing."""
     if world.size == 1:
         return NO_EXCHANGE
     return cast(Exchange, EXCHANGES[settings.kind](settings, world, stopwatch))
 
 
 def mean_state(states: list[Any]) -> Any:  # noqa: ANN401
-    """Return what a rank of a new world remembers of the ranks of an old one: the mean of their tensors."""
+    """Return what a rank starts from when the number of ranks has changed: the mean of the old ranks' tensors."""
     first = states[0]
     if isinstance(first, dict):
         return {key: mean_state([state[key] for state in states]) for key in first}

@@ -48,8 +48,6 @@ class TopKSettings(Settings):
     """Share of the numbers that are sent."""
     warmup_steps: int = Field(100, ge=0)
     """Steps in which the share falls from all to `density`, by the same factor each."""
-    momentum: float = Field(0.0, ge=0, lt=1)
-    """Of what is kept back; for optimizers without a momentum of their own, which AdamW has."""
 
 
 class LocalSettings(Settings):
@@ -63,10 +61,6 @@ class LocalSettings(Settings):
     """Steps between two exchanges."""
     precision: Literal["fp32", "bf16", "int8", "int4"] = "int4"
     """Of the numbers that are sent; the rounding error is added to the next change."""
-    outer_learning_rate: float = Field(1.0, gt=0)
-    """Length of the common step, in average changes."""
-    outer_momentum: float = Field(0.0, ge=0, lt=1)
-    """Nesterov's; 0 with an outer learning rate of 1 is plain averaging."""
 
 
 ExchangeSettings: TypeAlias = Annotated[
