@@ -1,4 +1,4 @@
-"""What the device that this process computes on can do: bf16, operations per second, memory in use."""
+"""What a device can do: bf16, operations per second, memory in use."""
 
 import resource
 import sys
@@ -8,7 +8,7 @@ import torch
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Say whether a device has instructions for bf16.
+    """Return whether a device has instructions for bf16.
 
     Others emulate it: a core with AVX2 alone then multiplies matrices 300 times as slowly as in fp32.
     """
@@ -18,11 +18,11 @@ def has_bf16(device: torch.device) -> bool:
 
 
 SIZE = {"cpu": 1024, "cuda": 8192}
-"""Rows of the matrices multiplied: enough to keep the device busy, and done in a blink."""
+"""Rows of the square matrices that are multiplied: enough to keep the device busy for a moment."""
 
 
 def measure_peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Return floating point operations per second of a square matrix product: the best of three."""
+    """Return the floating-point operations per second of a matrix product: the best of three."""
     size = SIZE[device.type]
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -36,7 +36,7 @@ def measure_peak_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory in use so far: of the process on a CPU, of torch's tensors on a GPU."""
+    """Return the peak memory so far: of the process on a CPU, of torch's tensors on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

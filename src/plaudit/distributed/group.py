@@ -1,4 +1,4 @@
-"""Joining the other ranks, and what ranks say to one another: torch.distributed, by NCCL or gloo."""
+"""Join the ranks that train together, and send messages between them by torch.distributed."""
 
 import fcntl
 import os
@@ -29,11 +29,12 @@ TIMEOUT_VARIABLE = "PLAUDIT_PEER_TIMEOUT"
 DEFAULT_TIMEOUT_S = 300
 _LONGEST = timedelta(days=7)
 _PATIENCE_S = 5.0
+"""How long to wait for the reports of other ranks once a message has failed."""
 _SIOCGIFADDR = 0x8915
 
 
 class Group(World):
-    """Ranks that are joined; `store` is where they leave word for one another."""
+    """Ranks that have joined; `store` is a table of texts that all of them can read and write."""
 
     def __init__(self, rank: int, size: int, store: "Store") -> None:
         self.rank, self.size, self.store = rank, size, store
@@ -74,49 +75,48 @@ class Group(World):
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """Join the world that the environment describes: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+    """Join the ranks that the environment describes: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
 
     Messages go by NCCL between GPUs and by gloo otherwise. TrainingError names the ranks that did not answer in
     time. SettingsError if the environment is incomplete.
     """
     timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S))
-    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
-    if missing:
-        raise SettingsError(f"WORLD_SIZE is set but not {', '.join(missing)}; start the ranks by plaudit launch")
-    interface = interface_towards(os.environ["MASTER_ADDR"])
-    if interface is not None:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
-    has_gpu = torch.cuda.is_available()
-    if has_gpu:
-        torch.cuda.set_device(local_rank())
-    store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
-    # gloo beside NCCL: what lies on the host is sent from there.
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
-        store=store,
-        rank=rank,
-        world_size=size,
-        timeout=timedelta(seconds=timeout_s),
-    )
-    group = Group(rank, size, store)
+    group = _join(timedelta(seconds=timeout_s))
     enter(group)
     try:
         yield group
         dist.barrier()  # the first rank may hold the store, and must not leave before the others
     except RuntimeError as error:  # what torch raises when a message fails
         silent = _silent_ranks(group)
-        ranks = f"rank{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}" if silent else "ranks"
         if not silent and "imed out" not in str(error):
             raise
-        raise TrainingError(f"{ranks} did not answer in {timeout_s:g} s, or died; rank {rank} gives up") from error
+        ranks = f"rank{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}" if silent else "ranks"
+        message = f"{ranks} did not answer in {timeout_s:g} s, or died; rank {group.rank} gives up"
+        raise TrainingError(message) from error
     finally:
         enter(ALONE)
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
+def _join(timeout: timedelta) -> Group:
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise SettingsError(f"WORLD_SIZE is set but not {', '.join(missing)}; start the ranks by plaudit launch")
+    interface = interface_towards(os.environ["MASTER_ADDR"])
+    if interface is not None:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank())
+        backend = "cpu:gloo,cuda:nccl"  # what lies on the host is sent from there
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    return Group(rank, size, store)
+
+
 def _silent_ranks(group: Group) -> list[int]:
-    """Return the ranks that do not say that a message of theirs failed too: those that the others wait for."""
+    """Return the ranks that do not report a failed message too: those that the others wait for."""
     try:  # the store's calls never return while the rank that holds it hangs
         return in_time(partial(_ask_ranks, group), 2 * _PATIENCE_S)
     except TimeoutError:
@@ -138,7 +138,7 @@ def _ask_ranks(group: Group) -> list[int]:
 
 
 def in_time(action: Callable[[], T], seconds: float) -> T:
-    """Return what a call of torch's returns, or raise its RuntimeError; TimeoutError if it does not end in time."""
+    """Return what an action returns, or raise its RuntimeError; TimeoutError if it takes longer."""
     outcome: list[T | RuntimeError] = []
 
     def attempt() -> None:
@@ -158,7 +158,7 @@ def in_time(action: Callable[[], T], seconds: float) -> T:
 
 
 def is_here(host: str) -> bool:
-    """Say whether a host is this node, by the address that leads to it; OSError if it has none."""
+    """Return whether a host is this node, by the address that leads to it; OSError if it has none."""
     return address_towards(host) == socket.gethostbyname(host)
 
 
@@ -173,7 +173,7 @@ def address_towards(host: str) -> str | None:
 
 
 def interface_towards(host: str) -> str | None:
-    """Return the network interface that leads to a host, such as "eth0", or None if it cannot be told.
+    """Return the network interface that leads to a host, such as "eth0", or None if unknown.
 
     gloo takes the one that the node's own name leads to, which often is the loopback.
     """

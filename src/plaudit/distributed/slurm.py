@@ -1,4 +1,4 @@
-"""Slurm: a job script that trains a recipe on many nodes, and goes on by itself after preemption or a time limit."""
+"""Write and submit a Slurm job that trains on many nodes and resumes by itself after preemption or a time limit."""
 
 import shlex
 import shutil
@@ -11,7 +11,7 @@ from plaudit.distributed.launch import DEFAULT_PORT, Cluster
 from plaudit.errors import INTERRUPTED_STATUS, OutputError, SettingsError
 
 _WARNING_S = 120
-# Jobs that share a node must not meet one another.
+# Each job of a node meets at a port of its own.
 _RENDEZVOUS = f'"$head:$(({DEFAULT_PORT} + SLURM_JOB_ID % 1000))"'
 _SCRIPT = """\
 #!/bin/bash
@@ -24,13 +24,13 @@ _SCRIPT = """\
 #SBATCH --signal=USR1@{warning_s}
 {options}
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-# srun does not take --cpus-per-task over from the job.
+# srun does not inherit --cpus-per-task from the job.
 srun --kill-on-bad-exit=0 ${{SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"}} \\
     {command} --nodes "$SLURM_JOB_NUM_NODES" --rendezvous {rendezvous}
 status=$?
-case $status in  # told to stop; or, before it could listen, ended by USR1 or TERM
+case $status in  # stopped by a signal, or ended by USR1 or TERM before it could handle them
     {interrupted}|138|143)
-        # Told by preemption or --signal, and so back into the queue; a job that scancel ends is not RUNNING any more.
+        # After preemption or --signal, back into the queue; a job that scancel ends is not RUNNING any more.
         state=$(squeue --noheader --format=%T --jobs="$SLURM_JOB_ID")
         if [ "$state" = RUNNING ]; then scontrol requeue "$SLURM_JOB_ID"; fi ;;
 esac
@@ -43,13 +43,13 @@ def job_script(
 ) -> str:
     """Return the text of an sbatch script whose nodes each run `plaudit ARGUMENTS --nodes … --rendezvous …`.
 
-    `log` may hold sbatch's "%j" in its name. `options` are further ones of sbatch, such as "--partition=gpu".
+    The name of `log` may contain sbatch's "%j". `options` are further ones for sbatch, such as "--partition=gpu".
     """
     if cluster.rendezvous is not None:
         cluster.check()
     for option in options:
         if not option.startswith("-"):
-            raise SettingsError(f"--sbatch {option}: write it as sbatch takes it, for example --partition=gpu")
+            raise SettingsError(f"--sbatch {option}: write the whole option, for example --partition=gpu")
     return _SCRIPT.format(
         name=shlex.quote(f"plaudit-{name}"),
         nodes=cluster.nodes,
@@ -64,9 +64,9 @@ def job_script(
 
 
 def submit(script: str, path: Path) -> str:
-    """Write the script to `path`, submit it and return the job's number; SettingsError says what Slurm objects to."""
+    """Write the script to `path`, submit it and return the job's number; SettingsError if Slurm refuses it."""
     if shutil.which("sbatch") is None:
-        raise SettingsError("sbatch: not found; submit from a node with Slurm, or see --dry-run")
+        raise SettingsError("sbatch: not found; submit from a node with Slurm, or print the script by --dry-run")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(script, encoding="utf-8")
@@ -74,6 +74,6 @@ def submit(script: str, path: Path) -> str:
         raise OutputError(f"{path}: not written: {error.strerror}; choose another --out folder") from None
     done = subprocess.run(["sbatch", "--parsable", str(path)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        told = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise SettingsError(f"{path}: sbatch refused it: {told[-1]}")
+        reasons = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise SettingsError(f"{path}: sbatch refused it: {reasons[-1]}")
     return done.stdout.strip().partition(";")[0]

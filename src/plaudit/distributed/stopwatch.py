@@ -1,8 +1,8 @@
-"""Where the time of a rank goes: computing, waiting for slower ranks, exchanging gradients.
+"""Measure where a rank's time goes: computing, waiting for slower ranks, exchanging gradients.
 
-A lap is what lies between two exchanges. All ranks start a lap together, since an exchange ends for all at once; each
-is ready at its own time. So the slowest rank's time to readiness is what the others wait for, and what is left of the
-lap is exchange that computing did not hide. No two clocks are compared.
+A lap runs from the end of one exchange to the end of the next. All ranks start a lap together, since an exchange ends
+for all at once; each is ready for the next at its own time. The others wait for the slowest, and the rest of the lap is
+exchange that computing did not hide. No two clocks are compared.
 
 Shapes: L laps, R ranks.
 """
@@ -28,11 +28,11 @@ class RankSeconds(NamedTuple):
 
     @classmethod
     def none(cls, world: World) -> Self:
-        """Return no seconds of any rank."""
+        """Return zero seconds for each rank."""
         return cls(*torch.zeros(3, world.size, dtype=torch.float64))
 
     def plus(self, other: Self) -> Self:
-        """Return the sums with another's."""
+        """Return the sum of both."""
         return type(self)(*(mine + others for mine, others in zip(self, other, strict=True)))
 
     def shares(self) -> dict[str, float]:
@@ -47,7 +47,7 @@ class RankSeconds(NamedTuple):
 
 
 class Stopwatch:
-    """Takes the times of a rank's laps; on a GPU they are those of its stream, and reading them waits for it."""
+    """Times a rank's laps; on a GPU these are times of its stream, and reading them waits for it."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -55,21 +55,21 @@ class Stopwatch:
         self.start()
 
     def start(self) -> None:
-        """Begin a lap."""
+        """Start a lap."""
         self._started = self._ready = self._mark()
 
     def ready(self) -> None:
-        """Note that there is a gradient to exchange; the last such time of a lap counts."""
+        """Note that a gradient is ready to be exchanged; the last such time of a lap counts."""
         self._ready = self._mark()
 
     def lap(self) -> None:
-        """End a lap, when the exchange is done, and begin the next."""
+        """End a lap, when the exchange is done, and start the next."""
         ended = self._mark()
         self._laps.append((self._started, self._ready, ended))
         self._started = self._ready = ended
 
     def read(self, world: World) -> RankSeconds:
-        """Return what all ranks did since the last time that they were asked, and forget it."""
+        """Return the seconds of all ranks since the last call, and start anew."""
         laps, self._laps = self._laps, []
         mine = torch.tensor(
             [[_between(start, ready), _between(start, end)] for start, ready, end in laps], dtype=torch.float64
@@ -100,18 +100,18 @@ _INFINIBAND_WORD_BYTES = 4
 
 
 def bytes_sent(root: Path = Path("/")) -> int:
-    """Return the bytes sent so far through all interfaces that this process sees, headers and loopback included.
+    """Return the bytes sent so far through all network interfaces, headers and loopback included.
 
-    InfiniBand ports count those that bypass the kernel. Zero where nothing counts, as on macOS.
+    Those that InfiniBand sends past the kernel are added. Zero on systems without counters, such as macOS.
     """
     total = 0
     try:
         lines = (root / "proc/self/net/dev").read_text().splitlines()
     except OSError:
         lines = []
-    for line in lines[2:]:  # two lines of headings
+    for line in lines[2:]:  # after two lines of headings
         total += int(line.partition(":")[2].split()[_NUM_RECEIVE_FIELDS])
     for path in root.glob("sys/class/infiniband/*/ports/*/counters/port_xmit_data"):
-        with suppress(OSError):  # not every driver lets it be read
+        with suppress(OSError):  # some drivers do not let it be read
             total += _INFINIBAND_WORD_BYTES * int(path.read_text())
     return total

@@ -1,8 +1,7 @@
 """The processes ("ranks") that train one model together, and this one's place among them.
 
-A process that trains alone is the only rank of its world, where nobody is waited for and sums are what they are: the
-training loop has one path. Those that train together are a `Group`. This module needs no torch, so that every verb can
-ask.
+A process that trains alone is the only rank of its world, so the training loop needs one path only; those that train
+together are a `Group`. This module does not import torch, so that every verb can ask.
 """
 
 from __future__ import annotations
@@ -59,21 +58,21 @@ _world = ALONE
 
 
 def current() -> World:
-    """Return this process's world; that of a process which never joined one is itself."""
+    """Return this process's world: itself alone, unless it has joined others."""
     return _world
 
 
 def enter(world: World) -> None:
-    """Make it this process's world."""
+    """Set this process's world."""
     global _world
     _world = world
 
 
 def has_others() -> bool:
-    """Say whether whoever started this process started others to train with it."""
+    """Return whether this process was started to train together with others."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def local_rank() -> int:
-    """Return this process's number among those of its node, and so that of its GPU."""
+    """Return this process's number among those of its node, which is that of its GPU too."""
     return int(os.environ.get("LOCAL_RANK", "0"))
