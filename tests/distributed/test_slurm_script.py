@@ -79,7 +79,7 @@ def test_options_of_sbatch_come_last_and_so_win():
 
 
 def test_an_option_that_sbatch_would_not_take_is_refused():
-    with pytest.raises(SettingsError, match=r"--sbatch partition=gpu: write it as sbatch takes it, for example --"):
+    with pytest.raises(SettingsError, match=r"--sbatch partition=gpu: write the whole option, for example --"):
         script_of(options=["partition=gpu"])
 
 
@@ -184,7 +184,7 @@ def test_what_slurm_objects_to_is_told(slurm, tmp_path, says, message):
 
 def test_a_machine_without_slurm_is_told_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SettingsError, match="sbatch: not found; submit from a node with Slurm, or see --dry-run"):
+    with pytest.raises(SettingsError, match="sbatch: not found; submit from a node with Slurm, or print"):
         submit(script_of(), tmp_path / "run" / "job.sh")
     assert not (tmp_path / "run").exists()
 

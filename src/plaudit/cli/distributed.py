@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import plaudit
 from plaudit.cli.base import (
@@ -19,7 +20,10 @@ from plaudit.cli.base import (
     app,
     progress_console,
 )
+from plaudit.console import needs_extra, table
 from plaudit.errors import SettingsError
+
+STATUS_COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 NodesOption = Annotated[int, typer.Option(min=1, help="Number of nodes; run this on each, or use Slurm.")]
 RendezvousOption = Annotated[
@@ -116,7 +120,7 @@ def doctor(
     verbose: VerboseOption = None,
     as_json: JsonOption = False,
     worker: Annotated[
-        Path | None, typer.Option(hidden=True, help="Run as one rank and leave findings in this folder.")
+        Path | None, typer.Option(hidden=True, help="Run as one of the ranks, and write what fails into this folder.")
     ] = None,
 ) -> None:
     """Check whether this node, or all nodes of a job, can train together, and suggest fixes.
@@ -125,27 +129,24 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from plaudit.pipeline.recipe import missing_extra
-
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's stack traces, of what we say in one line
-    try:
-        from plaudit.distributed.doctor import run as doctor_run
-        from plaudit.distributed.doctor.node import render
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's stack traces; we report errors in one line
+    with needs_extra("train", "plaudit doctor"):
+        from plaudit.distributed import doctor
         from plaudit.distributed.launch import Cluster
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
     if worker is not None:
-        raise typer.Exit(doctor_run.take_part(shared, worker, version=plaudit.__version__))
-    ranks = gpus_per_node or doctor_run.ranks_by_default(nodes)
-    cluster = Cluster(nodes, ranks, rendezvous, max_restarts=0, timeout_s=timeout)
-    given = ["doctor"] if shared is None else ["doctor", "--shared", str(shared.absolute())]
-    console = progress_console(verbose)
-    with console.status("ranks meet and measure"):
-        examination = doctor_run.examine(cluster, given)
-    if as_json and examination.findings:
-        typer.echo(json.dumps({"findings": [asdict(finding) for finding in examination.findings]}, indent=1))
-    elif examination.findings:
-        render(examination.findings, Console())
+        doctor.take_part(shared, worker)
+        return
+    cluster = Cluster(
+        nodes, gpus_per_node or doctor.default_ranks(nodes), rendezvous, max_restarts=0, timeout_s=timeout
+    )
+    with progress_console(verbose).status("nodes meet and exchange messages"):
+        findings = doctor.examine(cluster, shared, version=plaudit.__version__)
+    if as_json:
+        typer.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=1))
     else:
-        console.print("the node of the first rank shows what was found")
-    raise typer.Exit(int(examination.has_problem))
+        shown = table("check", "found", "", "what to do")
+        for finding in findings:
+            status = f"[{STATUS_COLOURS[finding.status]}]{finding.status}[/]"
+            shown.add_row(finding.name, escape(finding.found), status, escape(finding.advice))
+        Console().print(shown)
+    raise typer.Exit(int(doctor.has_problem(findings)))

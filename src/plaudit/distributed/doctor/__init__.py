@@ -1,1 +1,0 @@
-"""Are these nodes fit for training with many ranks, and what is to be fixed?"""
