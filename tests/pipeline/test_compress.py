@@ -235,7 +235,7 @@ def plan_sweep(folder, *assignments):
 
 
 def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, tmp_path, short_sweep):
-    table = sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    table = sweep.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     assert [(row["schedule"], row["ratio"], row["seeds"]) for row in table] == [
         ("whole", 0.0, 1),
         ("gradual", 0.3, 1),
@@ -248,7 +248,7 @@ def test_a_sweep_tries_every_ratio_schedule_and_seed_and_draws_them(bow_folder, 
     drawn = (tmp_path / "sweep" / "sweep.svg").read_text()
     assert drawn.startswith("<svg") and "gradual" in drawn and "reviews per second" in drawn
     shown = io.StringIO()
-    sweep_view.render(table, Console(file=shown, width=120))
+    sweep_view.show(table, Console(file=shown, width=120))
     assert "one shot" in shown.getvalue()
 
 
@@ -263,29 +263,29 @@ def test_an_interrupted_sweep_goes_on_and_repeats_nothing(bow_folder, tmp_path, 
 
     monkeypatch.setattr(sweep, "build", build)
     with pytest.raises(KeyboardInterrupt):
-        sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+        sweep.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     made.clear()
     monkeypatch.setattr(sweep, "build", lambda *a, **o: (made.append(None), really(*a, **o))[1])
-    sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    sweep.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     assert len(made) == 4 - 3
     assert len((tmp_path / "sweep" / sweep.ROWS_NAME).read_text().splitlines()) == 1 + 1 + 4
 
 
 def test_a_folder_of_another_sweep_is_refused(bow_folder, tmp_path, short_sweep):
-    sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+    sweep.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="is a sweep of another model, other settings or data"):
-        sweep_view.sweep(plan_sweep(bow_folder, "epochs=2"), tmp_path / "sweep", console=QUIET)
+        sweep.sweep(plan_sweep(bow_folder, "epochs=2"), tmp_path / "sweep", console=QUIET)
     (tmp_path / "sweep" / sweep.ROWS_NAME).write_text("{")
     with pytest.raises(DataError, match="not the rows of a sweep"):
-        sweep_view.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
+        sweep.sweep(plan_sweep(bow_folder), tmp_path / "sweep", console=QUIET)
 
 
 def test_a_sweep_has_ratios_of_its_own(bow_folder, tmp_path):
     task = compressing.plan(str(bow_folder), "prune", {"ratio": 0.5}, [], data=None, seed=0)
-    with pytest.raises(SettingsError, match="a sweep tries ratios of its own"):
-        sweep_view.sweep(task, tmp_path / "sweep", console=QUIET)
+    with pytest.raises(SettingsError, match="a sweep has its own ratios"):
+        sweep.sweep(task, tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="stages = 1: a sweep compares one shot with stages"):
-        sweep_view.sweep(plan_sweep(bow_folder, "stages=1"), tmp_path / "sweep", console=QUIET)
-    with pytest.raises(SettingsError, match="a sweep is of method prune"):
+        sweep.sweep(plan_sweep(bow_folder, "stages=1"), tmp_path / "sweep", console=QUIET)
+    with pytest.raises(SettingsError, match="a sweep takes --method prune"):
         task = compressing.plan(str(bow_folder), "quantize", {}, [], data=None, seed=0)
-        sweep_view.sweep(task, tmp_path / "sweep", console=QUIET)
+        sweep.sweep(task, tmp_path / "sweep", console=QUIET)

@@ -12,12 +12,12 @@ from rich.console import Console
 from plaudit.data.folds import assign_folds, fold_splits
 from plaudit.data.load import load_dataset
 from plaudit.data.splits import prepare, text_keys
-from plaudit.errors import DataError, SettingsError
+from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.pipeline.recipe import read_recipe
-from plaudit.search import choice
 from plaudit.search import select as selecting
-from plaudit.search.select import Candidate, Constraints, select
-from plaudit.search.select_view import draw, verdict
+from plaudit.search.comparison import Candidate, Constraints, recommended
+from plaudit.search.select import select
+from plaudit.search.select_view import draw, recommendation
 from tests.conftest import toy_reviews
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
@@ -160,7 +160,7 @@ def test_the_better_of_two_is_found_and_the_difference_has_an_interval(read, tmp
     assert worse.below_best == pytest.approx(best.accuracy - worse.accuracy)
     assert 0 < worse.below_best_ci95[0] < worse.below_best < worse.below_best_ci95[1]
     assert (selection.most_accurate, selection.as_good, selection.recommended) == ("bow", (), "bow")
-    assert "No other is as good" in verdict(selection)
+    assert "No other model is as good" in recommendation(selection)
     assert worse.accuracy_ci95[0] < worse.accuracy < worse.accuracy_ci95[1]
     assert worse.accuracy == pytest.approx(np.mean(worse.fold_accuracies), abs=0.02)
 
@@ -169,12 +169,12 @@ def test_of_models_as_good_the_fastest_is_recommended(read, tmp_path):
     selection = run(read(BOW + SMALL), tmp_path / "out")
     assert {selection.most_accurate, *selection.as_good} == {"bow", "small"}
     assert selection.recommended in {"bow", "small"}
-    assert "As good, as far as these reviews can tell" in verdict(selection)
-    assert "the fastest of these" in verdict(selection)
+    assert "Equally good, as far as these reviews can tell" in recommendation(selection)
+    assert "the fastest of the equally good" in recommendation(selection)
 
 
-def test_the_fastest_is_recommended_and_of_those_about_as_fast_the_smallest(read):
-    def candidate(model, latency_ms, size_bytes, below=(-0.01, 0.02)):
+def test_the_fastest_is_recommended_and_of_those_about_as_fast_the_smallest():
+    def candidate(model, latency_ms, size_bytes):
         return Candidate(
             model,
             accuracy=0.9,
@@ -186,18 +186,12 @@ def test_the_fastest_is_recommended_and_of_those_about_as_fast_the_smallest(read
             train_seconds=1.0,
             fold_accuracies=(0.9,),
             misses={},
-            below_best=0.0,
-            below_best_ci95=below,
         )
 
-    def recommended(*others):
-        best = replace(candidate("best", 1.0, 100), below_best=None, below_best_ci95=None)
-        return choice._decided([best, *others], 0, pool_of(read(BOW)), OPEN, {}).recommended
-
-    assert recommended(candidate("faster", 0.5, 900)) == "faster"
-    assert recommended(candidate("smaller", 1.05, 90)) == "smaller"
-    assert recommended(candidate("slower", 1.2, 90)) == "best"
-    assert recommended(candidate("worse", 0.1, 1, below=(0.001, 0.02))) == "best"
+    best = candidate("best", 1.0, 100)
+    assert recommended([best, candidate("faster", 0.5, 900)]).model == "faster"
+    assert recommended([best, candidate("smaller", 1.05, 90)]).model == "smaller"
+    assert recommended([best, candidate("slower", 1.2, 90)]).model == "best"
 
 
 def test_a_size_keeps_out_the_most_accurate(read, tmp_path):
@@ -207,15 +201,15 @@ def test_a_size_keeps_out_the_most_accurate(read, tmp_path):
     selection = run(recipe, out, constraints=Constraints(max_size_mb=limit), resume=True)
     assert selection.most_accurate == selection.recommended == "rare"
     assert selection.candidates[0].misses.keys() == {"size_mb"}
-    assert "Left out" in verdict(selection)
+    assert "Not considered" in recommendation(selection)
 
 
 def test_where_no_model_keeps_to_what_is_asked_for_the_nearest_is_named(read, tmp_path):
     selection = run(read(BOW + WORSE), tmp_path / "out", constraints=Constraints(max_latency_ms=1e-6, min_accuracy=99))
     assert (selection.most_accurate, selection.recommended, selection.as_good) == (None, None, ())
     assert selection.nearest in {"bow", "rare"}
-    said = verdict(selection)
-    assert said.startswith("No model keeps to 1e-06 ms and 99 % accuracy. Nearest: ")
+    said = recommendation(selection)
+    assert said.startswith("No model meets 1e-06 ms and 99 % accuracy. The nearest is ")
     assert json.loads((tmp_path / "out/select.json").read_text())["nearest"] == selection.nearest
 
 
@@ -267,7 +261,7 @@ def test_a_selection_that_was_cut_short_before_its_first_model_goes_on(read, tmp
 def test_a_folder_in_use_is_refused_unless_it_is_to_be_resumed_with_the_same(read, tmp_path):
     recipe, out = read(BOW), tmp_path / "out"
     run(recipe, out)
-    with pytest.raises(SettingsError, match="holds a selection already; go on with it by --resume"):
+    with pytest.raises(SettingsError, match="holds a selection already; resume it with --resume"):
         run(recipe, out)
     with pytest.raises(SettingsError, match="began with another folds; undo that"):
         run(recipe, out, folds=4, resume=True)
@@ -286,7 +280,7 @@ def test_probabilities_that_are_gone_are_said_to_be(read, tmp_path):
     recipe, out = read(BOW), tmp_path / "out"
     run(recipe, out)
     (out / "out-of-fold/fold-2/bow.parquet").unlink()
-    with pytest.raises(DataError, match=r"fold-2/bow\.parquet: is gone or not what was written"):
+    with pytest.raises(DataError, match=r"fold-2/bow\.parquet: is missing or not what was written"):
         run(recipe, out, resume=True)
 
 
@@ -295,7 +289,7 @@ def test_what_may_have_read_the_judges_is_refused(read, tmp_path):
         SettingsError, match=r"models\.small is made of lstm, which may have learned from the very reviews"
     ):
         run(read('[models.small]\nfrom = "lstm"\n[models.small.prune]\nratio = 0.5'), tmp_path / "out")
-    with pytest.raises(SettingsError, match="has language models only"):
+    with pytest.raises(SettingsError, match="has only language models"):
         run(read(WORDS.split("[models.lstm]")[0]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -322,9 +316,10 @@ def test_the_result_holds_every_figure_and_is_drawn(read, tmp_path):
     assert content["constraints"]["max_latency_ms"] == 1e3
     assert content["candidates"][0].keys() >= {"train_seconds", "latency_ms_p50", "size_bytes", "log_loss"}
     assert content["provenance"]["folds"] == 3
-    assert draw(selection, tmp_path / "select.svg") is None
+    draw(selection, tmp_path / "select.svg")
     assert "rare" in (tmp_path / "select.svg").read_text()
-    assert draw(replace(selection, candidates=selection.candidates[:1]), tmp_path / "one.svg") is None
+    draw(replace(selection, candidates=selection.candidates[:1]), tmp_path / "one.svg")
+    assert (tmp_path / "one.svg").is_file()
 
 
 def test_more_than_two_labels_are_compared_too(read, tmp_path):
@@ -344,6 +339,6 @@ def test_without_the_report_extra_only_the_picture_is_missing(read, tmp_path, mo
     for name in ("plaudit.report.search_charts", "plaudit.report.scatter", "plaudit.report.chart_style"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "altair", None)
-    remark = draw(selection, tmp_path / "out/select.svg")
-    assert remark == "select.svg is left out, since altair is missing: pip install 'plaudit[report]'"
+    with pytest.raises(MissingExtraError, match=r"select\.svg needs altair: pip install 'plaudit\[report\]'"):
+        draw(selection, tmp_path / "out/select.svg")
     assert not (tmp_path / "out/select.svg").exists()

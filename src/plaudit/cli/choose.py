@@ -1,6 +1,8 @@
 """Verbs that choose without the test split: select between models, tune the settings of one."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,7 @@ from plaudit.cli.base import (
     out_option,
     progress_console,
 )
+from plaudit.errors import MissingExtraError
 
 
 @app.command(
@@ -42,21 +45,22 @@ def select(
     """
     from plaudit.pipeline.recipe import read_recipe
     from plaudit.search import select_view as view
-    from plaudit.search.select import Constraints
-    from plaudit.search.select import select as compare
+    from plaudit.search.comparison import Constraints
+    from plaudit.search.select import select as run_selection
 
     constraints = Constraints(max_latency_ms, max_size_mb, min_accuracy)
     settings = read_recipe(recipe, assignments or ())
     console = progress_console(verbose)
     seed = settings.seed if seed is None else seed
-    selection = compare(settings, out, folds=folds, constraints=constraints, seed=seed, resume=resume, console=console)
-    remark = view.draw(selection, out / "select.svg")
+    selection = run_selection(
+        settings, out, folds=folds, constraints=constraints, seed=seed, resume=resume, console=console
+    )
     if as_json:
         typer.echo(json.dumps(selection.as_json(), indent=1))
     else:
-        view.render(selection, Console())
-    if remark is not None:
-        console.print(remark, highlight=False)
+        view.show(selection, Console())
+    with _charts_optional(console):
+        view.draw(selection, out / "select.svg")
     if selection.most_accurate is None:
         raise typer.Exit(1)
 
@@ -80,20 +84,29 @@ def tune(
     The recipe's [tune.MODEL] table says what may change; without it, each kind of model has a default search space.
     """
     from plaudit.pipeline.recipe import missing_extra
-    from plaudit.search import tune as tuning
     from plaudit.search import tune_view as view
+    from plaudit.search.study import read_search
+    from plaudit.search.tune import tune as run_search
 
     try:
-        planned = tuning.plan(recipe, assignments or [], model=model, objective=objective, seed=seed)
+        search = read_search(recipe, assignments or [], model=model, objective=objective, seed=seed)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     console = progress_console(verbose)
-    found = tuning.tune(planned, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console)
-    remark = view.draw(found, out)
+    tuning = run_search(search, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1))
+        typer.echo(json.dumps(tuning.as_json(), indent=1))
     else:
-        view.render(found, Console())
-        console.print(f"plaudit train {out / 'best.toml'} --out OUT trains it.", highlight=False)
-    if remark is not None:
-        console.print(remark, highlight=False)
+        view.show(tuning, Console())
+        console.print(f"Train the best with: plaudit train {out / 'best.toml'} --out RUN", highlight=False)
+    with _charts_optional(console):
+        view.draw(tuning, out)
+
+
+@contextmanager
+def _charts_optional(console: Console) -> Iterator[None]:
+    """Turn the error that charts need an extra into a remark."""
+    try:
+        yield
+    except MissingExtraError as error:
+        console.print(str(error), markup=False, highlight=False)

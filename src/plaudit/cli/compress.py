@@ -66,9 +66,10 @@ def compress(
         if resume or seed is not None:
             raise SettingsError("--sweep resumes by itself and has its own seeds; leave out --resume and --seed")
         from plaudit.search import sweep_view
+        from plaudit.search.sweep import sweep as run_sweep
 
-        rows = sweep_view.sweep(task, out, console=console)
-        typer.echo(json.dumps(rows, indent=1)) if as_json else sweep_view.render(rows, Console())
+        summary = run_sweep(task, out, console=console)
+        typer.echo(json.dumps(summary, indent=1)) if as_json else sweep_view.show(summary, Console())
         return
     step = compressing.compress(task, out, resume=resume, console=console)
     if as_json:

@@ -1,4 +1,4 @@
-"""What `plaudit tune` may change: the `[tune]` tables of a recipe in, checked ranges of one model's settings out.
+"""What `plaudit tune` may change: read from the `[tune]` tables of a recipe, and checked.
 
     [tune.lstm]                                                    for the model lstm
     "train.max_learning_rate" = { low = 1e-4, high = 1e-2, log = true }
@@ -6,7 +6,8 @@
     [tune]                                                         for whichever model is tuned
     output_dropout = { low = 0.1, high = 0.6 }
 
-Every end and every choice is tried on the recipe before anything is trained, so that a misspelt name costs nothing.
+Both ends of every range and every choice are tried on the recipe before anything is trained, so a misspelt name costs
+nothing.
 """
 
 import json
@@ -22,29 +23,28 @@ from plaudit.settings import Settings, parse
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+
 Value = Any
-_MARKS = {"low", "high", "log", "step", "choices"}
+"""A setting's value, of any type that a recipe can hold."""
 
 
 class Range(Settings):
     """The values of one setting: those from low to high, or some choices."""
 
     low: int | float | None = None
-    """Least value."""
+    """Smallest value."""
     high: int | float | None = None
-    """Greatest value."""
+    """Largest value."""
     log: bool = False
     """Draw by orders of magnitude, as suits rates and strengths."""
-    step: int | float | None = None
-    """Distance between neighbours, from low on."""
-    choices: tuple[Any, ...] | None = None
-    """Values in the place of a range."""
+    choices: tuple[Value, ...] | None = None
+    """Values instead of a range."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if self.choices is not None:
-            if self.low is not None or self.high is not None or self.log or self.step is not None:
-                raise ValueError("choices go without low, high, log and step")
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("choices go without low, high and log")
             if len(self.choices) < 2:
                 raise ValueError("give two choices or more")
             return self
@@ -52,73 +52,82 @@ class Range(Settings):
             raise ValueError("give low and high, or choices")
         if self.low >= self.high:
             raise ValueError("low must be less than high")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log needs low > 0 and goes without step")
-        if self.step is not None and not (self.step > 0 and _is_multiple(self.high - self.low, self.step)):
-            raise ValueError("step must be more than 0 and lead from low to high")
+        if self.log and self.low <= 0:
+            raise ValueError("log needs low > 0")
         return self
 
-    def ends(self) -> tuple[Value, ...]:
-        """Return the values to try a recipe with."""
+    @property
+    def examples(self) -> tuple[Value, ...]:
+        """Values to try a recipe with: both ends, or all choices."""
         return self.choices if self.choices is not None else (self.low, self.high)
+
+    def contains(self, value: Value) -> bool:
+        """Say whether a setting's value is one of these."""
+        if self.choices is not None:
+            return _encoded(value) in [_encoded(choice) for choice in self.choices]
+        assert self.low is not None and self.high is not None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high
 
 
 Space = dict[str, Range]
+"""Ranges of a model's settings, by their dotted paths."""
 
-DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+DEFAULTS: dict[str, Space] = {
     "bow": {
-        "inverse_regularization": {"low": 0.02, "high": 2.0, "log": True},
-        "min_count": {"low": 2, "high": 12, "log": True},
-        "max_order": {"low": 1, "high": 4},
-        "smoothing": {"low": 0.1, "high": 10.0, "log": True},
+        "inverse_regularization": Range(low=0.02, high=2.0, log=True),
+        "min_count": Range(low=2, high=12, log=True),
+        "max_order": Range(low=1, high=4),
+        "smoothing": Range(low=0.1, high=10.0, log=True),
     },
     "docvec": {
-        "embedding_size": {"choices": [128, 256, 512]},
-        "sharpness": {"low": 3.0, "high": 12.0, "log": True},
-        "min_count": {"low": 5, "high": 40, "log": True},
-        "inverse_regularization": {"low": 0.1, "high": 10.0, "log": True},
+        "embedding_size": Range(choices=(128, 256, 512)),
+        "sharpness": Range(low=3.0, high=12.0, log=True),
+        "min_count": Range(low=5, high=40, log=True),
+        "inverse_regularization": Range(low=0.1, high=10.0, log=True),
     },
     "lstm": {
-        "train.max_learning_rate": {"low": 5e-4, "high": 2e-2, "log": True},
-        "train.weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
-        "embedding_dropout": {"low": 0.1, "high": 0.7},
-        "output_dropout": {"low": 0.1, "high": 0.7},
+        "train.max_learning_rate": Range(low=5e-4, high=2e-2, log=True),
+        "train.weight_decay": Range(low=1e-3, high=1.0, log=True),
+        "embedding_dropout": Range(low=0.1, high=0.7),
+        "output_dropout": Range(low=0.1, high=0.7),
     },
     "transformer": {
-        "train.max_learning_rate": {"low": 1e-5, "high": 2e-4, "log": True},
-        "train.weight_decay": {"low": 1e-3, "high": 0.3, "log": True},
-        "output_dropout": {"low": 0.0, "high": 0.4},
+        "train.max_learning_rate": Range(low=1e-5, high=2e-4, log=True),
+        "train.weight_decay": Range(low=1e-3, high=0.3, log=True),
+        "output_dropout": Range(low=0.0, high=0.4),
     },
 }
-"""Where a recipe has no `[tune]` table for a model: what a kind's accuracy depends on most."""
+"""What a kind's accuracy depends on most, for recipes without a `[tune]` table."""
 
 
-def read_space(
-    tables: Mapping[str, Any], name: str, models: Mapping[str, Mapping[str, Any]], *, source: str
-) -> tuple[Space, frozenset[str]]:
-    """Return the ranges of a model's settings and which of them are whole numbers; SettingsError says what is wrong.
+def read_space(tables: Mapping[str, Any], name: str, models: Mapping[str, Mapping[str, Any]], *, source: str) -> Space:
+    """Return the ranges of a model's settings; SettingsError says what is wrong.
 
     `models` are the recipe's model tables as written. Ends and choices must each be valid for the model, with its
-    other settings as the recipe has them or all at one end of their ranges.
+    other settings as the recipe has them or all at one end of their ranges. A range has whole numbers as its ends only
+    if the setting takes nothing between them.
     """
-    leaves = dict(_leaves(tables, "", source=source))
-    of_models = tuple(f"{model}." for model in models)
-    given = {path: values for path, values in leaves.items() if not path.startswith(of_models)}
-    given |= {path.removeprefix(f"{name}."): values for path, values in leaves.items() if path.startswith(f"{name}.")}
-    if not given:
-        given = dict(DEFAULTS.get(str(models[name].get("kind")), {}))
-        if not given:
-            raise SettingsError(
-                f"{source}: has no [tune.{name}] table; give one, such as setting = {{ low = 1, high = 4 }}"
-            )
-    space = {path: parse(Range, values, source=source, prefix=f"tune.{path}") for path, values in given.items()}
+    space = _written_space(tables, name, models, source=source) or DEFAULTS.get(str(models[name].get("kind")))
+    if not space:
+        raise SettingsError(
+            f"{source}: has no [tune.{name}] table; give one, such as setting = {{ low = 1, high = 4 }}"
+        )
     for path, values in space.items():
         if path in ("kind", "from", "refit", "calibrate"):
-            raise SettingsError(f"{source}: tune.{path}: is no setting to search; compare models by plaudit select")
-        for value in values.ends():
+            raise SettingsError(f"{source}: tune.{path}: cannot be searched; compare models with plaudit select")
+        for value in values.examples:
             _check(path, value, space, name, models[name], source=source)
-    whole = {path for path, values in space.items() if _is_whole(path, values, name, models[name], source=source)}
-    return space, frozenset(whole)
+    return {path: _with_fractions(path, values, name, models[name], source=source) for path, values in space.items()}
+
+
+def _written_space(tables: Mapping[str, Any], name: str, models: Mapping[str, Any], *, source: str) -> Space:
+    """Return the ranges of the recipe's `[tune]` tables that are for all models, or for this one."""
+    ranges = dict(_leaves(tables, "", source=source))
+    of_models = tuple(f"{model}." for model in models)
+    chosen = {path: values for path, values in ranges.items() if not path.startswith(of_models)}
+    chosen |= {path.removeprefix(f"{name}."): values for path, values in ranges.items() if path.startswith(f"{name}.")}
+    return {path: parse(Range, values, source=source, prefix=f"tune.{path}") for path, values in chosen.items()}
 
 
 def _leaves(tables: Mapping[str, Any], prefix: str, *, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -130,7 +139,7 @@ def _leaves(tables: Mapping[str, Any], prefix: str, *, source: str) -> Iterator[
                 f"{source}: tune.{path} = {values!r}: give a range, such as {{ low = 0.1, high = 0.6 }}, "
                 "or { choices = [32, 64] }"
             )
-        if _MARKS & values.keys() or not values:
+        if Range.model_fields.keys() & values.keys() or not values:
             yield path, values
         else:
             yield from _leaves(values, f"{path}.", source=source)
@@ -153,13 +162,13 @@ def with_values(table: Mapping[str, Any], values: Mapping[str, Value]) -> dict[s
 
 
 def entry_with(table: Mapping[str, Any], values: Mapping[str, Value], name: str, *, source: str) -> ModelRecipe:
-    """Return the model of a trial; SettingsError if its settings do not go together."""
+    """Return the model with some settings changed; SettingsError if they do not go together."""
     return model_recipe(name, with_values(table, values), source=source)
 
 
 def _check(path: str, value: Value, space: Space, name: str, table: Mapping[str, Any], *, source: str) -> None:
     """Raise SettingsError if a model cannot have this value, whichever end the other settings are at."""
-    others = [{}, *({other: ranges.ends()[end] for other, ranges in space.items()} for end in (0, -1))]
+    others = [{}, *({other: ranges.examples[end] for other, ranges in space.items()} for end in (0, -1))]
     problem: SettingsError | None = None
     for each in others:
         try:
@@ -172,41 +181,40 @@ def _check(path: str, value: Value, space: Space, name: str, table: Mapping[str,
     raise SettingsError(f"{problem} (searched by tune.{path})")
 
 
-def _is_whole(path: str, values: Range, name: str, table: Mapping[str, Any], *, source: str) -> bool:
-    """Say whether a range is of whole numbers: its ends are, and the setting takes nothing between them."""
+def _with_fractions(path: str, values: Range, name: str, table: Mapping[str, Any], *, source: str) -> Range:
+    """Return a range whose ends are floats if the setting takes values between whole numbers."""
     if not isinstance(values.low, int) or not isinstance(values.high, int):
-        return False
+        return values
     try:
         entry_with(table, {path: values.low + 0.5}, name, source=source)
     except SettingsError:
-        return True
-    return False
+        return values
+    return values.model_copy(update={"low": float(values.low), "high": float(values.high)})
 
 
-def distributions(space: Space, whole: frozenset[str]) -> "dict[str, BaseDistribution]":
-    """Return the ranges as Optuna has them; a choice that is a list or a table stands there as JSON."""
+def distributions(space: Space) -> "dict[str, BaseDistribution]":
+    """Return the ranges as Optuna's distributions; a choice that is a list or a table becomes JSON there."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, BaseDistribution] = {}
+    result: dict[str, BaseDistribution] = {}
     for path, values in space.items():
         if values.choices is not None:
-            found[path] = CategoricalDistribution([_stored(value) for value in values.choices])
-        elif path in whole:
-            assert values.low is not None and values.high is not None
-            found[path] = IntDistribution(int(values.low), int(values.high), log=values.log, step=int(values.step or 1))
+            result[path] = CategoricalDistribution([_encoded(value) for value in values.choices])
+        elif isinstance(values.low, int) and isinstance(values.high, int):
+            result[path] = IntDistribution(values.low, values.high, log=values.log)
         else:
             assert values.low is not None and values.high is not None
-            found[path] = FloatDistribution(float(values.low), float(values.high), log=values.log, step=values.step)
-    return found
+            result[path] = FloatDistribution(values.low, values.high, log=values.log)
+    return result
 
 
 def decoded(params: Mapping[str, Any], space: Space) -> dict[str, Value]:
-    """Return settings as a recipe has them, given Optuna's parameters; fractions are cut to four digits."""
+    """Return Optuna's parameters as settings of a recipe; fractions are rounded to four digits."""
     values = {}
     for path, value in params.items():
         ranges = space[path]
         if ranges.choices is not None:
-            values[path] = next(choice for choice in ranges.choices if _stored(choice) == value)
+            values[path] = next(choice for choice in ranges.choices if _encoded(choice) == value)
         elif isinstance(value, float):
             assert ranges.low is not None and ranges.high is not None
             values[path] = min(max(float(f"{value:.4g}"), float(ranges.low)), float(ranges.high))
@@ -215,30 +223,17 @@ def decoded(params: Mapping[str, Any], space: Space) -> dict[str, Value]:
     return values
 
 
-def start_of(entry: ModelRecipe, space: Space) -> dict[str, Any]:
-    """Return the recipe's own settings as Optuna's parameters, as far as they lie within the ranges."""
-    found = {}
+def recipe_params(entry: ModelRecipe, space: Space) -> dict[str, Any]:
+    """Return the recipe's own settings as Optuna's parameters, those of them that lie within the ranges."""
+    params = {}
     for path, ranges in space.items():
-        value: Any = entry.resolved()
+        value: Value = entry.resolved()
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if _holds(ranges, value):
-            found[path] = _stored(value)
-    return found
+        if ranges.contains(value):
+            params[path] = _encoded(value)
+    return params
 
 
-def _holds(ranges: Range, value: Value) -> bool:
-    if ranges.choices is not None:
-        return _stored(value) in [_stored(choice) for choice in ranges.choices]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    assert ranges.low is not None and ranges.high is not None
-    return ranges.low <= value <= ranges.high and (ranges.step is None or _is_multiple(value - ranges.low, ranges.step))
-
-
-def _is_multiple(distance: float, step: float) -> bool:
-    return abs(distance / step - round(distance / step)) < 1e-9
-
-
-def _stored(value: Value) -> Value:
+def _encoded(value: Value) -> Value:
     return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)

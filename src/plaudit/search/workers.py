@@ -1,4 +1,4 @@
-"""The trials of a study, one after another in this process or several at once in others, and what they tell."""
+"""Runs the trials of a study, one after another in this process or several at once in others."""
 
 import multiprocessing
 import os
@@ -6,16 +6,16 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from plaudit.console import progress
 from plaudit.data.splits import Splits
 from plaudit.errors import PlauditError, TrainingError, TrainingInterruptedError
-from plaudit.search.study import Plan, TrialResult, open_study, read_splits, results, run_trial
+from plaudit.search.study import Search, TrialResult, finished_trials, open_study, read_splits, run_trial
 from plaudit.threads import VARIABLE, num_threads
 from plaudit.train.interrupt import Interruption
 
@@ -23,41 +23,43 @@ if TYPE_CHECKING:
     from plaudit.train.context import EpochEnd
 
 _GRACE_SECONDS = 30.0
-"""How long a process that was told to stop may take for the step that it is in."""
+"""How long a process that was told to stop may take to finish its current step."""
+Report = Callable[[str | TrialResult], None]
+"""Takes how the current trial proceeds, in words, and the result of each finished one."""
 
 
-def search(
-    plan: Plan, out: Path, splits: Splits, *, trials: int, workers: int, deadline: float | None, console: Console
+def run_trials(
+    search: Search, out: Path, splits: Splits, *, trials: int, workers: int, deadline: float | None, console: Console
 ) -> None:
-    """Do what a study lacks to so many trials, `workers` at a time; none begins after `deadline`, as time.time has it.
+    """Run trials until a study has so many, `workers` at a time; none begins after `deadline`, as time.time has it.
 
     KeyboardInterrupt or TrainingInterruptedError after Ctrl-C; a trial of a model that is no network is finished first.
     TrainingError if a worker dies.
     """
-    before = results(open_study(plan, out), plan)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(plan.model, total=trials, completed=len(before))
-        finished = list(before)
+    num_finished = len(finished_trials(open_study(out), search))
+    remaining = range(num_finished, trials)
+    if not remaining:
+        return
+    with progress(console, search.model, total=trials, completed=num_finished) as show:
 
-        def hear(message: str | TrialResult) -> None:
+        def report(message: str | TrialResult) -> None:
+            nonlocal num_finished
             if isinstance(message, str):
-                progress.update(bar, description=message)
+                show(num_finished, message)
                 return
-            finished.append(message)
-            progress.update(bar, advance=1, description=plan.model)
-            progress.console.print(told(message), highlight=False)
+            num_finished += 1
+            show(num_finished)
+            console.print(describe(message), highlight=False)
 
-        remaining = trials - len(before)
         if workers == 1:
-            # A KeyboardInterrupt amid a compiler's callback would be lost, or end Python as if nobody had caught it.
+            # A KeyboardInterrupt in a compiler's callback would be lost, or end Python as if nobody had caught it.
             with Interruption() as interruption:
-                _work(plan, out, splits, range(len(before), trials), deadline, hear, interruption)
+                _run_here(search, out, splits, remaining, deadline, report, interruption)
         else:
-            _share(plan, out, min(workers, remaining), range(len(before), trials), deadline, hear)
+            _run_in_processes(search, out, min(workers, len(remaining)), remaining, deadline, report)
 
 
-def told(trial: TrialResult) -> str:
+def describe(trial: TrialResult) -> str:
     """Return a line on a finished trial."""
     values = ", ".join(f"{path} {value}" for path, value in trial.values.items())
     if trial.state == "failed":
@@ -70,35 +72,35 @@ def told(trial: TrialResult) -> str:
     )
 
 
-def _work(
-    plan: Plan,
+def _run_here(
+    search: Search,
     out: Path,
     splits: Splits,
-    tickets: "range | _Tickets",
+    orders: Iterable[int],
     deadline: float | None,
-    hear: Callable[[str | TrialResult], None],
+    report: Report,
     interruption: Interruption,
 ) -> None:
-    study = open_study(plan, out)
+    study = open_study(out)
 
-    def heard(number: int, end: "EpochEnd") -> None:
-        hear(f"{plan.model} trial {number} epoch {end.epoch}: {end.accuracy:.1%}")
+    def on_epoch(number: int, end: "EpochEnd") -> None:
+        report(f"trial {number} epoch {end.epoch}: {end.accuracy:.1%}")
 
-    for ticket in tickets:
+    for order in orders:
         if interruption.requested:
             raise TrainingInterruptedError("interrupted between two trials")
         if deadline is not None and time.time() >= deadline:
             return
-        hear(run_trial(study, plan, splits, out, ticket=ticket, heard=heard))
+        report(run_trial(study, search, splits, out, order=order, on_epoch=on_epoch))
 
 
-class _Tickets:
-    """Numbers that several processes draw from, each once."""
+class _SharedRange:
+    """Numbers of a range, each of which one of several processes gets."""
 
     def __init__(self, numbers: range, context: Any) -> None:  # noqa: ANN401  # multiprocessing's own types are private
         self._next, self._stop = context.Value("i", numbers.start), numbers.stop
 
-    def __iter__(self) -> "_Tickets":
+    def __iter__(self) -> "_SharedRange":
         return self
 
     def __next__(self) -> int:
@@ -110,20 +112,15 @@ class _Tickets:
             return number
 
 
-def _share(
-    plan: Plan,
-    out: Path,
-    workers: int,
-    tickets: range,
-    deadline: float | None,
-    hear: Callable[[str | TrialResult], None],
+def _run_in_processes(
+    search: Search, out: Path, workers: int, orders: range, deadline: float | None, report: Report
 ) -> None:
-    context = multiprocessing.get_context("spawn")  # torch's threads do not outlive a fork
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     messages = context.Queue()
-    shared = _Tickets(tickets, context)
+    shared = _SharedRange(orders, context)
     threads = max(1, num_threads() // workers)
     processes = [
-        context.Process(target=_worker, args=(plan, out, shared, deadline, messages, threads), daemon=True)
+        context.Process(target=_worker, args=(search, out, shared, deadline, messages, threads), daemon=True)
         for _ in range(workers)
     ]
     try:
@@ -139,7 +136,7 @@ def _share(
                 continue
             if isinstance(message, PlauditError):
                 raise message
-            hear(message)
+            report(message)
     finally:
         for process in processes:
             process.terminate()
@@ -147,28 +144,28 @@ def _share(
             process.join(_GRACE_SECONDS)
             process.kill()
     if any(process.exitcode for process in processes):
-        raise TrainingError(f"{out}: a worker process died; the same command goes on, with fewer --workers if need be")
+        raise TrainingError(f"{out}: a worker process died; the same command resumes, if need be with fewer --workers")
 
 
 def _worker(
-    plan: Plan,
+    search: Search,
     out: Path,
-    tickets: _Tickets,
+    orders: _SharedRange,
     deadline: float | None,
     messages: "multiprocessing.Queue[str | TrialResult | PlauditError]",
     threads: int,
 ) -> None:
-    """What a process of its own does: trials as long as there are tickets."""
-    # Read when torch and the text kernel are imported, which is later. What the user has set holds.
+    """Run trials in a process of its own until there are none left."""
+    # Read when torch and the text kernel are imported, which is later. What the user has set stays.
     for variable in ("OMP_NUM_THREADS", VARIABLE):
         os.environ.setdefault(variable, str(threads))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one tells the others
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # lets go of the journal's lock on the way out
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one stops the others
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # so that the journal's lock is released
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        _work(plan, out, read_splits(plan), tickets, deadline, messages.put, Interruption())
+        _run_here(search, out, read_splits(search), orders, deadline, messages.put, Interruption())
     except TrainingInterruptedError:
         return
     except PlauditError as error:
