@@ -76,7 +76,7 @@ class Context:
     """A model that the student is to be blended with."""
 
 
-def read(model: Model, texts: Sequence[str]) -> Float32Array:
-    """Return a model's logits of many texts, float32 [N, C]."""
+def logits_in_chunks(model: Model, texts: Sequence[str]) -> Float32Array:
+    """Return a model's logits of many texts, float32 [N, C], without holding their encodings at once."""
     chunks = [model.logits(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
     return np.concatenate(chunks)

@@ -1,7 +1,7 @@
-"""Pruning: what matters least goes, in stages, and what is left learns to judge as the whole did.
+"""Pruning: removes the least important parts of a model in stages, and trains what is left to predict as before.
 
-The share that is gone after each stage rises along a cubic (Zhu & Gupta 2017, "To prune, or not to prune"); a single
-stage prunes in one shot. After each stage the model learns from the labels and from what it said when it was whole.
+The share removed after each stage rises along a cubic (Zhu & Gupta 2017, "To prune, or not to prune"); a single stage
+prunes in one shot. After each stage the model learns from the labels and from the whole model's predictions.
 """
 
 import time
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from plaudit.bundle.trained import Provenance, TrainedModel
-from plaudit.compress.base import Context, Subject, read
+from plaudit.compress.base import Context, Subject, logits_in_chunks
 from plaudit.compress.distill_bow import fit_bow_student
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from plaudit.compress.settings import MAX_RATIO, PruneSettings
@@ -35,12 +35,10 @@ _BISECTION_STEPS = 5
 
 
 def prune(subject: Subject, settings: PruneSettings, context: Context) -> TrainedModel:
-    """Return a smaller model; SettingsError if its kind cannot be pruned so, or no ratio keeps its accuracy."""
-    if settings.ratio is not None and settings.max_accuracy_drop is not None:
-        raise SettingsError("give either ratio or max_accuracy_drop")
+    """Return a smaller model; SettingsError if its kind cannot be pruned, or no ratio keeps its accuracy."""
     assert subject.model is not None
     if not isinstance(subject.model, BowModel | TorchModel):
-        raise SettingsError(f"prune has no use for a model of kind {subject.settings.kind}")
+        raise SettingsError(f"a model of kind {subject.settings.kind} cannot be pruned; give a bow or a network")
     _refuse_without_effect(subject.model, settings)
     if settings.max_accuracy_drop is not None:
         refuse_seen_validation(subject.provenance, "max_accuracy_drop")
@@ -49,7 +47,7 @@ def prune(subject: Subject, settings: PruneSettings, context: Context) -> Traine
     texts = transfer_set(context.splits, settings.transfer)
     pruning = _Pruning(subject, subject.model, _training(subject, settings), settings, context, texts)
     if settings.max_accuracy_drop is None:
-        return pruning.to(0.5 if settings.ratio is None else settings.ratio)
+        return pruning.prune_to(0.5 if settings.ratio is None else settings.ratio)
     return _highest_ratio(pruning, settings.max_accuracy_drop, context)
 
 
@@ -58,20 +56,20 @@ _ONLY_FOR = {
     "units": {"structure", "parts", "epochs", "learning_rate_factor", "group_lasso"},
     "weights": {"structure", "epochs", "learning_rate_factor"},
 }
-"""Settings that only some of what is pruned has a use for."""
+"""Settings that have an effect only where these are pruned."""
 
 
 def _refuse_without_effect(model: Model, settings: PruneSettings) -> None:
     what = "ngrams" if isinstance(model, BowModel) else settings.structure
-    # A run's recipe.json gives all settings, those that nobody asked for too.
-    asked = settings.model_dump(exclude_defaults=True).keys()
-    useless = asked & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
+    # The recipe.json of a run holds all settings, also those that are at their defaults.
+    changed = settings.model_dump(exclude_defaults=True).keys()
+    useless = changed & set().union(*_ONLY_FOR.values()) - _ONLY_FOR[what]
     if useless:
         raise SettingsError(f"{min(useless)} has no effect where {what} are pruned; leave it out")
 
 
 def refuse_seen_validation(provenance: Provenance, purpose: str) -> None:
-    """Raise SettingsError for a model whose accuracy on validation would be compared, but that was fitted on it."""
+    """Raise SettingsError for a model that was fitted on validation, where its accuracy would be compared."""
     if provenance.learned_validation:
         raise SettingsError(
             f"{purpose} compares accuracy on validation, on which the model was fitted; set refit = false"
@@ -88,17 +86,17 @@ def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None
 
 
 def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> TrainedModel:
-    whole = accuracy_on_validation(pruning.whole, context.splits)
-    console = context.training.console
+    """Return the model of the highest ratio whose accuracy on validation is at most `max_drop` points lower."""
+    accuracy_before = accuracy_on_validation(pruning.whole, context.splits)
     low, high, best = 0.0, MAX_RATIO, None
     for _ in range(_BISECTION_STEPS):
         ratio = (low + high) / 2
-        found = pruning.to(ratio)
-        accuracy = found.provenance.validation_accuracy or 0.0
-        drop = 100 * (whole - accuracy)
-        console.print(f"ratio {ratio:.1%}: {accuracy:.2%} of validation, {drop:+.2f} points lost")
+        smaller = pruning.prune_to(ratio)
+        accuracy = smaller.provenance.validation_accuracy or 0.0
+        drop = 100 * (accuracy_before - accuracy)
+        context.training.console.print(f"ratio {ratio:.1%}: {accuracy:.2%} on validation, {drop:+.2f} points lost")
         if drop <= max_drop:
-            low, best = ratio, found
+            low, best = ratio, smaller
         else:
             high = ratio
     if best is None:
@@ -108,7 +106,7 @@ def _highest_ratio(pruning: "_Pruning", max_drop: float, context: Context) -> Tr
 
 @dataclass(frozen=True)
 class _Pruning:
-    """One model to be pruned, to whatever ratio."""
+    """One model, which can be pruned to any ratio."""
 
     subject: Subject
     whole: Model
@@ -121,10 +119,10 @@ class _Pruning:
     def targets(self) -> Targets:
         if not self.settings.objective.needs_teacher:
             return Targets(self.texts.labels)
-        return Targets(self.texts.labels, read(self.whole, self.texts.texts))
+        return Targets(self.texts.labels, logits_in_chunks(self.whole, self.texts.texts))
 
-    def to(self, ratio: float) -> TrainedModel:
-        """Prune; each ratio trains in a folder of its own, lest a resumed one goes on with another's weights."""
+    def prune_to(self, ratio: float) -> TrainedModel:
+        """Return a smaller model; each ratio has its own folder, so that none resumes with another's weights."""
         stages = self.settings.stages
         shares = [ratio * (1 - (1 - stage / stages) ** 3) for stage in range(1, stages + 1)] or [ratio]
         training = self.context.training.within(f"ratio-{ratio:.6g}")
@@ -171,21 +169,10 @@ class _Pruning:
         return model
 
     def _units(self, whole: LSTMModel, shares: Sequence[float], training: TrainingContext) -> LSTMModel:
-        parts, full = self.settings.parts, sizes(whole)
-        model = whole
+        model, strength = whole, self.settings.group_lasso
         for stage, share in enumerate(shares, 1):
-
-            def left(part: str, size: int, share: float = share) -> int:
-                return max(1, round(size * (1 - share))) if part in parts else size
-
-            target = Sizes(
-                hidden_size=left("hidden", full.hidden_size),
-                embedding_size=left("embedding", full.embedding_size),
-                num_words=left("words", full.num_words),
-            )
             counts = np.bincount(model.encode(self.texts.texts).ids, minlength=model.encoder.num_tokens)
-            model = cut(model, target, counts)
-            strength = self.settings.group_lasso
+            model = cut(model, _remaining(sizes(whole), self.settings.parts, share), counts)
             penalty = GroupLasso(model, strength) if strength and stage < len(shares) else None
             self._train(model, training.within(f"stage-{stage}"), penalty)
         return model
@@ -219,6 +206,19 @@ class _Pruning:
             objective=self.settings.objective,
             penalty=penalty,
         ).run()
+
+
+def _remaining(whole: Sizes, parts: Sequence[str], share: float) -> Sizes:
+    """Return the sizes once `share` of each of the parts is gone."""
+
+    def left(part: str, size: int) -> int:
+        return max(1, round(size * (1 - share))) if part in parts else size
+
+    return Sizes(
+        hidden_size=left("hidden", whole.hidden_size),
+        embedding_size=left("embedding", whole.embedding_size),
+        num_words=left("words", whole.num_words),
+    )
 
 
 def _strongest(matrix: torch.Tensor, share: float) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Pruning an LSTM to a smaller dense one: whole hidden units, embedding dimensions and words go.
+"""Prunes an LSTM to a smaller dense one by removing whole hidden units, embedding dimensions and words.
 
-What belongs to a hidden unit, its rows in all four gates and all that reads it, is one group, as in intrinsic sparse
-structures (Wen et al. 2018). A group lasso on these groups drives weak ones towards zero before they are cut.
+All weights of a hidden unit, its rows in the four gates and the columns that read it, are one group, as in intrinsic
+sparse structures (Wen et al. 2018). A group lasso shrinks weak groups towards zero before they are cut.
 
 Shapes: E embedding dimensions, H hidden units, V ids, P poolings, D directions, C classes.
 """
@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of a model there is, or is to be left."""
+    """The sizes of a model, or those that it will be cut to."""
 
     hidden_size: int
     embedding_size: int
@@ -41,50 +41,63 @@ def sizes(model: LSTMModel) -> Sizes:
 def cut(model: LSTMModel, target: Sizes, counts: IntArray) -> LSTMModel:
     """Return a model of the target sizes, of the strongest hidden units, embedding dimensions and words.
 
-    A group is as strong as the norm of its weights. A word counts by how far its vector is from that of the unknown
-    word, as which it will be read once it is cut, and by how often it occurs: `counts`, [V].
+    A group is as strong as the norm of its weights. A word counts by how often it occurs, `counts` [V], and how far its
+    vector is from that of the unknown word, as which it will be read once it is cut.
     """
-    settings = _settings(model)
+    settings, network, vocabulary = _settings(model), model.network, model.encoder
+    assert isinstance(network, LSTMNetwork) and isinstance(vocabulary, Vocabulary)
     tensors = unpack(model.state().tensors)
-    embedding = tensors["embedding.weight"]
-    distance = np.linalg.norm(embedding - embedding[UNKNOWN_ID], axis=1) * np.sqrt(counts)
-    words = _largest(distance[FIRST_WORD_ID:], target.num_words) + FIRST_WORD_ID
-    ids = np.concatenate([np.arange(FIRST_WORD_ID), words])
-    network = model.network
-    assert isinstance(network, LSTMNetwork)
+    ids = _strongest_words(tensors["embedding.weight"], counts, target.num_words)
     with torch.no_grad():
         dimensions = _largest(embedding_strengths(network).numpy(), target.embedding_size)
-        units = {
-            place: _largest(strength.numpy(), target.hidden_size) for place, strength in unit_strengths(network).items()
-        }
-    smaller = {"embedding.weight": embedding[ids][:, dimensions]}
+        strengths = unit_strengths(network)
+        units = {place: _largest(strength.numpy(), target.hidden_size) for place, strength in strengths.items()}
+    smaller = _cut_tensors(tensors, settings, ids, dimensions, units)
+    # Words are not counted again when the smaller model is trained, so the settings of the vocabulary may stay.
+    changed = {"hidden_size": target.hidden_size, "embedding_size": target.embedding_size}
+    words = [vocabulary.words[id - FIRST_WORD_ID] for id in ids[FIRST_WORD_ID:]]
+    state = ModelState(smaller, Vocabulary(words, vocabulary.cleaning).files())
+    return LSTMModel.from_state(settings.model_copy(update=changed), model.labels, state)
+
+
+def _strongest_words(embedding: Float32Array, counts: IntArray, num_words: int) -> IntArray:
+    """Return the ids of the special tokens and of the words that stay."""
+    strengths = np.linalg.norm(embedding - embedding[UNKNOWN_ID], axis=1) * np.sqrt(counts)
+    words = _largest(strengths[FIRST_WORD_ID:], num_words) + FIRST_WORD_ID
+    return np.concatenate([np.arange(FIRST_WORD_ID), words])
+
+
+def _cut_tensors(
+    tensors: dict[str, Float32Array],
+    settings: LSTMSettings,
+    ids: IntArray,
+    dimensions: IntArray,
+    units: dict[tuple[int, int], IntArray],
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the tensors with only these ids, embedding dimensions, and units by direction and layer."""
+    smaller = {
+        "embedding.weight": tensors["embedding.weight"][ids][:, dimensions],
+        "classifier.bias": tensors["classifier.bias"],
+    }
     pooled = []
-    for d in range(len(network.directions)):
-        inputs = dimensions
-        for layer in range(settings.num_layers):
-            kept = units[d, layer]
-            rows = (np.arange(4)[:, None] * settings.hidden_size + kept).ravel()
-            prefix = f"directions.{d}.layers.{layer}."
-            smaller[prefix + "weight_ih_l0"] = tensors[prefix + "weight_ih_l0"][rows][:, inputs]
-            smaller[prefix + "weight_hh_l0"] = tensors[prefix + "weight_hh_l0"][rows][:, kept]
-            for bias in ("bias_ih_l0", "bias_hh_l0"):
-                smaller[prefix + bias] = tensors[prefix + bias][rows]
-            inputs = kept
+    num_poolings = len(settings.pooling)
+    for (d, layer), kept in units.items():
+        inputs = units[d, layer - 1] if layer else dimensions
+        prefix = f"directions.{d}.layers.{layer}."
+        rows = (np.arange(4)[:, None] * settings.hidden_size + kept).ravel()
+        smaller[prefix + "weight_ih_l0"] = tensors[prefix + "weight_ih_l0"][rows][:, inputs]
+        smaller[prefix + "weight_hh_l0"] = tensors[prefix + "weight_hh_l0"][rows][:, kept]
+        for bias in ("bias_ih_l0", "bias_hh_l0"):
+            smaller[prefix + bias] = tensors[prefix + bias][rows]
+        if layer + 1 < settings.num_layers:
+            continue
+        pooled += [(d * num_poolings + p) * settings.hidden_size + kept for p in range(num_poolings)]
         if "attention" in settings.pooling:
             prefix = f"directions.{d}.attention."
-            smaller[prefix + "weight"] = tensors[prefix + "weight"][:, inputs]
+            smaller[prefix + "weight"] = tensors[prefix + "weight"][:, kept]
             smaller[prefix + "bias"] = tensors[prefix + "bias"]
-        num_poolings = len(settings.pooling)
-        pooled += [(d * num_poolings + p) * settings.hidden_size + inputs for p in range(num_poolings)]
     smaller["classifier.weight"] = tensors["classifier.weight"][:, np.concatenate(pooled)]
-    smaller["classifier.bias"] = tensors["classifier.bias"]
-    assert isinstance(model.encoder, Vocabulary)
-    vocabulary = Vocabulary([model.encoder.words[i - FIRST_WORD_ID] for i in words], model.encoder.cleaning)
-    changed = {"hidden_size": target.hidden_size, "embedding_size": target.embedding_size}
-    # Words are not counted anew when the smaller model is trained on, so what made the vocabulary may stay as it was.
-    tensors_of_state = {name: np.ascontiguousarray(tensor) for name, tensor in smaller.items()}
-    state = ModelState(tensors_of_state, vocabulary.files())
-    return LSTMModel.from_state(settings.model_copy(update=changed), model.labels, state)
+    return {name: np.ascontiguousarray(tensor) for name, tensor in smaller.items()}
 
 
 class GroupLasso:

@@ -1,7 +1,7 @@
-"""Quantization: fewer bits for each weight, with a scale of its own for each row of a matrix.
+"""Quantization: fewer bits for each weight, with a scale for each row of a matrix.
 
-A model predicts with the rounded values, in fp32: its file shrinks, its speed stays (docs/compression.md has the
-measurements). What is calibrated on train reviews is whether outliers are clipped.
+A model predicts with the rounded values in fp32: its file gets smaller, its speed stays (measured in
+docs/compression.md). Train reviews decide whether outliers are clipped.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from plaudit.bundle.trained import Provenance, TrainedModel
-from plaudit.compress.base import Context, Subject, read
+from plaudit.compress.base import Context, Subject, logits_in_chunks
 from plaudit.compress.settings import QuantizeSettings
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model, ModelState
@@ -23,7 +23,7 @@ _CALIBRATION_REVIEWS = 512
 
 
 def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> TrainedModel:
-    """Return the model with rounded weights; SettingsError where that would not make it smaller."""
+    """Return the model with rounded weights; SettingsError if that would not make it smaller."""
     model = subject.model
     assert model is not None
     start = time.perf_counter()
@@ -34,25 +34,25 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
     elif isinstance(model, TorchModel):
         smaller = _rounded(model, settings.storage, context)
     else:
-        raise SettingsError(f"quantize has no use for a model of kind {subject.settings.kind}")
+        raise SettingsError(f"a model of kind {subject.settings.kind} cannot be quantized; give a bow or a network")
     before, after = _size_bytes(model), _size_bytes(smaller)
     if after >= before:
         raise SettingsError(
-            f"storage = {settings.storage}: would take {after:,} bytes, no less than now ({before:,}); leave it so"
+            f"storage = {settings.storage}: would take {after:,} bytes, no less than now ({before:,}); leave it alone"
         )
     seconds = time.perf_counter() - start
     texts = context.splits.validation["text"].to_pylist()
     labels = labels_of(context.splits.validation)
-    said_before, said = (read(each, texts).argmax(axis=1) for each in (model, smaller))
+    predicted_before, predicted = (logits_in_chunks(each, texts).argmax(axis=1) for each in (model, smaller))
     figures = {
         "storage": settings.storage,
-        "agreement": round(float((said == said_before).mean()), 5),
-        "validation_accuracy_before": round(float((said_before == labels).mean()), 5),
+        "agreement": round(float((predicted == predicted_before).mean()), 5),
+        "validation_accuracy_before": round(float((predicted_before == labels).mean()), 5),
         "weight_bytes_before": before,
         "weight_bytes": after,
     }
     provenance = Provenance(
-        validation_accuracy=float((said == labels).mean()),
+        validation_accuracy=float((predicted == labels).mean()),
         learned_validation=subject.provenance.learned_validation,
         train_seconds=seconds,
     )
@@ -60,7 +60,7 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
 
 
 def _rounded(model: TorchModel, storage: Literal["int8", "bf16"], context: Context) -> TorchModel:
-    """Round each matrix, with outliers clipped or not: as changes the logits of some train reviews least."""
+    """Round each matrix, and clip outliers if that changes the logits of some train reviews less."""
     if model.settings.storage != "fp32":
         raise SettingsError(f"the model is stored as {model.settings.storage} already; quantize the one before it")
     settings = model.settings.model_copy(update={"storage": storage})

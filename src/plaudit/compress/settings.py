@@ -51,28 +51,34 @@ class PruneSettings(Settings):
     """Settings of `--method prune`."""
 
     ratio: float | None = Field(default=None, gt=0, le=MAX_RATIO)
-    """Share of each part that goes; half of it if nothing else is said."""
+    """Share of each part that is removed; half of it by default."""
     max_accuracy_drop: float | None = Field(default=None, gt=0)
-    """Points of validation accuracy that may be lost: finds the highest ratio by bisection."""
+    """Percentage points of validation accuracy that may be lost: finds the highest ratio by bisection."""
     structure: Literal["units", "weights"] = "units"
-    """Of an LSTM: whole units, which makes it small and fast, or single weights, which makes its file small."""
+    """Of an LSTM: whole units, which makes it small and fast, or single weights, which makes only its file small."""
     parts: tuple[Literal["hidden", "embedding", "words"], ...] = Field(default=("hidden", "embedding"), min_length=1)
-    """Units that go: hidden units, embedding dimensions, words of the vocabulary."""
+    """What is removed of an LSTM: hidden units, embedding dimensions, words of the vocabulary."""
     slot_bits: int | None = Field(default=None, ge=16, le=24)
     """Of a bow: its new table has 2 ** slot_bits slots; None keeps the size."""
     inverse_regularization: float = Field(default=0.5, gt=0)
-    """Of a bow: C of the fit of what is left. As it follows a model that was regularized, it needs less of it."""
+    """Of a bow: C of the fit of what is left. Since it imitates a regularized model, it needs less of it."""
     stages: int = Field(default=4, ge=0)
     """1 prunes in one shot; 0 does so and trains nothing afterwards."""
     epochs: int = Field(default=1, ge=1)
-    """Of a torch model, after each stage."""
+    """Of a network, after each stage."""
     learning_rate_factor: float = Field(default=0.3, gt=0)
-    """Times the peak learning rate that the model was trained with."""
+    """Multiplies the peak learning rate that the model was trained with."""
     group_lasso: float = Field(default=1e-4, ge=0)
     """Strength of the penalty on units, in all stages but the last."""
     objective: ObjectiveSettings = ObjectiveSettings(losses={"hard": 0.5, "kl": 0.5})
     """What the pruned model learns; its teacher is the whole one."""
     transfer: TransferSettings = TransferSettings(sources=("train",))
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Self:
+        if self.ratio is not None and self.max_accuracy_drop is not None:
+            raise ValueError("give either ratio or max_accuracy_drop")
+        return self
 
 
 class QuantizeSettings(Settings):
