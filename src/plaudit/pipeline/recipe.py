@@ -38,7 +38,7 @@ class ReportSettings(Settings):
     excerpt_characters: int = Field(default=300, ge=0)
     """How much of a wrongly judged review the page shows; 0 leaves the texts out."""
     robustness: tuple[str, ...] = ()
-    """Models that are also tested on edited, foreign, made-up and spoilt reviews."""
+    """Models that are also tested for robustness."""
     errors: str | None = None
     """The model whose mistakes are looked into: doubtful labels, misleading words, training reviews like them."""
 
