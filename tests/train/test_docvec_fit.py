@@ -73,7 +73,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(splits, tmp_path, monkeypatch):
         return original(interruption)
 
     monkeypatch.setattr(docvec.Interruption, "__enter__", asked_at_once)
-    with pytest.raises(TrainingInterruptedError, match=r"interrupted in epoch 1; .* go on with --resume"):
+    with pytest.raises(TrainingInterruptedError, match=r"in epoch 1 and saved in .*: continue with --resume"):
         docvec.fit_docvec(SETTINGS, splits, context=run_in(tmp_path))
     assert (tmp_path / "checkpoint.pt").exists()
 

@@ -6,7 +6,7 @@ from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError
 from plaudit.models.base import ModelState
 from plaudit.models.docvec import kernel as docvec_kernel
-from plaudit.models.docvec.model import DocvecModel, drawn_from
+from plaudit.models.docvec.model import DocvecModel, negative_pool
 from plaudit.models.docvec.settings import DocvecSettings
 
 SIZE = 6
@@ -74,7 +74,7 @@ def test_learning_separates_texts_of_different_words():
     offsets = np.concatenate([[0], np.cumsum([len(np.unique(o)) for o in own])])
     texts = generator.standard_normal((60, SIZE)).astype(np.float32)
     vectors = generator.standard_normal((40, SIZE)).astype(np.float32)
-    pool = drawn_from(np.bincount(ngrams, minlength=40).astype(np.int32))
+    pool = negative_pool(np.bincount(ngrams, minlength=40).astype(np.int32))
     for epoch in range(40):
         order = generator.permutation(60)
         docvec_kernel.learn(texts, order, offsets, ngrams, pool, vectors, np.float32(0.05), np.float32(6), epoch)
@@ -135,6 +135,6 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line():
 
 
 def test_ngrams_are_drawn_about_as_often_as_texts_have_them():
-    drawn = drawn_from(np.array([10, 20, 55], np.int32))
+    drawn = negative_pool(np.array([10, 20, 55], np.int32))
     assert np.bincount(drawn).tolist() == [1, 2, 5]
     assert drawn.dtype == np.int32

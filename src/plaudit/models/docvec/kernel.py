@@ -1,9 +1,9 @@
-"""The compiled loops of document vectors: which n-grams a text has draws its vector towards theirs.
+"""The compiled loops of document vectors: they move a text's vector towards those of its n-grams.
 
-A text's vector is moved along the gradient of log σ(a · cos(text, n-gram)) for each n-gram it has and of
-log σ(-a · cos) for n-grams drawn from all texts (Thongtan & Phienthrakul 2019, "Sentiment Classification Using Document
-Embeddings Trained with Cosine Similarity"). They draw five for each of its own; here each group of own n-grams shares
-a group of drawn ones as large, which count fivefold. That reads a third of the memory.
+A text's vector moves along the gradient of log σ(a · cos(text, n-gram)) for each of its n-grams and of
+log σ(-a · cos) for negatives, n-grams drawn from all texts (Thongtan & Phienthrakul 2019, "Sentiment Classification
+Using Document Embeddings Trained with Cosine Similarity"). The paper draws five negatives for each n-gram; here a group
+of n-grams shares a group of negatives of the same size, which count fivefold. That reads a third of the memory.
 
 Shapes: N texts, F n-grams, E embedding, G n-grams of all texts together.
 """
@@ -21,10 +21,10 @@ _compiled = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_compiled
-def _move(text, ngrams, drawn_from, vectors, rate, sharpness, is_learning):
-    """Move a text's vector, float32 [E], once through its n-grams in a random order; `ngrams` is shuffled.
+def _move(text, ngrams, pool, vectors, rate, sharpness, is_learning):
+    """Move a text's vector, float32 [E], once along each of its n-grams in a random order; `ngrams` is shuffled.
 
-    While learning, the n-grams' vectors move too.
+    If `is_learning`, the n-grams' vectors move too.
     """
     size = len(text)
     gradient = np.empty(size, np.float32)
@@ -42,7 +42,7 @@ def _move(text, ngrams, drawn_from, vectors, rate, sharpness, is_learning):
         along = np.float32(0)
         for j in range(2 * count):
             is_own = j < count
-            which = ngrams[start + j] if is_own else drawn_from[np.random.randint(0, len(drawn_from))]
+            which = ngrams[start + j] if is_own else pool[np.random.randint(0, len(pool))]
             vector = vectors[which]
             dot = np.float32(0)
             square = np.float32(0)
@@ -67,23 +67,24 @@ def _move(text, ngrams, drawn_from, vectors, rate, sharpness, is_learning):
 
 
 @_compiled
-def learn(texts, order, offsets, ngrams, drawn_from, vectors, rate, sharpness, seed):
+def learn(texts, order, offsets, ngrams, pool, vectors, rate, sharpness, seed):
     """Move the vectors of texts `order` and of their n-grams once, in place.
 
     `texts` float32 [N, E], `vectors` float32 [F, E]; text i has the n-grams ngrams[offsets[i] : offsets[i + 1]],
-    int32 [G]; `drawn_from` int32 holds n-grams as often as they are to be drawn.
+    int32 [G]; negatives are drawn evenly from `pool`, int32.
     """
     np.random.seed(seed)
     for i in order:
         own = ngrams[offsets[i] : offsets[i + 1]].copy()
-        _move(texts[i], own, drawn_from, vectors, rate, sharpness, True)
+        _move(texts[i], own, pool, vectors, rate, sharpness, True)
 
 
 @_compiled
-def infer(offsets, ngrams, drawn_from, vectors, rates, sharpness):
-    """Return unit vectors of texts, float32 [N, E], that moved once for each of `rates` while n-grams stood still.
+def infer(offsets, ngrams, pool, vectors, rates, sharpness):
+    """Return unit vectors of texts, float32 [N, E], moved once for each of `rates` while n-grams stay fixed.
 
-    Each starts from the sum of its n-grams' directions and draws the same numbers, so it does not depend on the others.
+    Each starts from the sum of its n-grams' unit vectors and draws the same random numbers, so it does not depend on
+    the other texts.
     """
     num_texts, size = len(offsets) - 1, vectors.shape[1]
     texts = np.zeros((num_texts, size), np.float32)
@@ -102,7 +103,7 @@ def infer(offsets, ngrams, drawn_from, vectors, rates, sharpness):
         _normalize(text)
         np.random.seed(0)
         for rate in rates:
-            _move(text, own, drawn_from, vectors, rate, sharpness, False)
+            _move(text, own, pool, vectors, rate, sharpness, False)
         _normalize(text)
     return texts
 

@@ -1,8 +1,8 @@
 """Document vectors: a vector for each n-gram, learned from all texts without labels, and a logistic regression.
 
-A text's vector is the one that tells its own n-grams from others (`docvec_kernel`); a text that was not there in
-training gets one while the n-grams stand still, so nothing has to be trained on the texts to be judged. Slow, and
-hundreds of megabytes: a teacher's component, which errs differently than a bag of n-grams.
+A text's vector is fitted so that it predicts which n-grams the text has (`models/docvec/kernel.py`). For a new text the
+vectors of the n-grams stay fixed, so the model needs no training on the texts that it scores. It is slow and takes
+hundreds of megabytes: a member of a teacher, since it errs on other texts than a bag of n-grams does.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams, E embedding.
 """
@@ -56,17 +56,17 @@ class DocvecModel(Model):
     def features(self, texts: Sequence[str]) -> Float32Array:
         """Return the unit vectors of texts, float32 [N, E]; zeros for one without a known n-gram."""
         from plaudit.models.bow.ngrams import find_ngrams
-        from plaudit.models.docvec import kernel as docvec_kernel
+        from plaudit.models.docvec import kernel
 
         settings = self.settings
         rates = [settings.rate(epoch / settings.inference_epochs) for epoch in range(settings.inference_epochs)]
 
         def infer(chunk: Sequence[str]) -> Float32Array:
             matrix = find_ngrams(chunk, settings, self.keys).matrix
-            found: Float32Array = docvec_kernel.infer(
+            found: Float32Array = kernel.infer(
                 matrix.indptr.astype(np.int64),
                 matrix.indices.astype(np.int32),
-                self._drawn_from,
+                self._pool,
                 self._float32_vectors,
                 np.array(rates, np.float32),
                 np.float32(settings.sharpness),
@@ -78,8 +78,8 @@ class DocvecModel(Model):
         return np.concatenate([nothing, *map_threads(infer, chunks)])
 
     @cached_property
-    def _drawn_from(self) -> npt.NDArray[np.int32]:
-        return drawn_from(self.counts)
+    def _pool(self) -> npt.NDArray[np.int32]:
+        return negative_pool(self.counts)
 
     @cached_property
     def _float32_vectors(self) -> Float32Array:
@@ -120,7 +120,7 @@ _DTYPES = {
 }
 
 
-def drawn_from(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return each n-gram's number about as often, relative to the others, as texts have it: int32."""
+def negative_pool(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the numbers of n-grams to draw negatives from, int32: each about in proportion to its count of texts."""
     times = np.maximum(1, counts // (int(counts.min()) if len(counts) else 1))
     return np.repeat(np.arange(len(counts), dtype=np.int32), times)

@@ -8,7 +8,7 @@ from plaudit.models.base import ModelSettings
 from plaudit.text.cleaning import CleaningSettings
 
 _FINAL_FRACTION = 0.1
-"""Learning rate at the very end, relative to its start."""
+"""Learning rate at the end, relative to the start."""
 
 
 class DocvecSettings(ModelSettings):
@@ -23,13 +23,13 @@ class DocvecSettings(ModelSettings):
     embedding_size: int = Field(256, ge=1)
     """Dimensions of an n-gram's vector and of a text's."""
     sharpness: float = Field(6.0, gt=0)
-    """What a cosine is multiplied with before it is a log odds, α of the paper."""
+    """Factor that turns a cosine into log odds, α of the paper."""
     epochs: int = Field(30, ge=1)
-    """How often all texts are read."""
+    """Passes over all texts."""
     learning_rate: float = Field(0.005, gt=0)
-    """Of the first epoch; it falls evenly to a tenth of that."""
+    """Learning rate at the start; it falls linearly to a tenth of that."""
     inference_epochs: int = Field(10, ge=1)
-    """How often a new text's vector is moved through its n-grams."""
+    """Passes over a new text's n-grams to infer its vector."""
     inverse_regularization: float = Field(1.0, gt=0)
     """C of the logistic regression."""
 
