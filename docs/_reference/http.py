@@ -16,14 +16,14 @@ def document() -> Schema:
     from plaudit.serve.served import ServedModels
     from plaudit.serve.settings import ServeSettings
 
-    # What the document says does not depend on the models.
+    # The document does not depend on the models.
     models = cast(ServedModels, None)
     app = create_app(models, settings=ServeSettings(), metrics=Metrics(), log_texts=False, needs_key=True)
     return cast(Schema, app.openapi())
 
 
 def http() -> str:
-    """Return a section for each route, then one for each shape of an answer, then the limits."""
+    """Return sections on the routes, the shapes of requests and answers, and the limits."""
     from plaudit.serve.settings import ServeSettings
 
     whole = document()
@@ -33,7 +33,7 @@ def http() -> str:
         for method, operation in operations.items()
     ]
     shapes = [f"### {name}\n\n{_shape(schema)}" for name, schema in whole["components"]["schemas"].items()]
-    limits = f"## Limits\n\nAnother value is given by `plaudit serve --set NAME=VALUE`.\n\n{described(ServeSettings)}"
+    limits = f"## Limits\n\n`plaudit serve --set NAME=VALUE` changes a limit.\n\n{described(ServeSettings)}"
     return "\n\n".join([*routes, "## Shapes", *shapes, limits])
 
 
