@@ -21,15 +21,19 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
     from plaudit.compress.settings import TransferSettings
     from plaudit.data.load import DataSettings
     from plaudit.distributed.exchange.settings import ExchangeSettings
-    from plaudit.models.kinds import MODELS, model_class
-    from plaudit.pipeline.recipe import ReportSettings
+    from plaudit.models.kinds import SETTINGS, settings_class
+    from plaudit.pipeline.recipe import Ensemble, LanguageModel, NewModel, ReportSettings, SmallerModel
     from plaudit.search.space import Range
     from plaudit.text.cleaning import CleaningSettings
     from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 
     return [
         ("[data]", DataSettings),
-        *((f'[models.NAME], kind = "{kind}"', model_class(kind).Settings) for kind in MODELS),
+        ("[models.NAME], a language model", LanguageModel),
+        ("[models.NAME], a new model", NewModel),
+        ("[models.NAME], an ensemble", Ensemble),
+        ("[models.NAME], a model made from another", SmallerModel),
+        *((f'[models.NAME], kind = "{kind}"', settings_class(kind)) for kind in SETTINGS),
         ("[models.NAME.cleaning]", CleaningSettings),
         ("[models.NAME.train]", TrainSettings),
         *(
@@ -53,9 +57,9 @@ def recipes() -> str:
 def described(cls: type[BaseModel]) -> str:
     """Return what a class of settings says of itself, and a table of the fields that no other table has."""
     rows = [
-        (f"`{name}`", _type(field), _default(field), cell(meaning(cls, name)))
+        (f"`{field.alias or name}`", _type(field), _default(field), cell(meaning(cls, name)))
         for name, field in cls.model_fields.items()
-        if name != "kind" and not _is_of_another_table(cls, name)
+        if name not in ("kind", "model") and not _is_of_another_table(cls, name)
     ]
     about = f"{python_class(cls)}\n\n{inspect.getdoc(cls) or ''}"
     return f"{about}\n\n{table(('setting', 'type', 'default', 'meaning'), rows)}" if rows else about

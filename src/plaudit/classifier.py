@@ -36,7 +36,7 @@ from plaudit.settings import parse
 from plaudit.train.context import TrainingContext
 
 if TYPE_CHECKING:
-    from plaudit.pipeline.recipe import ModelRecipe
+    from plaudit.pipeline.recipe import NewModel
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -132,10 +132,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             trained = TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - start))
         else:
             from plaudit.pipeline.build import build
-            from plaudit.pipeline.recipe import model_recipe
+            from plaudit.pipeline.recipe import NewModel, model_recipe
 
             entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")
-            if entry.is_language_model or entry.model is None or entry.model.kind == "ensemble":
+            if not isinstance(entry, NewModel):
                 raise SettingsError(
                     f"Classifier: kind {self.kind} with {', '.join(settings)} learns no labels by itself"
                 )
@@ -217,9 +217,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return tags
 
 
-def _reads_unlabelled(entry: "ModelRecipe") -> bool:
+def _reads_unlabelled(entry: "NewModel") -> bool:
     needs_no_label = entry.objective is not None and entry.objective.needs_no_label
-    return entry.pretrain is not None or entry.method == "distill" or needs_no_label
+    return entry.pretrain is not None or entry.distill is not None or needs_no_label
 
 
 def _subtable(value: Any, path: str) -> dict[str, Any]:  # noqa: ANN401

@@ -6,9 +6,10 @@ read them and how to say in one line what is wrong with them.
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -77,17 +78,41 @@ def unknown_name(given: str, known: Iterable[str]) -> str:
 
 
 def _explain(cls: type[Settings], problem: ErrorDetails, prefix: str) -> str:
-    *parents, last = problem["loc"] or ("settings",)
-    path = ".".join(str(part) for part in (*filter(None, [prefix]), *parents, last))
+    names, owner = _locate(cls, problem["loc"])
+    path = ".".join(filter(None, [prefix, *names]))
     if problem["type"] == "extra_forbidden":
-        owner: Any = cls
-        for part in parents:
-            field = getattr(owner, "model_fields", {}).get(part)
-            owner = field.annotation if field else None
-        return f"{path} {unknown_name(str(last), getattr(owner, 'model_fields', {}))}"
+        fields = {} if owner is None else owner.model_fields
+        return f"{path} {unknown_name(names[-1], (field.alias or name for name, field in fields.items()))}"
     if problem["type"] == "missing":
         return f"{path} is missing; give it a value"
     if problem["type"] in ("model_type", "dict_type"):
         return f"{path} = {problem['input']!r}: this is the name of a table of settings, not a value"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{path} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    message = message[0].lower() + message[1:]
+    if isinstance(problem["input"], Mapping | BaseModel):
+        return f"{path}: {message}" if path else message
+    return f"{path} = {problem['input']!r}: {message}"
+
+
+def _locate(cls: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
+    """Return the names that lead to a setting, and the class of the table that it is in, None if that is no class.
+
+    Where a setting may have several types, pydantic names the one it tried; a recipe does not.
+    """
+    names: list[str] = []
+    owner: type[BaseModel] | None = None
+    inner: type[BaseModel] | None = cls
+    rest = list(location)
+    while rest:
+        name, owner = str(rest.pop(0)), inner
+        names.append(name)
+        fields = {} if owner is None else {field.alias or key: field for key, field in owner.model_fields.items()}
+        annotation = fields[name].annotation if name in fields else None
+        is_union = get_origin(annotation) in (Union, UnionType)
+        types = [each for each in (get_args(annotation) if is_union else (annotation,)) if each is not NoneType]
+        tables = [each for each in types if isinstance(each, type) and issubclass(each, BaseModel)]
+        if len(types) > 1 and rest:
+            tag = rest.pop(0)
+            tables = [each for each in tables if getattr(each.model_fields.get("kind"), "default", None) == tag]
+        inner = tables[0] if tables else None
+    return names, owner

@@ -92,21 +92,30 @@ def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        (BOW + '[models.x]\nfrom = "bow"', "models.x: from goes with prune or quantize, and train, but has nothing"),
-        (BOW + '[models.x]\nfrom = "bow"\n[models.x.distill]', "from goes with prune or quantize, .* but has distill"),
-        (BOW + '[models.x]\nfrom = "bow"\nkind = "bow"\n[models.x.prune]', "but has kind"),
-        (BOW + "[models.x]\nfrom = 3\n[models.x.prune]", r"models\.x\.from = 3: give a model's name"),
-        (BOW + "[models.bow.prune]", 'prune takes a trained model; name it by from = "NAME"'),
-        (BOW + "[models.bow.prune]\n[models.bow.distill]", "distill and prune are two steps; make a model of each"),
+        (
+            BOW + '[models.x]\nfrom = "bow"',
+            "models.x: from goes with prune or quantize: give one of these tables",
+        ),
+        (
+            BOW + '[models.x]\nfrom = "bow"\n[models.x.distill]',
+            r"x\.distill is not for a model made from",
+        ),
+        (
+            BOW + '[models.x]\nfrom = "bow"\nkind = "bow"\n[models.x.prune]',
+            r"x\.kind is not for a model made from",
+        ),
+        (BOW + "[models.x]\nfrom = 3\n[models.x.prune]", r"models\.x\.from = 3: input should be a valid string"),
+        (BOW + "[models.bow.prune]", r'bow\.prune is not for a new model; name a trained model by from = "NAME"'),
+        (BOW + '[models.x]\nfrom = "bow"\n[models.x.prune]\n[models.x.quantize]', "make a model for each step"),
         (
             BOW + '[models.x]\nfrom = "bow"\n[models.x.prune]\nratoi = 1',
             r"x\.prune\.ratoi is unknown; did you mean ratio",
         ),
         (
             '[models.x]\nfrom = "bow"\n[models.x.prune]\n' + BOW,
-            "models.x is made of bow, which comes later; put bow first",
+            "models.x is made from bow, which comes later; put bow first",
         ),
-        ('[models.x]\nfrom = "x"\n[models.x.prune]', "models.x is made of x"),
+        ('[models.x]\nfrom = "x"\n[models.x.prune]', "models.x is made from x"),
         (
             BOW + '[models.x]\nfrom = "bow"\n[models.x.quantize]\n[models.x.train]\nepochs = 1\nmax_learning_rate = 1',
             "models.x: quantize trains nothing; leave the train table out",
@@ -115,7 +124,7 @@ def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_
             BOW + '[models.bow.distill]\nsoft_labels = "soft.parquet"\nteacher_weights = [1.0]',
             "teacher_weights are in the soft labels already; leave them out",
         ),
-        (BOW + "[models.bow.pretrain]\nepochs = 1\nmax_learning_rate = 1", 'pretrain is for kind "lstm"'),
+        (BOW + "[models.bow.pretrain]\nepochs = 1\nmax_learning_rate = 1", 'pretrain is for kind = "lstm"'),
         (
             BOW + "[models.bow.distill.objective]\nlosses = { lk = 1.0 }",
             "lk is unknown; known: .*feature, hard, kl, logit-mse",
@@ -174,7 +183,7 @@ def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
         task(bow_folder, options={"ratio": 1.5})
     with pytest.raises(SettingsError, match="--method prune: teachers is unknown"):
         task(bow_folder, options={"teachers": ("bow",)})
-    with pytest.raises(SettingsError, match="a student's recipe has one model with a kind; this has 4"):
+    with pytest.raises(SettingsError, match="a student's recipe has one new model; this has 4 models"):
         task(write(CHAIN), "distill")
     with pytest.raises(SettingsError, match="exists already; give a new folder as --out"):
         compressing.compress(task(bow_folder), bow_folder, resume=False, console=QUIET)
@@ -186,7 +195,7 @@ def test_compress_refuses_what_cannot_be(bow_folder, write, toy_file, tmp_path):
 
 def test_a_students_recipe_that_says_how_to_distill_is_left_to_train(write):
     recipe = write(BOW + '[models.bow.distill]\nteachers = ["bow2"]')
-    with pytest.raises(SettingsError, match="says itself how to distill; use plaudit train"):
+    with pytest.raises(SettingsError, match="has a distill table; use plaudit train"):
         compressing.plan(str(recipe), "distill", {}, [], data=None, seed=None)
 
 

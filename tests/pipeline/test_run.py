@@ -232,7 +232,6 @@ def test_a_label_that_only_test_reviews_have_is_refused(write_recipe, toy_file, 
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ("", r"toy\.toml: models is missing"),
         ("[models]", r"toy\.toml: has no model; add a table such as \[models\.bow\]"),
         ("[models.bow]", r"toy\.toml: models\.bow\.kind is missing"),
         ("[models.bow]\nkind = 3", r"toy\.toml: models\.bow\.kind is missing or no name"),

@@ -83,17 +83,17 @@ def tune(
 
     The recipe's [tune.MODEL] table says what may change; without it, each kind of model has a default search space.
     """
-    from plaudit.pipeline.recipe import missing_extra
+    from plaudit.console import needs_extra
     from plaudit.search import tune_view as view
     from plaudit.search.study import read_search
     from plaudit.search.tune import tune as run_search
 
-    try:
-        search = read_search(recipe, assignments or [], model=model, objective=objective, seed=seed)
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
+    search = read_search(recipe, assignments or [], model=model, objective=objective, seed=seed)
     console = progress_console(verbose)
-    tuning = run_search(search, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console)
+    with needs_extra("train", "tune"):
+        tuning = run_search(
+            search, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console
+        )
     if as_json:
         typer.echo(json.dumps(tuning.as_json(), indent=1))
     else:

@@ -111,12 +111,10 @@ def export(
     from plaudit.bundle.export import export_model
     from plaudit.bundle.folder import load_trainable
     from plaudit.bundle.locate import model_folder
-    from plaudit.pipeline.recipe import missing_extra
+    from plaudit.console import needs_extra
 
-    try:
+    with needs_extra("train", "exporting a model"):
         bundle = load_trainable(model_folder(model))
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
     if bundle.is_language_model:
         raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
     exported = export_model(bundle.model, format=format, out=out, console=progress_console(verbose))

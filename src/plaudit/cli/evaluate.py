@@ -93,10 +93,10 @@ def calibrate(
     from dataclasses import asdict
 
     from plaudit.bundle.locate import model_folder
+    from plaudit.console import needs_extra
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.calibrate import calibrate as fit
     from plaudit.models.calibration import known_method
-    from plaudit.pipeline.recipe import missing_extra
     from plaudit.predictor import load
 
     checked = known_method(method, source="--method")
@@ -104,12 +104,10 @@ def calibrate(
     reading = data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(load(model), data, chosen, reading, console=console)
-    try:
+    with needs_extra("train", "calibrating"):
         done = fit(
             model_folder(model), out, table, method=checked, label_names=dataset.labels, data=dataset.name, split=where
         )
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:

@@ -1,9 +1,9 @@
-"""Model kinds by name. To add one: a file with a `Model` subclass and a line here."""
+"""Model kinds by name. To add one: a folder with its settings and a `Model` subclass, and two lines here."""
 
 import pkgutil
 
 from plaudit.errors import SettingsError
-from plaudit.models.base import Model
+from plaudit.models.base import Model, ModelSettings
 from plaudit.settings import unknown_name
 
 # Written as import paths, so that predicting with one kind does not import what another needs.
@@ -18,10 +18,27 @@ MODELS = {
 NETWORK_KINDS = frozenset({"lstm", "transformer"})
 """Kinds that are trained in epochs, by torch."""
 
+SETTINGS = {
+    "bow": "plaudit.models.bow.settings:BowSettings",
+    "docvec": "plaudit.models.docvec.settings:DocvecSettings",
+    "ensemble": "plaudit.models.ensemble:EnsembleSettings",
+    "lstm": "plaudit.models.lstm.settings:LSTMSettings",
+    "transformer": "plaudit.models.transformer.settings:TransformerSettings",
+}
+"""Their settings, which import no torch."""
+
 RUNTIMES = {
     "lstm": "plaudit.models.lstm.runtime:LSTMRuntime",
 }
 """Kinds whose bundles are read by another class where they only predict, because theirs imports torch."""
+
+
+def settings_class(kind: str) -> type[ModelSettings]:
+    """Return the settings of a model kind; SettingsError if there is no such kind."""
+    if kind not in SETTINGS:
+        raise SettingsError(f"model kind {kind} {unknown_name(kind, SETTINGS)}")
+    found: type[ModelSettings] = pkgutil.resolve_name(SETTINGS[kind])
+    return found
 
 
 def model_class(kind: str) -> type[Model]:

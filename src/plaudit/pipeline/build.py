@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plaudit.bundle.folder import load_bundle, load_trainable
 from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.compress.methods import compressor
+from plaudit.compress.settings import DistillSettings
+from plaudit.console import needs_extra
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
 from plaudit.models.bow.settings import BowSettings
-from plaudit.models.calibration import fit_calibration
+from plaudit.models.calibration import Method, fit_calibration
 from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.models.ensemble import EnsembleModel, EnsembleSettings, blend
-from plaudit.pipeline.recipe import ModelRecipe
+from plaudit.pipeline.recipe import Ensemble, LanguageModel, ModelRecipe, NewModel, SmallerModel
 from plaudit.settings import parse
 from plaudit.train.bow import train_bow
 from plaudit.train.checkpoint import forget
@@ -31,58 +33,60 @@ Find = Callable[[str], Path]
 """Returns the folder of another model by its name."""
 
 
+@needs_extra("train", "making this model")
 def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find: Find) -> TrainedModel:
-    """Make one model of a recipe. Needs the extra `train`.
-
-    SettingsError if what it is made from does not fit the reviews or its kind.
-    """
+    """Make one model of a recipe; SettingsError if what it is made from does not fit the reviews or its kind."""
     if not context.resume:
         forget(context.folder)
-    if entry.method is not None:
-        trained = _compressed(entry, splits, context, find)
-    elif isinstance(entry.model, EnsembleSettings):
+    if isinstance(entry, LanguageModel):
+        return _language_model(entry, splits, context, find)
+    if isinstance(entry, NewModel):
+        trained = _new_model(entry, splits, context, find)
+    elif isinstance(entry, Ensemble):
         trained = _ensemble(entry.model, splits, context, find)
-    elif entry.is_language_model:
-        trained = _language_model(entry, splits, context, find)
-    elif isinstance(entry.model, DocvecSettings):
-        from plaudit.train.docvec import fit_docvec
-
-        trained = fit_docvec(entry.model, splits, context)
-    elif entry.train is not None:
-        from plaudit.train.fit import fit_network
-
-        assert entry.model is not None
-        start, seconds = _start(entry, find)
-        trained = fit_network(
-            entry.model, entry.train, splits, context, start=start or entry.pretrain, objective=entry.objective
-        ).plus_seconds(seconds)
     else:
-        assert isinstance(entry.model, BowSettings), "the only kind that is left"
-        trained = train_bow(entry.model, splits, context)
-    return trained if entry.calibrate is None else _calibrated(trained, entry, splits)
+        assert isinstance(entry, SmallerModel)
+        trained = _smaller(entry, splits, context, find)
+    return trained if entry.calibrate is None else _calibrated(trained, entry.calibrate, entry.made_of, splits)
 
 
-def _calibrated(trained: TrainedModel, entry: ModelRecipe, splits: Splits) -> TrainedModel:
+def _calibrated(trained: TrainedModel, method: Method, made_of: tuple[str, ...], splits: Splits) -> TrainedModel:
     """Fit the calibration on validation; SettingsError if the model learned from that split."""
-    assert entry.calibrate is not None
     if trained.provenance.learned_validation:
-        raise SettingsError(f"calibrate: {entry.source} was fitted on validation too; set refit = false there")
+        raise SettingsError(f"calibrate: {made_of[0]} was fitted on validation too; set refit = false there")
     probabilities = trained.model.predict_proba(splits.validation["text"].to_pylist())
-    calibration = fit_calibration(entry.calibrate, splits.validation["label"].to_pylist(), probabilities)
+    calibration = fit_calibration(method, splits.validation["label"].to_pylist(), probabilities)
     return replace(trained, calibration=calibration)
 
 
-def _language_model(entry: ModelRecipe, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
+def _language_model(entry: LanguageModel, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
     from plaudit.train.fit import fit_language_model
 
-    assert entry.model is not None and entry.pretrain is not None
     start, seconds = _start(entry, find)
     title = context.folder.name
     trained = fit_language_model(entry.model, splits, entry.pretrain, context, start=start, title=title)
     return trained.plus_seconds(seconds)
 
 
-def _start(entry: ModelRecipe, find: Find) -> "tuple[LSTMModel | None, float]":
+def _new_model(entry: NewModel, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
+    if entry.distill is not None:
+        return _distilled(entry, entry.distill, splits, context, find)
+    if isinstance(entry.model, DocvecSettings):
+        from plaudit.train.docvec import fit_docvec
+
+        return fit_docvec(entry.model, splits, context)
+    if isinstance(entry.model, BowSettings):
+        return train_bow(entry.model, splits, context)
+    from plaudit.train.fit import fit_network
+
+    assert entry.train is not None, "a recipe's network has a train table"
+    start, seconds = _start(entry, find)
+    return fit_network(
+        entry.model, entry.train, splits, context, start=start or entry.pretrain, objective=entry.objective
+    ).plus_seconds(seconds)
+
+
+def _start(entry: NewModel | LanguageModel, find: Find) -> "tuple[LSTMModel | None, float]":
     """Return the model whose layers a network starts with, and what its training took; SettingsError if no LSTM."""
     if entry.pretrained is None:
         return None, 0.0
@@ -114,43 +118,41 @@ def _ensemble(settings: EnsembleSettings, splits: Splits, context: TrainingConte
     return TrainedModel(model=model, provenance=provenance).plus_seconds(time.perf_counter() - began)
 
 
-def _compressed(entry: ModelRecipe, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
-    """Apply a method to a trained model, or distill teachers into a new one."""
+def _distilled(
+    entry: NewModel, settings: DistillSettings, splits: Splits, context: TrainingContext, find: Find
+) -> TrainedModel:
+    from plaudit.compress.base import Context, Subject
+    from plaudit.compress.distill import distill
+
+    start, seconds = _start(entry, find)
+    provenance = Provenance(train_seconds=seconds)
+    student = Subject(entry.model, entry.train, start=start or entry.pretrain, provenance=provenance)
+    teachers = _teachers(settings, splits, find)
+    beside = settings.beside
+    bag = None if beside is None else teacher(beside, load_bundle(find(beside)), splits)
+    return distill(student, settings, Context(splits, context, teachers, bag))
+
+
+def _smaller(entry: SmallerModel, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
     from plaudit.compress.base import Context
 
-    assert entry.method is not None
-    compress = compressor(entry.method).apply
-    if entry.source is not None:
-        subject = _source(entry, entry.source, splits, find)
-        return compress(subject, entry.compress, Context(splits, context))
-    subject = _student(entry, find)
-    teachers = _teachers(entry.compress, splits, find)
-    beside = getattr(entry.compress, "beside", None)
-    bag = None if beside is None else teacher(beside, load_bundle(find(beside)), splits)
-    return compress(subject, entry.compress, Context(splits, context, teachers, bag))
+    method, settings = entry.method
+    return compressor(method).apply(_source(entry, splits, find), settings, Context(splits, context))
 
 
-def _source(entry: ModelRecipe, name: str, splits: Splits, find: Find) -> "Subject":
+def _source(entry: SmallerModel, splits: Splits, find: Find) -> "Subject":
     """Return the trained model that is to be made smaller; SettingsError if it does not know these labels."""
     from plaudit.compress.base import Subject
 
+    name = entry.source
     bundle = load_trainable(find(name))
     if bundle.is_language_model:
-        raise SettingsError(f"{name} is a language model; {entry.method} takes a model that knows labels")
+        raise SettingsError(f"{name} is a language model; {entry.method[0]} takes a model that knows labels")
     if bundle.model.labels != splits.labels:
         known = ", ".join(bundle.model.labels)
         raise SettingsError(f"{name} knows {known}, but {splits.name} has {', '.join(splits.labels)}")
     train = entry.train or trained_with(bundle)
     return Subject(bundle.model.settings, train, bundle.model, provenance=bundle.provenance, source=name)
-
-
-def _student(entry: ModelRecipe, find: Find) -> "Subject":
-    from plaudit.compress.base import Subject
-
-    assert entry.model is not None
-    start, seconds = _start(entry, find)
-    provenance = Provenance(train_seconds=seconds)
-    return Subject(entry.model, entry.train, start=start or entry.pretrain, provenance=provenance)
 
 
 def trained_with(trained: TrainedModel) -> "TrainSettings | None":
@@ -162,7 +164,7 @@ def trained_with(trained: TrainedModel) -> "TrainSettings | None":
     return parse(TrainSettings, trained.provenance.train, source="the model's provenance", prefix="train")
 
 
-def _teachers(settings: Any, splits: Splits, find: Find) -> "tuple[Teacher, ...]":  # noqa: ANN401
+def _teachers(settings: DistillSettings, splits: Splits, find: Find) -> "tuple[Teacher, ...]":
     # Features are read off the network itself; logits come faster from what only predicts.
     load = load_trainable if "feature" in settings.objective.losses else load_bundle
     return tuple(teacher(name, load(find(name)), splits) for name in settings.teachers)

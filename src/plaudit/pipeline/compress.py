@@ -1,7 +1,7 @@
 """`plaudit compress`: one compression step outside of a recipe, and the sweep over many of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from plaudit.bundle.folder import load_bundle, load_trainable, read_files
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.compress.methods import compressor
+from plaudit.console import needs_extra
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
 from plaudit.errors import SettingsError
-from plaudit.pipeline.build import build, teacher, trained_with
-from plaudit.pipeline.recipe import ModelRecipe, missing_extra, read_recipe
+from plaudit.pipeline.build import build, teacher
+from plaudit.pipeline.recipe import ModelRecipe, NewModel, SmallerModel, model_recipe, read_recipe
 from plaudit.pipeline.run import save_trained
 from plaudit.predictor import load
 from plaudit.settings import override, parse
@@ -54,19 +55,17 @@ def plan(
 
     `options` are settings of the method with an option of their own, `assignments` are `a.b=value` for the others.
     """
-    try:
+    with needs_extra("train", "compress"):
         cls = compressor(method).settings
         settings = parse(cls, override(dict(options), assignments), source=f"--method {method}")
+        entry: ModelRecipe
         if method == "distill":
-            entry, reviews, own_seed = _student(model)
+            student, reviews, own_seed = _student(model)
             seed = own_seed if seed is None else seed
-            entry = replace(entry, method=method, compress=settings)
+            entry = student.model_copy(update={"distill": settings})
         else:
-            bundle = load_trainable(model_folder(model))
-            entry = ModelRecipe(None, model, None, method, settings)
-            reviews = bundle.provenance.data
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
+            reviews = load_trainable(model_folder(model)).provenance.data
+            entry = SmallerModel.model_validate({"from": model, method: settings})
     if data is None and not reviews:
         raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
     return Task(Path(model).stem, entry, _reviews(reviews, data), seed or 0)
@@ -78,23 +77,26 @@ def _reviews(known: Mapping[str, Any] | None, data: str | None) -> DataSettings:
     return parse(DataSettings, values, source="--data")
 
 
-def _student(model: str) -> tuple[ModelRecipe, dict[str, Any] | None, int]:
-    """Return the student's settings, reviews and seed: those of a recipe's only model, or of a trained model."""
+def _student(model: str) -> tuple[NewModel, dict[str, Any] | None, int]:
+    """Return a student, its reviews and its seed: those of a recipe's only model, or of a trained model."""
     if model.endswith(".toml"):
         recipe = read_recipe(Path(model))
-        new = [entry for entry in recipe.models.values() if entry.model is not None]
-        if len(recipe.models) != 1 or not new:
-            raise SettingsError(f"{model}: a student's recipe has one model with a kind; this has {len(recipe.models)}")
-        if new[0].method is not None:
-            raise SettingsError(
-                f"{model}: says itself how to distill; use plaudit train {model}, or take that table out"
-            )
-        if new[0].objective is not None:
+        students = [entry for entry in recipe.models.values() if isinstance(entry, NewModel)]
+        if len(recipe.models) != 1 or not students:
+            raise SettingsError(f"{model}: a student's recipe has one new model; this has {len(recipe.models)} models")
+        if students[0].distill is not None:
+            raise SettingsError(f"{model}: has a distill table; use plaudit train {model}, or take that table out")
+        if students[0].objective is not None:
             raise SettingsError(f"{model}: objective has no effect on a student; give it by --set objective.losses=...")
-        return new[0], recipe.data.model_dump(mode="json"), recipe.seed
+        return students[0], recipe.data.model_dump(mode="json"), recipe.seed
     bundle = load_trainable(model_folder(model))
-    reviews = bundle.provenance.data
-    return ModelRecipe(bundle.model.settings, None, trained_with(bundle)), reviews, 0
+    table = bundle.model.settings.model_dump(mode="json")
+    if bundle.provenance.train is not None:
+        table["train"] = bundle.provenance.train
+    student = model_recipe("student", table, source=model)
+    if not isinstance(student, NewModel):
+        raise SettingsError(f"{model}: is an ensemble, which cannot be a student; give a model of another kind")
+    return student, bundle.provenance.data, 0
 
 
 def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
     refitted = " (which it was fitted on)" if provenance.learned_validation else ""
     size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
     message = f"{provenance.validation_accuracy:.2%} accuracy on validation{refitted}, {size}"
-    if task.entry.source is not None:
+    if isinstance(task.entry, SmallerModel):
         before = load(task.entry.source)
         message += f" (before: {before.size_bytes / 1e6:.2f} MB, {before.num_parameters:,} parameters)"
     console.print(f"{message}, {out}", highlight=False)
@@ -134,13 +136,11 @@ def label(
 
     `assignments` are settings of the transfer set. Needs the extra `train`.
     """
-    try:
+    with needs_extra("train", "label"):
         from plaudit.compress.distill import label as ask
         from plaudit.compress.settings import TransferSettings
         from plaudit.compress.soft_labels import write_soft_labels
         from plaudit.compress.transfer import transfer_set
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
     settings = parse(TransferSettings, override({}, assignments), source="--set")
     folders = [model_folder(model) for model in models]  # a wrong name is reported before reviews are fetched
     reviews = _reviews(read_files(folders[0])[0].provenance.data, data)

@@ -1,116 +1,240 @@
-"""A recipe says which data, which models, how each is trained or made out of another, and is checked as a whole.
+"""A recipe says which data to read, which models to make and how, and what to report; it is checked as a whole.
 
-    [models.teacher]            kind, its settings, and for torch kinds [models.teacher.train];
-                                an lstm may have [models.teacher.pretrain], which trains a language model first,
-                                and [models.teacher.objective], which says what training minimizes
-    [models.words]              kind = "lstm" and [models.words.pretrain] alone: a language model, for others to start
-                                from by pretrained = "words"
-    [models.student]            the same, and [models.student.distill] with teachers
-    [models.small]              from = "student", and [models.small.prune] or [models.small.quantize]
-    calibrate = "temperature"   in any of them but a language model: correct its probabilities, on validation
+A table of `[models]` is one of four, told apart by what it holds:
 
-`from`, `pretrained`, `members`, `teachers` and `beside` name models further up, shipped models or model folders.
+    LanguageModel    kind = "lstm" and a pretrain table alone: a language model, for others to start from
+    NewModel         kind = "bow", "docvec", "lstm" or "transformer": trained on labels, or taught by distill
+    Ensemble         kind = "ensemble": several models, blended
+    SmallerModel     from = "NAME", and a prune or quantize table
+
+A table with a kind holds the settings of that kind as well. `from`, `pretrained`, `members`, `teachers` and `beside`
+name models further up in the file, shipped models or model folders.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from plaudit.compress.methods import COMPRESSORS, compressor
+from plaudit.compress.settings import DistillSettings, PruneSettings, QuantizeSettings
 from plaudit.data.load import DataSettings
-from plaudit.errors import MissingExtraError, SettingsError
+from plaudit.errors import SettingsError
 from plaudit.models.base import ModelSettings
-from plaudit.models.calibration import Method, known_method
-from plaudit.models.kinds import model_class
-from plaudit.settings import Settings, override, parse, read_toml
+from plaudit.models.calibration import Method
+from plaudit.models.ensemble import EnsembleSettings
+from plaudit.models.kinds import settings_class
+from plaudit.models.lstm.settings import LSTMSettings
+from plaudit.settings import Settings, override, parse, read_toml, unknown_name
+from plaudit.train.checks import check_storage, check_train_table
+from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
 
-if TYPE_CHECKING:
-    from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
+
+class ModelRecipe(Settings):
+    """One model of a recipe."""
+
+    noun: ClassVar[str]
+    """What messages call such a model."""
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it learns no labels."""
+        return isinstance(self, LanguageModel)
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Names of the models that this one is made from."""
+        return ()
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every setting, defaults included."""
+        values = self.model_dump(mode="json", by_alias=True)
+        return {**values.pop("model", {}), **{key: value for key, value in values.items() if value is not None}}
+
+
+class LanguageModel(ModelRecipe):
+    """An LSTM that learns which words follow one another, for others to start from."""
+
+    noun = "a language model, which learns no labels"
+
+    model: LSTMSettings
+    """Settings of its kind, in the same table."""
+    pretrained: str | None = None
+    """The language model that it continues from."""
+    pretrain: PretrainSettings
+    """How it learns."""
+
+    @model_validator(mode="after")
+    def _trains_in_fp32(self) -> Self:
+        try:
+            check_storage(self.model)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Return the model that it continues from."""
+        return () if self.pretrained is None else (self.pretrained,)
+
+
+class NewModel(ModelRecipe):
+    """A bag of n-grams, document vectors, an LSTM or a transformer that learns from labels, teachers or both."""
+
+    noun = "a new model"
+
+    model: SerializeAsAny[ModelSettings]
+    """Settings of its kind, in the same table."""
+    pretrained: str | None = None
+    """The model whose vocabulary, embedding and layers an LSTM starts with."""
+    pretrain: PretrainSettings | None = None
+    """How an LSTM first learns as a language model."""
+    objective: ObjectiveSettings | None = None
+    """What training minimizes; the cross-entropy with the labels if not given."""
+    train: TrainSettings | None = None
+    """How an LSTM or a transformer is trained."""
+    distill: DistillSettings | None = None
+    """Which teachers it learns from, and how."""
+    calibrate: Method | None = None
+    """How its probabilities are corrected on validation once it is made."""
+
+    @model_validator(mode="after")
+    def _starts_with_one_thing(self) -> Self:
+        for name in ("pretrained", "pretrain"):
+            if getattr(self, name) is not None and not isinstance(self.model, LSTMSettings):
+                raise ValueError(f'{name} is for kind = "lstm"; leave it out')
+        if self.pretrain is not None and self.pretrained is not None:
+            raise ValueError(f"has a pretrain table and pretrained = {self.pretrained!r}; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _networks_train(self) -> Self:
+        try:
+            check_train_table(self.model, self.train)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_needs_no_teacher(cls, objective: ObjectiveSettings | None) -> ObjectiveSettings | None:
+        if objective is not None and objective.needs_teacher:
+            raise ValueError(f"{', '.join(objective.losses)}: needs a teacher; use distill")
+        return objective
+
+    @model_validator(mode="after")
+    def _objective_has_a_train_table(self) -> Self:
+        if self.objective is not None:
+            if self.distill is not None:
+                raise ValueError("objective: put it into the distill table")
+            if self.train is None:
+                raise ValueError("objective is for a model with a train table; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _calibrates_on_unseen_reviews(self) -> Self:
+        if self.calibrate is not None and self.distill is None and getattr(self.model, "refit", False):
+            raise ValueError("calibrate needs reviews that the model was not fitted on; set refit = false")
+        return self
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Return what it starts with, what it is combined with and its teachers."""
+        beside, teachers = (None, ()) if self.distill is None else (self.distill.beside, self.distill.teachers)
+        return (*filter(None, (self.pretrained, beside)), *teachers)
+
+
+class Ensemble(ModelRecipe):
+    """Several models, whose logits are weighted and added."""
+
+    noun = "an ensemble"
+
+    model: EnsembleSettings
+    """Settings of its kind, in the same table."""
+    calibrate: Method | None = None
+    """How its probabilities are corrected on validation once it is made."""
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Return its members."""
+        return self.model.members
+
+
+class SmallerModel(ModelRecipe):
+    """A trained model, made smaller."""
+
+    noun = "a model made from another"
+
+    source: str = Field(alias="from")
+    """The trained model."""
+    train: TrainSettings | None = None
+    """How pruning trains it again; as it was trained before if not given."""
+    prune: PruneSettings | None = None
+    """What to leave out of it."""
+    quantize: QuantizeSettings | None = None
+    """How to store its weights in fewer bits."""
+    calibrate: Method | None = None
+    """How its probabilities are corrected on validation once it is made."""
+
+    @model_validator(mode="after")
+    def _one_method(self) -> Self:
+        if (self.prune is None) == (self.quantize is None):
+            raise ValueError("from goes with prune or quantize: give one of these tables; make a model for each step")
+        if self.quantize is not None and self.train is not None:
+            raise ValueError("quantize trains nothing; leave the train table out")
+        return self
+
+    @property
+    def method(self) -> tuple[str, Settings]:
+        """The method's name, and its settings."""
+        return next((name, value) for name in ("prune", "quantize") if (value := getattr(self, name)) is not None)
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Return the model that it is made from."""
+        return (self.source,)
 
 
 class ReportSettings(Settings):
     """Settings of the report page."""
 
     excerpt_characters: int = Field(default=300, ge=0)
-    """How much of a wrongly judged review the page shows; 0 leaves the texts out."""
+    """How many characters of a misclassified review the page shows; 0 leaves the texts out."""
     robustness: tuple[str, ...] = ()
     """Models that are also tested for robustness."""
     errors: str | None = None
-    """The model whose mistakes are looked into: doubtful labels, misleading words, training reviews like them."""
+    """The model whose mistakes are analysed: doubtful labels, misleading words, similar training reviews."""
 
 
-class _Tables(Settings):
-    """The tables of a recipe file."""
-
-    seed: int = 0
-    data: DataSettings
-    models: dict[str, dict[str, Any]]
-    report: ReportSettings = ReportSettings()
-    tune: dict[str, Any] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ModelRecipe:
-    """One model: its kind's settings, or the model that it is made from; how it is trained; how it is compressed."""
-
-    model: ModelSettings | None
-    source: str | None
-    train: "TrainSettings | None"
-    method: str | None = None
-    compress: Settings | None = None
-    pretrain: "PretrainSettings | None" = None
-    pretrained: str | None = None
-    """The model whose vocabulary, embedding and layers it starts with."""
-    objective: "ObjectiveSettings | None" = None
-    calibrate: Method | None = None
-    """How its probabilities are corrected on validation once it is made."""
-
-    @property
-    def is_language_model(self) -> bool:
-        """Whether it only learns which words follow one another, and no labels."""
-        return self.pretrain is not None and self.train is None
-
-    @property
-    def made_of(self) -> tuple[str, ...]:
-        """Names of the models that this one is made from, of or by."""
-        others = (self.source, self.pretrained, getattr(self.compress, "beside", None))
-        return (*filter(None, others), *getattr(self.model, "members", ()), *getattr(self.compress, "teachers", ()))
-
-    def resolved(self) -> dict[str, Any]:
-        """Return every setting, defaults included."""
-        values = {} if self.model is None else self.model.model_dump(mode="json")
-        if self.source is not None:
-            values["from"] = self.source
-        if self.pretrained is not None:
-            values["pretrained"] = self.pretrained
-        if self.pretrain is not None:
-            values["pretrain"] = self.pretrain.model_dump(mode="json")
-        if self.objective is not None:
-            values["objective"] = self.objective.model_dump(mode="json")
-        if self.train is not None:
-            values["train"] = self.train.model_dump(mode="json")
-        if self.method is not None and self.compress is not None:
-            values[self.method] = self.compress.model_dump(mode="json")
-        if self.calibrate is not None:
-            values["calibrate"] = self.calibrate
-        return values
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Validated settings of a whole run."""
+class Recipe(Settings):
+    """A whole recipe; `recipe.json` of a run has it with every setting."""
 
     name: str
-    seed: int
+    seed: int = 0
     data: DataSettings
-    models: dict[str, ModelRecipe]
-    report: ReportSettings
-    tune: Mapping[str, Any] = field(default_factory=dict)
-    """What `plaudit tune` may change, as written; no other verb looks at it, and no bundle tells of it."""
+    models: dict[str, SerializeAsAny[ModelRecipe]]
+    report: ReportSettings = ReportSettings()
+    tune: dict[str, Any] = Field(default_factory=dict)
+    """What `plaudit tune` may change, as written; no other verb reads it, and no bundle records it."""
+
+    @model_validator(mode="after")
+    def _parts_come_first(self) -> Self:
+        known: set[str] = set()
+        for name, entry in self.models.items():
+            for other in entry.made_of:
+                if other in self.models and other not in known:
+                    raise ValueError(f"models.{name} is made from {other}, which comes later; put {other} first")
+            known.add(name)
+        return self
+
+    @model_validator(mode="after")
+    def _report_names_classifiers(self) -> Self:
+        for name in (*self.report.robustness, *filter(None, [self.report.errors])):
+            if name not in self.models or self.models[name].is_language_model:
+                raise ValueError(f"report names {name}, which is no model of this recipe that learns labels")
+        return self
 
     def language_models(self) -> tuple[str, ...]:
         """Return the names of the models that learn no labels; SettingsError if there is none."""
@@ -121,151 +245,89 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting, defaults included, as it stands in recipe.json."""
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "data": self.data.model_dump(mode="json"),
-            "models": {name: entry.resolved() for name, entry in self.models.items()},
-            "report": self.report.model_dump(mode="json"),
-        }
+        values = self.model_dump(mode="json", exclude={"tune"})
+        return {**values, "models": {name: entry.resolved() for name, entry in self.models.items()}}
 
 
 def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a TOML recipe and apply `a.b=value` assignments; SettingsError names file and setting."""
-    return _recipe(override(read_toml(path), assignments), name=path.stem, source=str(path))
+    return _recipe({"name": path.stem, **override(read_toml(path), assignments)}, source=str(path))
 
 
-def _recipe(values: Mapping[str, Any], *, name: str, source: str) -> Recipe:
-    tables = parse(_Tables, values, source=source)
-    if not tables.models:
+def read_resolved(path: Path) -> Recipe:
+    """Read a run's recipe.json; SettingsError if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; give models of a run") from None
+    except (OSError, ValueError):
+        values = None
+    if not isinstance(values, dict) or "name" not in values:
+        raise SettingsError(f"{path}: damaged, no recipe; give models of another run")
+    return _recipe(values, source=str(path))
+
+
+def _recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
+    tables = _table(values.get("models", {}), source=source, name="models")
+    if not tables:
         raise SettingsError(f'{source}: has no model; add a table such as [models.bow] with kind = "bow"')
-    models: dict[str, ModelRecipe] = {}
-    for model, table in tables.models.items():
-        models[model] = model_recipe(model, table, source=source)
-        for other in models[model].made_of:
-            if other == model or (other in tables.models and other not in models):
-                raise SettingsError(
-                    f"{source}: models.{model} is made of {other}, which comes later; put {other} first"
-                )
-    for model in (*tables.report.robustness, *filter(None, [tables.report.errors])):
-        if model not in models or models[model].is_language_model:
-            raise SettingsError(f"{source}: report names {model}, which is no model of this recipe that knows labels")
-    return Recipe(name, tables.seed, tables.data, models, tables.report, tables.tune)
+    models = {name: model_recipe(name, table, source=source) for name, table in tables.items()}
+    return parse(Recipe, {**values, "models": models}, source=source)
 
 
-def model_recipe(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:
+_SHAPES: tuple[type[ModelRecipe], ...] = (LanguageModel, NewModel, Ensemble, SmallerModel)
+
+
+def _keys(shape: type[ModelRecipe]) -> set[str]:
+    """Return what a model's table may hold besides the settings of its kind."""
+    return {field.alias or name for name, field in shape.model_fields.items()} - {"model"}
+
+
+_ALL_KEYS = {"kind"}.union(*map(_keys, _SHAPES))
+
+
+def model_recipe(name: str, table: object, *, source: str) -> ModelRecipe:
     """Check the table of one model; SettingsError says `source: models.name.setting …`."""
-    entry = _uncalibrated(name, {key: value for key, value in values.items() if key != "calibrate"}, source=source)
-    method = values.get("calibrate")
-    if method is None:
-        return entry
-    if entry.is_language_model:
-        raise SettingsError(f"{source}: models.{name}: a language model knows no labels; leave calibrate out")
-    if entry.method is None and getattr(entry.model, "refit", False):
-        raise SettingsError(
-            f"{source}: models.{name}: calibrate needs reviews that it was not fitted on; set refit = false"
-        )
-    return replace(entry, calibrate=known_method(method, source=f"{source}: models.{name}.calibrate ="))
-
-
-def _uncalibrated(name: str, values: Mapping[str, Any], *, source: str) -> ModelRecipe:
     prefix = f"models.{name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise SettingsError(f"{source}: {prefix}: a model's name takes letters, digits, '.', '-' and '_'")
-    values = dict(values)
-    made_from, train_values = values.pop("from", None), values.pop("train", None)
-    methods = [method for method in COMPRESSORS if method in values]
-    if len(methods) > 1:
-        raise SettingsError(f"{source}: {prefix}: {' and '.join(methods)} are two steps; make a model of each")
-    method = methods[0] if methods else None
-    if method == "quantize" and train_values is not None:
-        raise SettingsError(f"{source}: {prefix}: quantize trains nothing; leave the train table out")
-    try:
-        compress = None
-        if method is not None:
-            settings = compressor(method).settings
-            compress = parse(settings, values.pop(method), source=source, prefix=f"{prefix}.{method}")
-        train = objective = None
-        if train_values is not None:
-            from plaudit.train.settings import TrainSettings
-
-            train = parse(TrainSettings, train_values, source=source, prefix=f"{prefix}.train")
-        if "objective" in values:
-            from plaudit.train.settings import ObjectiveSettings
-
-            objective = parse(ObjectiveSettings, values.pop("objective"), source=source, prefix=f"{prefix}.objective")
-            if train is None or method is not None:
-                where = f"the table {method}" if method else "a model that has a train table"
-                raise SettingsError(f"{source}: {prefix}: objective belongs into {where}")
-            if objective.needs_teacher:
-                raise SettingsError(
-                    f"{source}: {prefix}.objective: {', '.join(objective.losses)} take a teacher; use distill"
-                )
-        if made_from is None:
-            pretrained, pretrain = _start(values, source=source, prefix=prefix)
-            is_language_model = pretrain is not None and train is None and method is None
-            if pretrain and pretrained and not is_language_model:
-                raise SettingsError(
-                    f"{source}: {prefix}: has a pretrain table and pretrained = {pretrained!r}; give one of them"
-                )
-            model = _new_model(values, method, train, is_language_model, source=source, prefix=prefix)
-            if model.kind != "lstm" and (pretrain or pretrained):
-                given = "pretrain" if pretrain else "pretrained"
-                raise SettingsError(f'{source}: {prefix}: {given} is for kind "lstm"; leave it out')
-            return ModelRecipe(model, None, train, method, compress, pretrain, pretrained, objective)
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
-    if method in (None, "distill") or objective or values:
-        given = next(iter(values), "distill" if method else "nothing")
-        raise SettingsError(f"{source}: {prefix}: from goes with prune or quantize, and train, but has {given}")
-    if not isinstance(made_from, str):
-        raise SettingsError(f"{source}: {prefix}.from = {made_from!r}: give a model's name")
-    return ModelRecipe(None, made_from, train, method, compress)
+    table = _table(table, source=source, name=prefix)
+    kind = None if "from" in table else _settings_class(table, source=source, prefix=prefix)
+    shape = _shape(table, kind)
+    known = _keys(shape) | (set() if kind is None else kind.model_fields.keys())
+    for key in table:
+        if key in _ALL_KEYS - known:
+            hint = 'name a trained model by from = "NAME"' if key in ("prune", "quantize") else "leave it out"
+            raise SettingsError(f"{source}: {prefix}.{key} is not for {shape.noun}; {hint}")
+        if key not in known:
+            raise SettingsError(f"{source}: {prefix}.{key} {unknown_name(key, known)}")
+    values = {key: value for key, value in table.items() if key in _keys(shape)}
+    if kind is not None:
+        of_kind = {key: value for key, value in table.items() if key in kind.model_fields}
+        values["model"] = parse(kind, of_kind, source=source, prefix=prefix)
+    return parse(shape, values, source=source, prefix=prefix)
 
 
-def _start(values: dict[str, Any], *, source: str, prefix: str) -> "tuple[str | None, PretrainSettings | None]":
-    """Take out of a model's table what it starts with: another model's name, and a language model's settings."""
-    pretrained, table = values.pop("pretrained", None), values.pop("pretrain", None)
-    if pretrained is not None and not isinstance(pretrained, str):
-        raise SettingsError(f"{source}: {prefix}.pretrained = {pretrained!r}: give a model's name")
-    if table is None:
-        return pretrained, None
-    from plaudit.train.settings import PretrainSettings
-
-    return pretrained, parse(PretrainSettings, table, source=source, prefix=f"{prefix}.pretrain")
+def _table(value: object, *, source: str, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{source}: {name} = {value!r}: this is the name of a table of settings, not a value")
+    return value
 
 
-def _new_model(
-    values: dict[str, Any],
-    method: str | None,
-    train: "TrainSettings | None",
-    is_language_model: bool,
-    *,
-    source: str,
-    prefix: str,
-) -> ModelSettings:
-    if not isinstance(values.get("kind"), str):
+def _settings_class(table: Mapping[str, Any], *, source: str, prefix: str) -> type[ModelSettings]:
+    kind = table.get("kind")
+    if not isinstance(kind, str):
         raise SettingsError(f'{source}: {prefix}.kind is missing or no name; for example kind = "bow"')
-    if method not in (None, "distill"):
-        raise SettingsError(f'{source}: {prefix}: {method} takes a trained model; name it by from = "NAME"')
     try:
-        cls = model_class(values["kind"])
+        return settings_class(kind)
     except SettingsError as error:
         raise SettingsError(f"{source}: {prefix}.kind: {error}") from None
-    model = parse(cls.Settings, values, source=source, prefix=prefix)
-    from plaudit.train.checks import check_storage, check_train_table
-
-    try:
-        if not is_language_model:
-            check_train_table(model, train)
-        elif model.kind == "lstm":
-            check_storage(model)
-    except SettingsError as error:
-        raise SettingsError(f"{source}: {prefix}: {error}") from None
-    return model
 
 
-def missing_extra(error: ModuleNotFoundError) -> MissingExtraError:
-    """Return what to say of a missing optional dependency."""
-    extra = "transformer" if error.name in ("transformers", "tokenizers") else "train"
-    return MissingExtraError(f"this needs {error.name}: pip install 'plaudit[{extra}]'")
+def _shape(table: Mapping[str, Any], kind: type[ModelSettings] | None) -> type[ModelRecipe]:
+    if kind is None:
+        return SmallerModel
+    if kind is EnsembleSettings:
+        return Ensemble
+    is_language_model = "pretrain" in table and not {"train", "distill"} & table.keys()
+    return LanguageModel if kind is LSTMSettings and is_language_model else NewModel

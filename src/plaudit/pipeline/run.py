@@ -39,7 +39,7 @@ from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
 from plaudit.pipeline.build import build
-from plaudit.pipeline.recipe import ModelRecipe, Recipe, missing_extra
+from plaudit.pipeline.recipe import LanguageModel, ModelRecipe, NewModel, Recipe, SmallerModel
 from plaudit.predictor import load
 from plaudit.report.write import write_report
 from plaudit.storage import replacing
@@ -83,7 +83,7 @@ def write_recipe(recipe: Recipe, out: Path) -> None:
 
 def _shares_work(entry: ModelRecipe) -> bool:
     """Say whether many ranks can make such a model together; other kinds the first one makes for all."""
-    return entry.train is not None or entry.pretrain is not None or entry.source is not None
+    return isinstance(entry, LanguageModel | SmallerModel) or (isinstance(entry, NewModel) and entry.train is not None)
 
 
 def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
@@ -106,10 +106,7 @@ def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: 
         world.wait_for_first(f"model {name}")
         return
     context = TrainingContext(recipe.seed, out / "training" / name, resume, console)
-    try:
-        trained = build(recipe.models[name], splits, context, find=find)
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from None
+    trained = build(recipe.models[name], splits, context, find=find)
     if world.is_first:
         save_trained(trained, folder, excerpt(recipe, name), splits)
     world.wait_for_first(f"model {name}")

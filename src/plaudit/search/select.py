@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from plaudit.evaluate.metrics import log_loss
 from plaudit.evaluate.speed import measure
 from plaudit.models.base import Float32Array
 from plaudit.pipeline.build import build
-from plaudit.pipeline.recipe import Recipe, missing_extra
+from plaudit.pipeline.recipe import NewModel, Recipe
 from plaudit.pipeline.run import excerpt, save_trained
 from plaudit.predictor import load
 from plaudit.search.comparison import FORMAT, Constraints, FoldResult, Selection, compare
@@ -102,9 +102,8 @@ def _refuse_outside_sources(recipe: Recipe) -> None:
         raise SettingsError(f"{recipe.name}: has only language models, which predict no labels; add another model")
     for name, entry in recipe.models.items():
         outside = [other for other in entry.made_of if other not in recipe.models]
-        soft_labels = getattr(entry.compress, "soft_labels", None)
-        if soft_labels is not None:
-            outside.append(str(soft_labels))
+        if isinstance(entry, NewModel) and entry.distill is not None and entry.distill.soft_labels is not None:
+            outside.append(str(entry.distill.soft_labels))
         if outside:
             raise SettingsError(
                 f"{recipe.name}: models.{name} is made of {outside[0]}, which may have learned from the very reviews "
@@ -144,11 +143,8 @@ def _fold_results(
     for name, entry in recipe.models.items():
         if not find(name).exists():
             context = TrainingContext(seed, home / "training" / name, resume=True, console=console)
-            try:
-                trained = build(entry, splits, context, find=find)
-            except ModuleNotFoundError as error:
-                raise missing_extra(error) from None
-            save_trained(trained, find(name), excerpt(replace(recipe, seed=seed), name), splits)
+            trained = build(entry, splits, context, find=find)
+            save_trained(trained, find(name), excerpt(recipe.model_copy(update={"seed": seed}), name), splits)
         if entry.is_language_model or name in done:
             continue
         predictor = load(find(name))

@@ -19,7 +19,7 @@ from plaudit.data.table import SCHEMA
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.evaluate.metrics import accuracy, log_loss
 from plaudit.pipeline.build import build
-from plaudit.pipeline.recipe import Recipe, missing_extra, read_recipe
+from plaudit.pipeline.recipe import NewModel, Recipe, read_recipe
 from plaudit.search.space import Space, decoded, distributions, entry_with, read_space, with_values
 from plaudit.settings import override, read_toml, unknown_name
 from plaudit.storage import HINT
@@ -54,7 +54,7 @@ class Search:
     def trial_table(self) -> dict[str, Any]:
         """The model's table for trials: fitted on train alone, its probabilities not calibrated."""
         table = {key: value for key, value in self.tables["models"][self.model].items() if key != "calibrate"}
-        is_refitted = hasattr(self.recipe.models[self.model].model, "refit")
+        is_refitted = hasattr(getattr(self.recipe.models[self.model], "model", None), "refit")
         return with_values(table, {"refit": False} if is_refitted else {})
 
     def best_tables(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _validation_scores(
         return out / "others" / "models" / other if other in search.recipe.models else model_folder(other)
 
     entry = entry_with(search.trial_table, decoded(trial.params, search.space), search.model, source=search.path)
-    num_epochs = math.inf if entry.train is None else entry.train.epochs
+    num_epochs = entry.train.epochs if isinstance(entry, NewModel) and entry.train is not None else math.inf
     with TemporaryDirectory() as scratch:
         context = TrainingContext(
             search.seed,
@@ -224,10 +224,7 @@ def _validation_scores(
             console=Console(quiet=True),
             after_epoch=lambda end: monitor.after_epoch(end, num_epochs=num_epochs),
         )
-        try:
-            trained = build(entry, splits, context, find=find)
-        except ModuleNotFoundError as error:
-            raise missing_extra(error) from None
+        trained = build(entry, splits, context, find=find)
     probabilities = trained.model.predict_proba(splits.validation["text"].to_pylist())
     labels = np.asarray(splits.validation["label"].to_numpy())
     if not np.isfinite(probabilities).all():

@@ -22,7 +22,7 @@ from plaudit.errors import SettingsError
 from plaudit.evaluate.speed import measure
 from plaudit.pipeline.build import build
 from plaudit.pipeline.compress import Task
-from plaudit.pipeline.recipe import ModelRecipe
+from plaudit.pipeline.recipe import SmallerModel
 from plaudit.predictor import load
 from plaudit.search.sweep_results import SweepRow, summary
 from plaudit.storage import append_row, begin_journal, read_journal, write_text
@@ -45,33 +45,31 @@ def sweep(task: Task, out: Path, *, console: Console) -> list[dict[str, Any]]:
     """
     with needs_extra("report", "a sweep"):
         from plaudit.report.search_charts import pruning_sweep
-    settings = _checked_settings(task.entry)
+    entry, settings = _checked(task)
     splits = task.splits(console)
-    averages = summary(_prune_all(task.entry, settings, splits, out, console))
+    averages = summary(_prune_all(entry, settings, splits, out, console))
     write_text(out / "sweep.svg", pruning_sweep(averages))
     return averages
 
 
-def _checked_settings(entry: ModelRecipe) -> "PruneSettings":
+def _checked(task: Task) -> "tuple[SmallerModel, PruneSettings]":
     from plaudit.compress.prune import refuse_seen_validation
-    from plaudit.compress.settings import PruneSettings
 
-    settings = entry.compress
-    if not isinstance(settings, PruneSettings):
+    entry = task.entry
+    if not isinstance(entry, SmallerModel) or entry.prune is None:
         raise SettingsError("a sweep takes --method prune")
+    settings = entry.prune
     if settings.ratio is not None or settings.max_accuracy_drop is not None:
         raise SettingsError("a sweep has its own ratios; leave out ratio and max_accuracy_drop")
     if settings.stages < 2:
         raise SettingsError(f"stages = {settings.stages}: a sweep compares one shot with stages; give 2 or more")
-    assert entry.source is not None
     refuse_seen_validation(load_bundle(model_folder(entry.source)).provenance, "a sweep")
-    return settings
+    return entry, settings
 
 
 def _prune_all(
-    entry: ModelRecipe, settings: "PruneSettings", splits: Splits, out: Path, console: Console
+    entry: SmallerModel, settings: "PruneSettings", splits: Splits, out: Path, console: Console
 ) -> list[SweepRow]:
-    assert entry.source is not None
     path, whole = out / ROWS_NAME, model_folder(entry.source)
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
     rows, changed = read_journal(path, SweepRow, head=head, of="sweep")
@@ -86,7 +84,7 @@ def _prune_all(
     is_trained = read_files(whole)[0].kind != "bow"
     remaining = [each for each in _variations(settings, is_trained=is_trained) if each[:3] not in done]
     for number, (schedule, ratio, seed, pruning) in enumerate(remaining, 1):
-        step = ModelRecipe(None, entry.source, entry.train, "prune", pruning)
+        step = entry.model_copy(update={"prune": pruning})
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "model"
             context = TrainingContext(seed, Path(scratch) / "training", resume=False, console=console)

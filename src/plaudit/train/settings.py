@@ -3,7 +3,7 @@
 import math
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from plaudit.distributed.exchange.settings import ExchangeSettings, PlainSettings
 from plaudit.settings import Settings, unknown_name
@@ -101,14 +101,15 @@ class ObjectiveSettings(Settings):
     epsilon: float = Field(default=5.0, gt=0)
     """Norm of the perturbation of a text's word vectors, in units of the standard deviation of their entries."""
 
-    @model_validator(mode="after")
-    def _known_and_positive(self) -> Self:
-        for name, weight in self.losses.items():
+    @field_validator("losses")
+    @classmethod
+    def _known_and_positive(cls, losses: dict[str, float]) -> dict[str, float]:
+        for name, weight in losses.items():
             if name not in LOSSES:
                 raise ValueError(f"{name} {unknown_name(name, LOSSES)}")
             if not 0 < weight < math.inf:
                 raise ValueError(f"{name} = {weight:g}: give a weight above 0, or leave the loss out")
-        return self
+        return losses
 
     @property
     def needs_teacher(self) -> bool:
