@@ -16,10 +16,6 @@ from plaudit.errors import SettingsError
 
 VARIABLE = "PLAUDIT_THREADS"
 
-SPIN_COUNT = 1_000
-"""Turns of a loop that an OpenMP thread waits before it sleeps. By itself it waits for milliseconds, on a core that
-another program could use: beside four busy processes a training was a hundred times as slow (bench/busy_machine.py)."""
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -73,13 +69,15 @@ def _quota_of(group: Path) -> float:
         return math.inf
 
 
-def wait_briefly() -> None:
-    """Have OpenMP's threads in this process and its children sleep soon when they wait for each other.
+def sleep_while_waiting() -> None:
+    """Have OpenMP's threads, in this process and its children, sleep while they wait for each other.
 
-    What the user has set stands. Without effect once torch or scikit-learn is imported.
+    By itself a waiting thread keeps its core busy for milliseconds, which another program could use: beside four busy
+    processes that made a training a hundred times as slow (bench/busy_machine.py). What the user has set stands. It has
+    no effect once torch or scikit-learn is imported.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+    if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def map_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

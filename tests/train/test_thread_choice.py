@@ -63,3 +63,12 @@ def test_a_checkpoints_number_is_used_as_far_as_there_are_threads(machine):
     choice = ThreadChoice()
     choice.use(8)
     assert machine.threads == 4
+
+
+def test_timing_steps_takes_a_small_share_of_a_trainings_time(machine):
+    machine.seconds = {1: 10.0, 4: 3.0}
+    choice = ThreadChoice()
+    choice.measure(machine.step)
+    assert [choice.has_changed(speed) for speed in (100.0, 10.0)] == [False, False]
+    machine.clock *= 21
+    assert choice.has_changed(10.0)

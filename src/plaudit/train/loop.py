@@ -34,6 +34,7 @@ from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_av
 from plaudit.train.settings import TrainSettings
 from plaudit.train.state import Position, State, Sums
 from plaudit.train.step import Minimized, train_step
+from plaudit.train.thread_choice import ThreadChoice
 from plaudit.train.validation import Validation
 
 
@@ -68,6 +69,7 @@ class Trainer:
         self.dtype = choose_precision(settings, self.device)
         self.world = current()
         self.stopwatch = Stopwatch(self.device)
+        self.thread_choice = ThreadChoice()
         self.state = State(
             model.network,
             objective,
@@ -111,6 +113,8 @@ class Trainer:
                 step=self.position.step,
             )
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), self.log, self.interruption:
+            if self.position.step == 0:
+                self._choose_threads()
             self.lap_start = time.perf_counter()
             while self.position.epoch < self.settings.epochs and not self._ran_out_of_patience():
                 self._train_epoch()
@@ -118,6 +122,7 @@ class Trainer:
                 self._save()
                 if self.context.after_epoch is not None:
                     self.context.after_epoch(validated)
+        self.thread_choice.use(self.thread_choice.most)
         self.model.network.load_state_dict(self.state.best_weights)
         self.model.network.eval()
         self.model.to(torch.device("cpu"))
@@ -149,6 +154,27 @@ class Trainer:
                 self._stop()
             if position.step % self.settings.checkpoint_every_steps == 0:
                 self._save()
+
+    def _choose_threads(self) -> None:
+        """Choose how many threads to compute on, by steps that change nothing."""
+        if self.device.type != "cpu" or self.world.size > 1:  # of many ranks, `launch` gives each its threads
+            return
+        began = time.perf_counter()
+        batch = self.batches.plan(seed=self.context.seed, epoch=0)[0]
+        ids, mask = self.batches.batch(batch.rows, batch.width)
+        buffers = {name: buffer.clone() for name, buffer in self.state.objective.named_buffers()}
+
+        def step_without_update() -> None:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+                loss, _ = self.minimized(ids, mask, batch.rows)
+            loss.backward()
+            self.state.optimizer.zero_grad(set_to_none=True)
+
+        self.state.network.train()
+        self.thread_choice.measure(step_without_update)
+        for name, buffer in self.state.objective.named_buffers():
+            buffer.copy_(buffers[name])
+        self.position.seconds += time.perf_counter() - began
 
     def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
         state = self.state
@@ -211,6 +237,9 @@ class Trainer:
         self.log.step(state.position.batch, figures)
         state.epoch_sums.add(state.recent)
         state.recent = Sums()
+        if self.thread_choice.has_changed(figures["tokens_per_second"]):
+            self._choose_threads()
+            self.lap_start = time.perf_counter()
 
     def _figures(self, sums: Sums, *, epoch: int) -> dict[str, Any]:
         tokens_per_second = sums.tokens / max(sums.seconds, 1e-9)
@@ -224,6 +253,7 @@ class Trainer:
             "seconds": self.state.position.seconds,
             "learning_rate": self.state.optimizer.param_groups[0]["lr"],
             "peak_memory_bytes": peak_memory_bytes(self.device),
+            "threads": torch.get_num_threads(),
         }
 
     def _end_epoch(self) -> EpochEnd:
@@ -273,9 +303,12 @@ class Trainer:
         self._read_sums()
         content = self.state.content(self.world)
         if content is not None:
-            save_checkpoint(
-                self.context.folder, {"identity": self.identity, "metrics_bytes": self.log.size_bytes, **content}
-            )
+            outside = {
+                "identity": self.identity,
+                "metrics_bytes": self.log.size_bytes,
+                "threads": self.thread_choice.threads,
+            }
+            save_checkpoint(self.context.folder, {**outside, **content})
 
     def _restore(self) -> int:
         """Take up what a checkpoint holds, if there is one; return the bytes of metrics.jsonl that belong to it."""
@@ -286,5 +319,6 @@ class Trainer:
             return 0
         refuse_changes(self.context.folder, content["identity"], self.identity)
         self.state.restore(content, self.world, self.device)
+        self.thread_choice.use(content["threads"])
         metrics_bytes: int = content["metrics_bytes"]
         return metrics_bytes

@@ -1,9 +1,8 @@
 """Chooses by measurement how many threads a training computes on: all that it may use, or one.
 
-A second thread brings next to nothing to a small network, whose threads then wait for each other at every step of the
-LSTM, and where other programs keep the cores busy it costs nearly everything (bench/busy_machine.py). So steps are
-timed with all threads and with one, when a training starts and again whenever its speed has changed, as it does when
-other programs begin or end.
+A second thread brings little to a small network, whose threads wait for each other at every step of the LSTM, and how
+much depends on the machine and on what else it does (bench/busy_machine.py). So steps are timed with all threads and
+with one, when a training starts and again whenever its speed has changed, as it does when other programs begin or end.
 """
 
 import time
@@ -19,6 +18,8 @@ CHANGED = 1.6
 """Steps are timed anew once they take so many times as long as after they were last timed, or so many times less."""
 _SECONDS = 1.0
 _MOST_ROUNDS = 3
+_LARGEST_SHARE = 0.05
+"""Of a training's time that goes into timing steps."""
 
 
 class ThreadChoice:
@@ -32,11 +33,13 @@ class ThreadChoice:
         self.threads = self.most
         torch.set_num_threads(self.most)
         self._speed: float | None = None
+        self._next_time = 0.0
 
     def measure(self, step: Callable[[], object]) -> None:
         """Time `step`, which must leave nothing behind, with one thread and with all, and use what is faster."""
         if self.most == 1:
             return
+        began = time.perf_counter()
         seconds = {1: 0.0, self.most: 0.0}
         step()  # the first one allocates and compiles
         for _ in range(_MOST_ROUNDS):
@@ -48,6 +51,8 @@ class ThreadChoice:
             if sum(seconds.values()) > _SECONDS:
                 break
         self.use(self.most if seconds[1] > WORTH * seconds[self.most] else 1)
+        now = time.perf_counter()
+        self._next_time = now + (now - began) / _LARGEST_SHARE
 
     def use(self, threads: int) -> None:
         """Compute on so many threads from now on, such as those of a checkpoint: bits may depend on it."""
@@ -59,4 +64,6 @@ class ThreadChoice:
         """Say whether steps should be timed anew, given the speed of the last ones."""
         if self._speed is None:
             self._speed = speed
-        return self.most > 1 and not 1 / CHANGED < speed / self._speed < CHANGED
+        if self.most == 1 or time.perf_counter() < self._next_time:
+            return False
+        return not 1 / CHANGED < speed / self._speed < CHANGED
