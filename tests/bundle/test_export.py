@@ -13,7 +13,6 @@ from plaudit.bundle.export import export_model  # noqa: E402
 from plaudit.bundle.folder import load_trainable, save_bundle  # noqa: E402
 from plaudit.bundle.trained import TrainedModel  # noqa: E402
 from plaudit.errors import MissingExtraError, OutputError, SettingsError  # noqa: E402
-from plaudit.models.bow.flat import read_flat  # noqa: E402
 from plaudit.models.ensemble import EnsembleModel  # noqa: E402
 from plaudit.models.kinds import MODELS  # noqa: E402
 from plaudit.models.lstm import onnx as lstm_onnx  # noqa: E402
@@ -21,6 +20,7 @@ from plaudit.models.lstm.network import LSTMModel, LSTMSettings  # noqa: E402
 from plaudit.text.cleaning import CleaningSettings  # noqa: E402
 from plaudit.text.reference import tokenize  # noqa: E402
 from tests.conftest import save_tiny_bert  # noqa: E402
+from tests.models.bow.flat_reader import read_flat  # noqa: E402
 
 LABELS = ("negative", "positive")
 LONG = "a good story about a dog and a bad story about a good dog and a film"
@@ -278,4 +278,5 @@ def test_a_bow_is_written_as_a_flat_file(tmp_path, toy_bow):
     exported = export_model(toy_bow, format="flat", out=tmp_path / "bow.flat", console=Console(quiet=True))
     assert exported.max_difference is None
     texts = ["a lovely film", "a dull story", ""]
-    np.testing.assert_array_equal(read_flat(tmp_path / "bow.flat").logits(texts), toy_bow.logits(texts))
+    _, logits = read_flat(tmp_path / "bow.flat")
+    np.testing.assert_array_equal(logits(texts), toy_bow.logits(texts))

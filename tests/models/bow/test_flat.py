@@ -1,7 +1,6 @@
-"""A flat file scores as its model does, by our reader and by one in C that is written from its description."""
+"""A flat file scores as its model does, read in Python and in C as its description says."""
 
 import shutil
-import struct
 import subprocess
 
 import numpy as np
@@ -10,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from plaudit.errors import BundleError
 from plaudit.models.bow.fit import fit_bow
-from plaudit.models.bow.flat import read_flat, write_flat
+from plaudit.models.bow.flat import write_flat
 from plaudit.models.bow.settings import BowSettings
 from plaudit.text.cleaning import CleaningSettings
+from tests.models.bow.flat_reader import read_flat
 
 SETTINGS = BowSettings(min_count=1, slot_bits=16)
 TEXTS = ["a dull film", "a plain <br />film, was it?", "the lovely film's 10/10", "Ärger & 日本 \U00020000 the"]
@@ -53,10 +52,10 @@ def test_a_flat_file_gives_the_logits_of_its_model(tmp_path, num_labels, storage
     model = fit(num_labels, storage=storage, **changes)
     model._characters_left = 0  # by the kernel
     write_flat(model, tmp_path / "model.flat")
-    flat = read_flat(tmp_path / "model.flat")
-    assert flat.labels == model.labels
+    labels, logits = read_flat(tmp_path / "model.flat")
+    assert labels == model.labels
     texts = TEXTS + ODD_TEXTS
-    assert np.array_equal(flat.logits(texts), model.logits(texts))
+    assert np.array_equal(logits(texts), model.logits(texts))
 
 
 @pytest.fixture(scope="module")
@@ -64,43 +63,6 @@ def flat_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("flat") / "model.flat"
     write_flat(fit(2), path)
     return path
-
-
-def test_a_changed_byte_is_refused(flat_file, tmp_path):
-    content = flat_file.read_bytes()
-    assert len(content) > 2**18
-    for place in (8 + 4, 200, len(content) // 2, len(content) - 1):
-        changed = bytearray(content)
-        changed[place] ^= 1
-        path = tmp_path / "changed.flat"
-        path.write_bytes(changed)
-        with pytest.raises(BundleError, match="changed since it was written; export or copy the model again"):
-            read_flat(path)
-    path.write_bytes(content[:-1])
-    with pytest.raises(BundleError, match="changed since it was written"):
-        read_flat(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"PLFLAT\r\n", b"PLFLAT\n" + bytes(1_000)], ids=repr)
-def test_a_foreign_file_is_refused(tmp_path, content):
-    path = tmp_path / "foreign"
-    path.write_bytes(content)
-    with pytest.raises(BundleError, match="foreign: not a flat model file"):
-        read_flat(path)
-
-
-def test_a_newer_version_is_refused(flat_file, tmp_path):
-    content = bytearray(flat_file.read_bytes())
-    struct.pack_into("<I", content, 8, 3)
-    path = tmp_path / "newer.flat"
-    path.write_bytes(content)
-    with pytest.raises(BundleError, match="version 3, but this Plaudit reads up to 2; upgrade plaudit"):
-        read_flat(path)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="none: cannot be read"):
-        read_flat(tmp_path / "none")
 
 
 def test_the_same_model_gives_the_same_bytes(flat_file, tmp_path):

@@ -1,4 +1,4 @@
-r"""A bag of n-grams as one flat file, which a program in any language can map into memory and score texts with.
+r"""Writes a bag of n-grams as one flat file, which a program in any language can map into memory to score texts.
 
 Numbers are little-endian; sections begin at multiples of 64 bytes, in any order.
 
@@ -44,50 +44,22 @@ Version 1 had no normalized sums.
 
 import hashlib
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from plaudit.errors import BundleError
-from plaudit.models.base import Float32Array
-from plaudit.models.bow.model import BowModel, logits_of_problems, table_scores
+from plaudit.models.bow.model import BowModel
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable
-
-if TYPE_CHECKING:
-    from plaudit.text import kernel
 
 MAGIC = b"PLFLAT\r\n"
 VERSION = 2
 
 _HEADER = struct.Struct("<8s8I8Q")
-_DIGEST_BYTES = hashlib.sha256().digest_size
 _ALIGNMENT = 64
 _PAGE_SIZE = 256
 _LETTER = 0x200000
 _STRIPS_HTML, _IS_L2 = 1, 2
-
-
-@dataclass(frozen=True)
-class FlatBow:
-    """What a flat file holds, ready to score texts."""
-
-    labels: tuple[str, ...]
-    max_order: int
-    cleaning: "kernel.CleaningTables"
-    table: npt.NDArray[np.uint32]
-    """As `kernel.ngram_table` makes it, [K, S]."""
-    scale: Float32Array
-    bias: Float32Array
-    is_l2: bool
-
-    def logits(self, texts: Sequence[str]) -> Float32Array:
-        """Return float32 [N, C]; their softmax is the probability of each label."""
-        scores = table_scores(texts, self.cleaning, self.table, self.max_order, is_l2=self.is_l2)
-        return logits_of_problems(scores * self.scale + self.bias)
 
 
 def write_flat(model: BowModel, path: Path) -> None:
@@ -117,50 +89,6 @@ def write_flat(model: BowModel, path: Path) -> None:
     path.write_bytes(content + hashlib.sha256(content).digest())
 
 
-def read_flat(path: Path) -> FlatBow:
-    """Read a flat file; BundleError if it is none, of a newer version, or changed since it was written."""
-    from plaudit.text import kernel
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(content) < _HEADER.size or not content.startswith(MAGIC):
-        raise BundleError(f"{path}: not a flat model file; export the model again")
-    _, version, max_order, slot_bits, num_labels, num_problems, flags, num_stop_words, num_pages, *places = (
-        _HEADER.unpack_from(content)
-    )
-    if version > VERSION:
-        raise BundleError(f"{path}: version {version}, but this Plaudit reads up to {VERSION}; upgrade plaudit")
-    if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:
-        raise BundleError(f"{path}: changed since it was written; export or copy the model again")
-    label_place, numbers, pages, stop_words, scale, bias, table, _ = places
-
-    def array(dtype: str, place: int, *shape: int) -> np.ndarray:
-        # A copy, since the kernel is compiled for arrays that may be written.
-        return np.frombuffer(content, dtype, int(np.prod(shape)), place).reshape(shape).copy()
-
-    labels = []
-    for _ in range(num_labels):
-        (length,) = struct.unpack_from("<I", content, label_place)
-        labels.append(content[label_place + 4 : label_place + 4 + length].decode())
-        label_place += 4 + length
-    characters = _characters(
-        array("<u2", numbers, TABLE_SIZE // _PAGE_SIZE), array("<u4", pages, num_pages, _PAGE_SIZE)
-    )
-    return FlatBow(
-        labels=tuple(labels),
-        max_order=max_order,
-        cleaning=kernel.build_tables(
-            characters, array("<u8", stop_words, num_stop_words), strip_html=bool(flags & _STRIPS_HTML)
-        ),
-        table=array("<u4", table, num_problems, 1 << slot_bits),
-        scale=array("<f4", scale, num_problems),
-        bias=array("<f4", bias, num_problems),
-        is_l2=bool(flags & _IS_L2),
-    )
-
-
 def _pages(characters: CharacterTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
     """Return which page each 256 characters have, [512], and the distinct pages, uint32 [P, 256].
 
@@ -170,12 +98,3 @@ def _pages(characters: CharacterTable) -> tuple[npt.NDArray[np.int64], npt.NDArr
     stored = np.where(characters > PUNCTUATION, distances, characters)
     pages, numbers = np.unique(stored.reshape(-1, _PAGE_SIZE), axis=0, return_inverse=True)
     return numbers.ravel(), pages
-
-
-def _characters(numbers: np.ndarray, pages: np.ndarray) -> CharacterTable:
-    """Return the table that `_pages` was given."""
-    stored = pages[numbers].ravel()
-    letters = stored + np.arange(TABLE_SIZE, dtype=np.uint32) - np.uint32(_LETTER)
-    characters: CharacterTable = np.where(stored > PUNCTUATION, letters, stored)
-    characters.setflags(write=False)
-    return characters

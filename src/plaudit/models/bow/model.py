@@ -90,7 +90,16 @@ class BowModel(Model):
         return scores
 
     def _kernel_scores(self, texts: Sequence[str]) -> Float32Array:
-        return table_scores(texts, *self.tables, self.settings.max_order, is_l2=self.settings.norm == "l2")
+        from plaudit.text import kernel
+
+        cleaning, table = self.tables  # before threads ask for them at once
+        max_order, is_l2 = self.settings.max_order, self.settings.norm == "l2"
+
+        def scores(chunk: Sequence[str]) -> Float32Array:
+            found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table, is_l2)
+            return found
+
+        return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
 
     @cached_property
     def tables(self) -> "tuple[kernel.CleaningTables, npt.NDArray[np.uint32]]":
@@ -123,24 +132,6 @@ class BowModel(Model):
         if found != expected:
             raise BundleError(f"a bow model of {len(labels)} labels holds tensors {expected}, not {found}")
         return cls(settings, labels, **tensors)
-
-
-def table_scores(
-    texts: Sequence[str],
-    cleaning: "kernel.CleaningTables",
-    table: npt.NDArray[np.uint32],
-    max_order: int,
-    *,
-    is_l2: bool,
-) -> Float32Array:
-    """Return the scores of each text's known n-grams by the compiled kernel, float32 [N, K]."""
-    from plaudit.text import kernel
-
-    def scores(chunk: Sequence[str]) -> Float32Array:
-        found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table, is_l2)
-        return found
-
-    return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
 
 
 def positive_labels(labels: Sequence[str]) -> Sequence[int]:
