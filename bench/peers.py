@@ -4,13 +4,13 @@
 
 On Linux, with plaudit[train,transformer,report,onnx,peers].
 
-Each peer is trained on train and validation together, less the texts that repeat a test text, then judged once on
-test. Where a peer has several settings, a fit on train alone and validation tell which is best; all are kept. Speed is
-from raw text in memory, in a process of its own, first with every core of this machine, then with one; it is measured
-by what `plaudit evaluate` measures it with, on an evenly spaced sample of test as large as the peer is fast. Peers
-run one after the other. A finished one is a line in rows.jsonl in the work folder, so that a stopped run goes on.
+Each peer is trained on train and validation together, less the texts that repeat a test text, then evaluated
+once on test. If a peer has several settings, validation after a fit on train alone shows which is best; all are kept.
+Speed is measured from raw text in memory, in its own process, first with all cores, then with one, as `plaudit
+evaluate` does, on an evenly spaced sample of test whose size depends on the peer's speed. Peers run one after the
+other. A finished one is a line in rows.jsonl in the work folder, so that a stopped run can be resumed.
 
-Writes the rows as JSON, and beside them a chart of accuracy against speed.
+Writes the rows as JSON, and a chart of accuracy against speed next to them.
 """
 
 import argparse

@@ -24,7 +24,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_*"]
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|pa|pyarrow|pathlib|collections|rich|pydantic|sklearn|mlflow|pandas)\..*|ModelInfo")
+    ("py:.*", r"(numpy|pa|pyarrow|pathlib|collections|rich|pydantic|sklearn|mlflow|pandas)\..*|ModelInfo"),
+    ("py:obj", r"typing\.Annotated.*"),
 ]
 myst_heading_anchors = 3
 default_role = "code"  # docstrings write `code` as Markdown does

@@ -1,4 +1,4 @@
-"""The peers of bench/peers.py, each with the settings its users give it."""
+"""The other programs that bench/peers.py compares with, each with the settings that its users choose."""
 
 from peers.bags import NBSVM, FastText, TfidfRegression, Vader
 from peers.networks import BiLSTM, RandomDistilBert

@@ -1,7 +1,7 @@
-"""What a peer is: raw texts and labels in, predicted labels out; and a finished model of ours as one.
+"""What all programs in the comparison share: they get raw texts and labels, and predict labels.
 
-Labels are 0, negative, and 1, positive. A library is imported by the method that needs it, so that no process loads
-another peer's.
+Labels are 0, negative, and 1, positive. Each method imports the library it needs, so that no process loads
+the library of another peer.
 """
 
 import pickle

@@ -1,4 +1,4 @@
-"""Rows of bench/peers.py in, a chart of accuracy against speed out."""
+"""Draws accuracy against speed for bench/peers.py."""
 
 import math
 from collections.abc import Sequence

@@ -1,15 +1,15 @@
-"""The service under load beside a plain one, on loopback, client and server on the same cores.
+"""Compares the service under load with a plain one, over loopback, with client and server on the same cores.
 
     python -m bench.serve [--quick]
-    python -m bench.serve --overload      # overload alone, by the number of connections; bench_serve_overload.json
+    python -m bench.serve --overload      # only overload, with more and more connections; bench_serve_overload.json
 
 Needs wrk and h2load (Debian: wrk, nghttp2-client) and a quiet machine for twelve minutes. Bodies are IMDB's train
 reviews. Writes docs/results/bench_serve.json.
 
 steady      1,000 requests/s of one review each, from 100 connections with random pauses
 saturation  32 connections that never pause
-batch       4 connections with 250 reviews a request
-overload    128 connections that never pause nor heed Retry-After; what was accepted, and 1,000 requests/s right after
+batch       4 connections with 250 reviews per request
+overload    128 connections that never pause and ignore Retry-After; accepted requests, then 1,000 requests/s
 memory      five minutes of 1,000 requests/s, resident memory every second
 """
 
@@ -41,8 +41,8 @@ STEADY = 1000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the time, nothing written")
-    parser.add_argument("--overload", action="store_true", help="overload alone, by the number of connections")
+    parser.add_argument("--quick", action="store_true", help="take a twentieth of the time and write nothing")
+    parser.add_argument("--overload", action="store_true", help="only overload, with more and more connections")
     arguments = parser.parse_args()
     share = 0.05 if arguments.quick else 1.0
     services = {

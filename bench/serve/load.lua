@@ -1,5 +1,5 @@
--- What wrk sends: the bodies of $BODIES, one a line, in turn; between two requests of a connection a random time of
--- $PAUSE_MS on average, exponentially distributed, so that requests arrive as those of many people do.
+-- Sends the bodies in the file $BODIES, one per line, in turn. The pause between two requests of a connection is random, exponential
+-- with mean $PAUSE_MS, so that requests arrive like those of many users.
 local pause_ms = tonumber(os.getenv("PAUSE_MS"))
 local bodies = {}
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end

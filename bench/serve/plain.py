@@ -1,9 +1,9 @@
-"""The service that people write in an afternoon: TF-IDF and logistic regression behind FastAPI.
+"""The service to compare with: TF-IDF and logistic regression behind FastAPI, as written in an afternoon.
 
     python bench/serve/plain.py PORT
 
-It learns from IMDB's train split first, then says `ready`. Same route and answer as ours, a list of texts taken as one
-call; what it lacks are batches across requests, limits, keys and counters.
+It first trains on IMDB's train split, then prints `ready`. Route and answer are the same as ours, and a list of texts
+is one call; it has no batches across requests, no limits, keys or metrics.
 """
 
 import sys
