@@ -56,7 +56,7 @@ def chart(page):
 
 def column(page, heading):
     """The cells of the table of costs in the column of a heading."""
-    table = page.locator("table", has_text="what they cost")
+    table = page.locator("table", has_text="Speed and size")
     place = table.locator("thead th").all_inner_texts().index(heading)
     return [row.locator("th, td").nth(place).inner_text() for row in table.locator("tbody tr").all()]
 
@@ -106,10 +106,10 @@ def test_no_two_texts_of_the_chart_overlap(page):
 def test_pointing_at_a_mark_shows_what_it_says_and_leaving_hides_it(page):
     tip = page.locator(".tip")
     assert tip.is_hidden()
-    mark = chart(page).locator('[data-says^="lstm-beaten-by-all"]').last
+    mark = chart(page).locator('[data-tooltip^="lstm-beaten-by-all"]').last
     mark.hover()
     assert tip.is_visible()
-    assert tip.inner_text() == mark.get_attribute("data-says")
+    assert tip.inner_text() == mark.get_attribute("data-tooltip")
     assert "88.60" in tip.inner_text()
     page.mouse.move(2, 2)
     assert tip.is_hidden()
@@ -117,7 +117,7 @@ def test_pointing_at_a_mark_shows_what_it_says_and_leaving_hides_it(page):
 
 def test_arrow_keys_walk_the_marks_of_a_chart_and_escape_hides_the_tip(page):
     tip = page.locator(".tip")
-    says = chart(page).locator("[data-says]").evaluate_all("all => all.map(one => one.dataset.says)")
+    says = chart(page).locator("[data-tooltip]").evaluate_all("all => all.map(one => one.dataset.tooltip)")
     chart(page).focus()
     for key, expected in (("ArrowRight", says[0]), ("ArrowRight", says[1]), ("ArrowLeft", says[0])):
         page.keyboard.press(key)
@@ -136,7 +136,7 @@ def test_arrow_keys_walk_the_marks_of_a_chart_and_escape_hides_the_tip(page):
     ],
 )
 def test_a_click_on_a_heading_sorts_its_table_both_ways(page, heading, first, last):
-    head = page.locator("table", has_text="what they cost").get_by_role("columnheader", name=heading, exact=True)
+    head = page.locator("table", has_text="Speed and size").get_by_role("columnheader", name=heading, exact=True)
     for order, ends in (("descending", (first, last)), ("ascending", (last, first))):
         head.get_by_role("button").click()
         assert head.get_attribute("aria-sort") == order

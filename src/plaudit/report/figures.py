@@ -17,9 +17,9 @@ _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]]
 
 
 def line_chart(rows: Sequence[Mapping[str, Any]], x: alt.X, y: alt.Y, *, series: str, width: int = WIDTH) -> str:
-    """Draw a line for each value of the column `series`, with points that show their `tooltip`.
+    """Draw a line for each value of the column `series`.
 
-    Rows with `low` and `high` have an interval too.
+    Rows with a `tooltip` have a point that shows it, rows with `low` and `high` an interval.
     """
     names = list(dict.fromkeys(row[series] for row in rows))
     stroke = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolOpacity": 1, "symbolSize": 200}
@@ -27,7 +27,9 @@ def line_chart(rows: Sequence[Mapping[str, Any]], x: alt.X, y: alt.Y, *, series:
     dash = alt.StrokeDash(f"{series}:N", scale=alt.Scale(domain=names, range=_DASHES[: len(names)]), legend=None)
     layers = [
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-        base.mark_point(filled=True, size=45, opacity=1).encode(y=y, description="tooltip:N"),
+        base.transform_filter(alt.expr.isValid(alt.datum.tooltip))
+        .mark_point(filled=True, size=45, opacity=1)
+        .encode(y=y, description="tooltip:N"),
     ]
     if "low" in rows[0]:
         low = y.copy()
@@ -91,7 +93,7 @@ def perturbations(rows: Sequence[Mapping[str, Any]]) -> str:
 def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | None:
     """Draw `loss` or `accuracy` of training and validation by step; None if the log has neither."""
     rows = [
-        {"step": event["step"], "value": event[column], "part": part}
+        {"step": event["step"], "value": event[column], "part": part, "tooltip": _tooltip(event, quantity, kind)}
         for part, kind, column in (
             ("training", "step", f"train_{quantity}"),
             ("validation", "epoch", f"validation_{quantity}"),
@@ -100,18 +102,10 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
     ]
     if not rows:
         return None
-    parts = ["training", "validation"]
     axis = percent_axis() if quantity == "accuracy" else alt.Axis(format="~g", tickCount=6)
-    base = alt.Chart({"values": rows}).encode(
-        x=alt.X("step:Q", title="step", axis=alt.Axis(format=",d", tickCount=5)),
-        y=alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False), axis=axis),
-    )
-    dashes = alt.StrokeDash("part:N", scale=alt.Scale(domain=parts, range=_DASHES[:2]), legend=None)
-    colours = series_colour("part", parts, legend={"symbolType": "stroke", "symbolStrokeWidth": 3})
-    lines = base.mark_line(strokeWidth=2).encode(strokeDash=dashes, color=colours)
-    validation = base.transform_filter(alt.datum.part == "validation")
-    points = validation.mark_point(filled=True, size=60, opacity=1, color=PALETTE[1])
-    return as_svg(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT))
+    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", tickCount=5))
+    y = alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False), axis=axis)
+    return line_chart(rows, x, y, series="part")
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
@@ -142,6 +136,13 @@ def data_charts(report: QualityReport) -> dict[str, str]:
     drawn = charts(report)
     names = [name for name in ("lengths", "ratings") if name in drawn]
     return {name: as_svg(drawn[name].properties(width=WIDTH, height=HEIGHT)) for name in names}
+
+
+def _tooltip(event: Mapping[str, Any], quantity: str, kind: str) -> str | None:
+    if kind == "step":
+        return None
+    value = event[f"validation_{quantity}"]
+    return f"step {event['step']:,}: {percent(value, 2) if quantity == 'accuracy' else f'{value:.4f}'}"
 
 
 def _thinned(events: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from plaudit.report.chart_style import HEIGHT, PALETTE, WIDTH, as_svg, percent_axis
+from plaudit.report.chart_style import HEIGHT, PALETTE, WIDTH, as_svg, percent_axis, series_colour
 from plaudit.report.scatter import Point, draw_scatter
 
 
@@ -53,7 +53,7 @@ def tuning_history(trials: Sequence[Mapping[str, Any]], objective: str) -> str:
 
 
 def setting_importance(importance: Mapping[str, float]) -> str:
-    """Draw which share of the objective's variation is each setting's, the greatest at the top."""
+    """Draw the share of the objective's variation that each setting explains, the greatest at the top."""
     rows = [{"setting": name, "share": share} for name, share in importance.items()]
     chart = (
         alt.Chart({"values": rows})
@@ -67,17 +67,13 @@ def setting_importance(importance: Mapping[str, float]) -> str:
 
 
 def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
-    """Draw accuracy, speed and size against the pruned ratio, a line for each schedule, bars from least to greatest."""
+    """Draw accuracy, speed and size against the pruned ratio, a line for each schedule, with bars for the range."""
     (whole,) = (row for row in table if row["schedule"] == "whole")
     schedules = sorted({row["schedule"] for row in table} - {"whole"})
     rows = [{**row, "megabytes": row["size_bytes"] / 1e6} for row in table if row["schedule"] != "whole"]
     rows += [{**whole, "schedule": schedule, "megabytes": whole["size_bytes"] / 1e6} for schedule in schedules]
     x = alt.X("ratio:Q", title="share pruned", axis=percent_axis())
-    colour = alt.Color(
-        "schedule:N",
-        scale=alt.Scale(domain=schedules, range=list(PALETTE[: len(schedules)])),
-        legend=alt.Legend(title=None, orient="top", symbolStrokeWidth=3),
-    )
+    colour = series_colour("schedule", schedules, legend={"symbolStrokeWidth": 3})
     base = alt.Chart({"values": rows}).encode(x=x, color=colour)
     panels = []
     for column, title in (
