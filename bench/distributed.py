@@ -1,14 +1,14 @@
-"""Two hosts, a slow link and every way of exchange: what data-parallel training costs, and what it leaves of accuracy.
+"""Measure the speed, bytes and accuracy of data-parallel training by every exchange over slow links.
 
     sudo python bench/distributed.py [--exchanges plain bf16 …] [--links open 1gbit 100mbit] [--out FILE] [--work DIR]
 
 First, for accuracy, two ranks on this host train recipes/distributed.toml to the end by each exchange, and so does one
 process alone; `plaudit run` scores each model once on the test split. Then, for speed, two network namespaces stand
 for two hosts, joined by a veth pair; a token-bucket filter (tc tbf) at each end lets through what the link would. Both
-hosts run `plaudit launch --nodes 2`, with one rank and one core each, for so many steps (`--steps`). Bytes are what
-the first host's end of the cable counted as sent, headers included. Seconds an epoch are those a step after the first
-ones, times the steps of an epoch; validation is not in them. One process with one and with two threads is timed beside
-them. Needs root, for namespaces, and iproute2. What is done is kept in --work, not done again.
+hosts run `plaudit launch --nodes 2`, with one rank and one core each, for `--steps` steps. Bytes are what
+the first host's end of the cable counted as sent, headers included. Seconds an epoch are those of a step after the
+first ones, times the steps of an epoch, without validation. One process with one and with two threads is timed for
+comparison. Needs root, for namespaces, and iproute2. Finished parts are kept in --work and not repeated.
 """
 
 import argparse
@@ -36,14 +36,14 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"open": None, "1gbit": "1gbit", "100mbit": "100mbit"}
 HOSTS = ("plaudit-a", "plaudit-b")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-LOG_EVERY = 16  # whole periods of `local`, lest its exchanges are counted as too many or too few
+LOG_EVERY = 16  # whole periods of `local`, so that each counts as many exchanges
 SETTINGS = {"local": {"period": 16, "precision": "int4"}, "top-k": {"density": 0.001}, "powersgd": {"rank": 2}}
 LEARNING_RATE = 0.003
 """Of all but `local`, for which the recipe's is this times the root of two ranks: each reads half of a batch alone."""
 
 
 def main():
-    """Train over every link by every exchange, print and write what came out."""
+    """Train over every link by every exchange; print and write the results."""
     arguments = parse_arguments()
     console = Console()
     if os.geteuid() != 0 or shutil.which("tc") is None:
@@ -118,7 +118,7 @@ def cable_bytes():
 
 
 def settings_of(exchange):
-    """Return what to say to plaudit for it; nothing for a process alone."""
+    """Return the options of plaudit for an exchange, or for a process alone."""
     assignments = [f"--set=models.lstm.train.log_every_steps={LOG_EVERY}"]
     if exchange != "local":
         assignments.append(f"--set=models.lstm.train.max_learning_rate={LEARNING_RATE}")
@@ -144,7 +144,7 @@ def train_to_end(folder, exchange, console):
 
 
 def train(folder, exchange, steps, console, *, threads=1):
-    """Train for so many steps: on both hosts by an exchange, or in one process of so many threads."""
+    """Train for `steps` steps: on both hosts by an exchange, or in one process of `threads` threads."""
     if (folder / "done.json").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -165,14 +165,14 @@ def train(folder, exchange, steps, console, *, threads=1):
         subprocess.Popen(start, env=environment, stdout=log, stderr=log)
         for start, log in zip(starts, logs, strict=True)
     ]
-    sent, told = {}, False
+    sent, is_stopping = {}, False
     while any(process.poll() is None for process in processes):
         time.sleep(0.05)
         step = last_step(folder)
         if step is not None and step not in sent:
             sent[step] = 0 if exchange is None else cable_bytes()
-        if step is not None and step >= steps and not told:
-            told = True
+        if step is not None and step >= steps and not is_stopping:
+            is_stopping = True
             for process in processes:
                 process.send_signal(signal.SIGTERM)
     if any(process.returncode != INTERRUPTED_STATUS for process in processes):
@@ -195,7 +195,7 @@ def last_step(folder):
 
 
 def speed(folder, exchange, steps_per_epoch):
-    """Return what a step took after the first ones, which wait for allocations."""
+    """Return seconds, tokens and bytes of a step after the first ones, which wait for allocations."""
     start = 2 * LOG_EVERY
     sent = {int(step): number for step, number in json.loads((folder / "done.json").read_text()).items()}
     steps = [event for event in events(folder, "step") if event["step"] >= start and event["step"] in sent]

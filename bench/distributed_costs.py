@@ -1,9 +1,9 @@
-"""What bench/distributed.py measured as a model, what that says of many ranks on fast fabrics, and a picture of both.
+"""Fit a model to what bench/distributed.py measured, predict many ranks on fast fabrics, and draw the measurements.
 
     python bench/distributed_costs.py [--measured FILE] [--out FILE] [--picture FILE]
 
-A step takes what it takes on the open link, and then bytes / (efficiency · bandwidth) + hops · latency. Efficiency and
-latency are fitted to the steps over throttled links, and the error there is stated. Bytes and hops grow with the
+The model: a step takes its time on the open link + bytes / (efficiency · bandwidth) + hops · latency. Efficiency and
+latency are fitted to the steps over throttled links, where the error is stated. Bytes and hops grow with the
 number of ranks R as ring algorithms do: an all-reduce sends 2 (R - 1) / R times its size in 2 (R - 1) hops, an
 all-gather R - 1 shares in R - 1 hops. `local` sends the rows of words that any rank read: from three ranks on, all rows
 are taken to be sent, which no number of ranks exceeds. Predictions keep each rank's work as it was and take the latency
@@ -30,10 +30,10 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
 RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}
 FABRICS = {"100 Gbit/s": 100e9 / 8, "400 Gbit/s": 400e9 / 8}
 GATHERED = {"top-k": 1.0, "rows": None}
-"""Share of a way's bytes that is all-gathered; of rows it follows from the sizes of weights. All else is reduced."""
+"""Share of an exchange's bytes that is all-gathered; of rows it follows from the weights. The rest is reduced."""
 BITS = {"fp32": 32, "bf16": 16} | {name: bits + 16 / BLOCK for name, bits in local.BITS.items()}
-"""Of a number that `local` sends, the scales of its blocks included."""
-MESSAGES = {"rows": 4, "powersgd": 2, "local": 2}
+"""Bits of a number that `local` sends, including the scales of blocks."""
+MESSAGES = {"rows": 4, "powersgd": 3, "local": 2}
 """Messages of a step; one by default."""
 
 
@@ -135,7 +135,7 @@ def fitted(throttled, opened):
 
 
 def picture(rows):
-    """Draw the seconds of an epoch by link and way of exchange."""
+    """Draw the seconds of an epoch by link and exchange."""
     shown = [row for row in rows if row["link"] is not None]
     order = [row["exchange"] for row in sorted(shown, key=lambda row: row["bytes_per_step"]) if row["link"] == "open"]
     return (

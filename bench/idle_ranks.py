@@ -1,12 +1,12 @@
-"""How long ranks wait for the slowest: batches of DistributedSampler against ours, on the real lengths of reviews.
+"""Compare how long ranks wait for the slowest with batches of DistributedSampler and with ours, on real lengths.
 
     python bench/idle_ranks.py [--ranks 2 4 8] [--batch 32] [--out FILE]
 
 Times training steps of the LSTM of recipes/distributed.toml for many shapes of batches on one thread, and fits
-seconds = a + b · width + c · rows · width to them. With that, it plays an epoch of IMDB's train reviews for so many
-ranks: as people write it, where each rank draws its own random reviews and pads them to the longest of them; and ours,
-where all ranks share batches of reviews of nearly equal length. Nothing but shapes differs, so the share of time that
-ranks are idle is that of batches alone; bench/distributed.py has what two real ranks measured. Once with reviews cut
+seconds = a + b · width + c · rows · width to them. With that, it simulates an epoch of IMDB's train
+reviews: the usual way, where each rank draws its own random reviews and pads them to the longest of them; and ours,
+where all ranks share batches of reviews of nearly equal length. Only shapes differ, so the share of time that
+ranks are idle is due to batches alone; bench/distributed.py measures two real ranks. Once with reviews cut
 to the recipe's max_tokens, where nearly every batch of theirs holds a review that long, and once with whole reviews.
 """
 
@@ -50,7 +50,7 @@ def idle_share(costs: npt.NDArray[np.float64]) -> float:
 
 
 def main():
-    """Measure the costs, play the epochs, print and write what came out."""
+    """Measure the costs, simulate the epochs; print and write the results."""
     arguments = parse_arguments()
     recipe = read_recipe(RECIPE)
     entry = recipe.models["lstm"]
@@ -120,7 +120,7 @@ def fitted(measured):
     shapes = np.array(list(measured), dtype=float)
     seconds = np.array(list(measured.values()))
     terms = np.stack([np.ones(len(shapes)), shapes[:, 1], shapes.prod(1)], axis=1)
-    # In relative terms, lest the largest shapes decide alone.
+    # Relative errors, so that the largest shapes do not decide alone.
     fit = np.linalg.lstsq(terms / seconds[:, None], np.ones(len(seconds)), rcond=None)[0]
     return fit, float(np.abs(terms @ fit / seconds - 1).mean())
 

@@ -1,11 +1,11 @@
-"""Whether a run whose ranks are killed ends as if nothing had happened: `kill -9`, random ranks, random steps.
+"""Check that a run ends with the same weights although a random rank is killed at a random step by `kill -9`.
 
     python bench/kill_ranks.py [--kills 10] [--seed 0] [--out FILE]
 
 `plaudit launch` trains a small LSTM on reviews of imdb-train with two ranks on this machine's processor, once
-undisturbed and once for each kill. A killed rank makes all of them begin again from the last checkpoint. Every run's
-weights are compared with the undisturbed one's, bit for bit; `seconds_to_catch_up` is what a kill costs: until the run
-has done again the step that it was killed after.
+undisturbed and once for each kill. When a rank is killed, all of them restart from the last checkpoint. Every run's
+weights are compared with the undisturbed one's, bit for bit; `seconds_to_catch_up` is what a kill costs: the time until
+the run has repeated the step after which it was killed.
 """
 
 import argparse
@@ -46,7 +46,7 @@ checkpoint_every_steps = 20
 
 
 def main():
-    """Kill a rank again and again, print and write what came of it."""
+    """Kill a rank in each of several runs; print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -86,7 +86,7 @@ def launch(recipe, out):
 
 
 def killed(recipe, out, *, rank, step):
-    """Run a recipe, kill a rank after a step and return how the run goes on."""
+    """Run a recipe, kill a rank after a step, and return how the run continues."""
     launcher = launch(recipe, out)
     while launcher.poll() is None and num_steps(out) < step:
         time.sleep(0.005)
@@ -114,7 +114,7 @@ def num_steps(out):
 
 
 def has_begun_again(out):
-    """Say whether ranks have read the checkpoint after a restart, and cut off the steps after it."""
+    """Return whether ranks have read the checkpoint after a restart, and cut off the steps after it."""
     return len(attempts(out)) > 1 and metrics_of(out).stat().st_mtime > attempts(out)[-1].stat().st_mtime
 
 

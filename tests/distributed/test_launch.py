@@ -47,9 +47,9 @@ precision = "fp32"
 log_every_steps = 1
 checkpoint_every_steps = 1_000_000
 """
-LONG = ("--set", "models.lstm.train.epochs=20")
+LONG = ("--set", "models.lstm.train.epochs=10")
 OFTEN = ("--set", "models.lstm.train.checkpoint_every_steps=10")
-NUM_STEPS = 20 * 16
+NUM_STEPS = 10 * 16
 SECONDS = 180
 
 
@@ -68,9 +68,10 @@ def launch():
     """Return a function that launches two ranks on one thread each; those that still run in the end are killed."""
     launchers = []
 
-    def start(recipe, out, *options):
+    def start(recipe, out, *options, shutdown_timeout_s="120"):
         command = [sys.executable, "-m", "plaudit", "launch", recipe, "--out", out, "--gpus-per-node", "2", *options]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        # A rank that is stopped by SIGSTOP does not hear SIGTERM either, and is waited for so long.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": shutdown_timeout_s}
         launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         launchers.append((launcher, out))
         return launcher
@@ -176,7 +177,7 @@ def test_two_ranks_make_once_what_one_process_makes(launch, folder, tmp_path):
     bows = [(tmp_path / name / "models" / "bow" / "weights.safetensors").read_bytes() for name in ("one", "two")]
     assert bows[0] == bows[1]
     assert told.count("bow: ") == 1
-    assert num_steps(tmp_path / "two") == num_steps(tmp_path / "one") == NUM_STEPS // 5
+    assert num_steps(tmp_path / "two") == num_steps(tmp_path / "one") == 4 * 16
     (of_the_second,) = (tmp_path / "two" / "ranks").glob("*/*/attempt_0/1/stderr.log")
     assert of_the_second.read_text() == ""
     assert not list((tmp_path / "two").rglob("*.tmp"))
@@ -224,25 +225,26 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(launch, f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_is_silent_is_named(launch, folder, tmp_path, rank):
+def test_a_rank_that_is_silent_is_named(launch, folder, tmp_path):
     out = tmp_path / "run"
-    launcher = launch(folder / "lstm.toml", out, *LONG, "--timeout", "8", "--max-restarts", "0")
+    options = (*LONG, "--timeout", "8", "--max-restarts", "0")
+    launcher = launch(folder / "lstm.toml", out, *options, shutdown_timeout_s="1")
     wait_for_step(launcher, out, 2)
-    os.kill(ranks_of(out)[rank], signal.SIGSTOP)
+    os.kill(ranks_of(out)[0], signal.SIGSTOP)
     status, told = finish(launcher, out)
     assert status == 2, told
-    assert f"rank {rank} did not answer in 8 s, or died; rank {1 - rank} gives up" in told
-    assert told.splitlines()[-1].startswith(f"error: rank {1 - rank} (process ")
+    assert told.splitlines()[-1].startswith("error: rank 1 (process ")
+    assert "rank 0 did not answer in 8 s, or died; rank 1 gives up" in told
     assert "Traceback" not in told
 
 
 @pytest.mark.slow
 def test_a_run_whose_rank_is_silent_ends_with_the_same_bits(launch, folder, tmp_path, undisturbed):
     out = tmp_path / "run"
-    launcher = launch(folder / "lstm.toml", out, *LONG, "--timeout", "8")
+    launcher = launch(folder / "lstm.toml", out, *LONG, "--timeout", "8", shutdown_timeout_s="1")
     wait_for_step(launcher, out, 2)
-    os.kill(ranks_of(out)[1], signal.SIGSTOP)  # not even SIGTERM reaches it then
+    os.kill(ranks_of(out)[1], signal.SIGSTOP)
     status, told = finish(launcher, out)
     assert status == 0, told
+    assert "rank 1 did not answer in 8 s, or died; rank 0 gives up" in told
     assert weights_of(out) == undisturbed
