@@ -127,7 +127,7 @@ def onnx_logits(session, model, texts):
     corpus = Corpus(model.encode(texts), torch.device("cpu"))
     result = np.empty((len(texts), len(LABELS)), np.float32)
     for planned in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
-        ids, mask = corpus.batch(torch.from_numpy(planned.rows), planned.width)
+        ids, mask = corpus.batch(planned.rows, planned.width)
         (result[planned.rows],) = session.run(["logits"], {"ids": ids.long().numpy(), "mask": mask.numpy()})
     return result
 

@@ -27,11 +27,15 @@ def test_a_batch_may_be_wider_than_its_texts():
 
 def test_sorted_batches_hold_every_text_once_shortest_first():
     corpus = Corpus(encoded(TEXTS), torch.device("cpu"))
-    assert [(rows.tolist(), width) for rows, width in sorted_batches(corpus, 16)] == [([1, 2], 8), ([0], 8)]
+    assert [(rows.tolist(), width) for rows, width, _ in sorted_batches(corpus, 16)] == [([1, 2], 8), ([0], 8)]
     assert sorted_batches(Corpus(encoded([]), torch.device("cpu")), 4) == []
 
 
 def test_unsorted_texts_are_cut_by_the_longest_of_each_batch():
     lengths = np.array([1, 90, 1, 1, 20])
-    batches = cut_by_tokens(np.arange(5), lengths, 72)
-    assert [(rows.tolist(), width) for rows, width in batches] == [([0], 8), ([1], 96), ([2, 3, 4], 24)]
+    batches = cut_by_tokens(np.arange(5), lengths, 72, torch.device("cpu"))
+    assert [(rows.tolist(), width, tokens) for rows, width, tokens in batches] == [
+        ([0], 8, 1),
+        ([1], 96, 90),
+        ([2, 3, 4], 24, 22),
+    ]

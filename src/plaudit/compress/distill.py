@@ -193,6 +193,6 @@ def _features(model: TorchModel, texts: Sequence[str]) -> Float32Array:
     parts: dict[int, npt.NDArray[np.float32]] = {}
     for batch in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
         with torch.inference_mode():
-            features = network.features(*corpus.batch(torch.from_numpy(batch.rows).to(corpus.device), batch.width))
+            features = network.features(*corpus.batch(batch.rows, batch.width))
         parts |= zip(batch.rows.tolist(), features.float().cpu().numpy(), strict=True)
     return np.stack([parts[row] for row in range(len(texts))])

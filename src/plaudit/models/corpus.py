@@ -26,11 +26,14 @@ ROWS_STEP = 16
 of 76, and again there are fewer shapes."""
 
 
-class PlannedBatch(NamedTuple):
-    """Row numbers of one batch, int64 [B], and the tokens its longest text takes, rounded up to WIDTH_STEP."""
+class Batch(NamedTuple):
+    """Texts that are read together: row numbers, int64 [B] on the corpus's device, padded width and tokens in all."""
 
-    rows: Int64Array
+    rows: torch.Tensor
     width: int
+    """Tokens of the longest text, rounded up to WIDTH_STEP."""
+    num_tokens: int
+    """Without padding."""
 
 
 class Corpus:
@@ -55,12 +58,14 @@ class Corpus:
         return self._ids[index].masked_fill_(~mask, PAD_ID), mask
 
 
-def cut_by_tokens(order: Int64Array, lengths: Int64Array, max_tokens: int) -> list[PlannedBatch]:
+def cut_by_tokens(order: Int64Array, lengths: Int64Array, max_tokens: int, device: torch.device) -> list[Batch]:
     """Cut texts, in the given order, into batches of at most `max_tokens` padded tokens.
 
     A text longer than that is a batch of its own. The closer the order is to sorted, the less padding.
     """
     widths = -(-lengths[order] // WIDTH_STEP) * WIDTH_STEP
+    # One transfer for all batches: reading one then waits for nothing from the host.
+    rows = torch.from_numpy(order).to(device)
     batches = []
     start = 0
     while start < len(order):
@@ -70,11 +75,12 @@ def cut_by_tokens(order: Int64Array, lengths: Int64Array, max_tokens: int) -> li
         count = max(1, int(np.searchsorted(padded, max_tokens, side="right")))
         if count > ROWS_STEP:
             count -= count % ROWS_STEP
-        batches.append(PlannedBatch(order[start : start + count], int(widest[count - 1])))
+        part = slice(start, start + count)
+        batches.append(Batch(rows[part], int(widest[count - 1]), int(lengths[order[part]].sum())))
         start += count
     return batches
 
 
-def sorted_batches(corpus: Corpus, max_tokens: int) -> list[PlannedBatch]:
+def sorted_batches(corpus: Corpus, max_tokens: int) -> list[Batch]:
     """Return every text once, shortest first: the batches of inference and validation."""
-    return cut_by_tokens(np.argsort(corpus.lengths, kind="stable"), corpus.lengths, max_tokens)
+    return cut_by_tokens(np.argsort(corpus.lengths, kind="stable"), corpus.lengths, max_tokens, corpus.device)

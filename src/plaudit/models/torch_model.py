@@ -86,12 +86,11 @@ class TorchModel(Model):
 
 def batch_logits(network: nn.Module, corpus: Corpus) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield row numbers [B] and logits [B, C] batch by batch, until every text of the corpus had its turn."""
-    for planned in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
-        rows = torch.from_numpy(planned.rows).to(corpus.device)
+    for batch in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
         # Entered anew for each batch: a generator must not leave the mode switched on in its caller.
         with torch.inference_mode():
-            logits = network(*corpus.batch(rows, planned.width))
-        yield rows, logits
+            logits = network(*corpus.batch(batch.rows, batch.width))
+        yield batch.rows, logits
 
 
 def load_weights(network: nn.Module, state: ModelState) -> None:

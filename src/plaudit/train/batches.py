@@ -5,24 +5,16 @@ Texts of nearly equal length share a batch, so that little is padded; which of t
 anew each epoch. A resumed run makes the same plan again instead of storing it.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from plaudit.distributed.world import World
-from plaudit.models.corpus import Corpus, Int64Array, cut_by_tokens
+from plaudit.models.corpus import Batch, Corpus, Int64Array, cut_by_tokens
 
 LENGTH_JITTER = 0.05
 """Relative noise on lengths before they are sorted: enough to mix neighbours, and costs as much padding."""
-
-
-class TrainBatch(NamedTuple):
-    """Row numbers of a batch, int64 [B] on the training device, its width T, and its tokens without padding."""
-
-    rows: torch.Tensor
-    width: int
-    num_tokens: int
 
 
 class Batches(Protocol):
@@ -35,7 +27,7 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Return how many rows an epoch has."""
 
-    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+    def plan(self, *, seed: int, epoch: int) -> list[Batch]:
         """Return every row once, in batches: the same whenever it is asked for."""
 
     def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,26 +46,17 @@ class ShuffledBatches:
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+    def plan(self, *, seed: int, epoch: int) -> list[Batch]:
         """Return every text once, in shuffled batches of at most `max_tokens` padded tokens."""
         return plan_epoch(self._lengths, max_tokens=self._max_tokens, seed=seed, epoch=epoch, device=self.device)
 
 
-def plan_epoch(
-    lengths: Int64Array, *, max_tokens: int, seed: int, epoch: int, device: torch.device
-) -> list[TrainBatch]:
+def plan_epoch(lengths: Int64Array, *, max_tokens: int, seed: int, epoch: int, device: torch.device) -> list[Batch]:
     """Return every text once, in shuffled batches of at most `max_tokens` padded tokens."""
     random = np.random.default_rng((seed, epoch))
     noisy = lengths * random.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths))
-    batches = cut_by_tokens(np.argsort(noisy), lengths, max_tokens)
-    batches = [batches[i] for i in random.permutation(len(batches))]
-    # One transfer for the whole epoch: a step then waits for nothing from the host.
-    rows = torch.from_numpy(np.concatenate([batch.rows for batch in batches])).to(device)
-    sizes = [len(batch.rows) for batch in batches]
-    return [
-        TrainBatch(part, batch.width, int(lengths[batch.rows].sum()))
-        for part, batch in zip(torch.split(rows, sizes), batches, strict=True)
-    ]
+    batches = cut_by_tokens(np.argsort(noisy), lengths, max_tokens, device)
+    return [batches[i] for i in random.permutation(len(batches))]
 
 
 def rows_of_rank(rows: torch.Tensor, world: World) -> torch.Tensor:

@@ -18,10 +18,9 @@ import torch
 from torch import nn
 
 from plaudit.errors import SettingsError
-from plaudit.models.corpus import Corpus, sorted_batches
+from plaudit.models.corpus import Batch, Corpus, sorted_batches
 from plaudit.models.lstm.network import Direction, LSTMNetwork, drop_units
 from plaudit.text.encoded import FIRST_WORD_ID, PAD_ID, EncodedTexts
-from plaudit.train.batches import TrainBatch
 from plaudit.train.interrupt import Interruption
 from plaudit.train.objectives import Objective
 from plaudit.train.settings import PretrainSettings
@@ -64,10 +63,10 @@ class Streams:
         """Return the number of windows."""
         return self._num_windows
 
-    def plan(self, *, seed: int, epoch: int) -> list[TrainBatch]:
+    def plan(self, *, seed: int, epoch: int) -> list[Batch]:
         """Return the windows in reading order, which is the same in every epoch."""
         steps = torch.split(torch.arange(self._num_windows, device=self.device), self.num_streams)
-        return [TrainBatch(rows, self._window, len(rows) * self._window) for rows in steps]
+        return [Batch(rows, self._window, len(rows) * self._window) for rows in steps]
 
     def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids, int32 [D · B, T + 1], of windows and the token after each, and a mask that is all True.
@@ -211,7 +210,7 @@ class HeldOut:
         for batch in sorted_batches(self.corpus, _VALIDATION_BATCH_TOKENS):
             if interruption.requested:
                 return None
-            ids, mask = self.corpus.batch(torch.from_numpy(batch.rows).to(device), batch.width)
+            ids, mask = self.corpus.batch(batch.rows, batch.width)
             with (
                 torch.inference_mode(),
                 torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16),

@@ -22,8 +22,9 @@ from plaudit.distributed.exchange.registry import make_exchange
 from plaudit.distributed.stopwatch import RankSeconds, Stopwatch, bytes_sent
 from plaudit.distributed.world import current
 from plaudit.errors import TrainingError, TrainingInterruptedError
+from plaudit.models.corpus import Batch
 from plaudit.models.torch_model import TorchModel
-from plaudit.train.batches import Batches, TrainBatch, rows_of_rank
+from plaudit.train.batches import Batches, rows_of_rank
 from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
 from plaudit.train.context import EpochEnd, TrainingContext
 from plaudit.train.device import choose_precision
@@ -33,7 +34,7 @@ from plaudit.train.objectives import Objective
 from plaudit.train.optimizer import make_optimizer, set_learning_rate, update_average
 from plaudit.train.settings import TrainSettings
 from plaudit.train.state import Position, State, Sums
-from plaudit.train.step import Minimized, train_step
+from plaudit.train.step import Inputs, Minimized, train_step
 from plaudit.train.thread_choice import ThreadChoice
 from plaudit.train.validation import Validation
 
@@ -117,7 +118,20 @@ class Trainer:
                 self._choose_threads()
             self.lap_start = time.perf_counter()
             while self.position.epoch < self.settings.epochs and not self._ran_out_of_patience():
-                self._train_epoch()
+                batches = self._begin_epoch()
+                for batch in batches[self.position.batch :]:
+                    inputs, usual_size = self._begin_step(batch, len(batches))
+                    sums = train_step(
+                        self.minimized,
+                        self.state.optimizer,
+                        inputs,
+                        self.settings,
+                        self.dtype,
+                        usual_size=usual_size,
+                        penalty=self.state.objective.penalty,
+                        exchange=self.state.exchange,
+                    )
+                    self._end_step(batch, sums, len(batches))
                 validated = self._end_epoch()
                 self._save()
                 if self.context.after_epoch is not None:
@@ -133,27 +147,14 @@ class Trainer:
         )
         return TrainedModel(model=self.model, provenance=provenance)
 
-    def _train_epoch(self) -> None:
-        position = self.position
-        plan = self.batches.plan(seed=self.context.seed, epoch=position.epoch)
-        self.log.start_epoch(position.epoch, len(plan))
+    def _begin_epoch(self) -> list[Batch]:
+        """Return the batches of the epoch, those of before a resumption too."""
+        batches = self.batches.plan(seed=self.context.seed, epoch=self.position.epoch)
+        self.log.start_epoch(self.position.epoch, len(batches))
         self.state.network.train()
         self.world.sum_(torch.zeros(1, device=self.device))  # laps are of ranks that start together
         self.stopwatch.start()
-        while position.batch < len(plan):
-            self._step(
-                plan[position.batch],
-                usual_size=len(self.batches) / len(plan),
-                progress=(position.epoch + position.batch / len(plan)) / self.settings.epochs,
-            )
-            position.batch += 1
-            position.step += 1
-            if position.step % self.settings.log_every_steps == 0 or position.batch == len(plan):
-                self._log_step()
-            if self.must_stop or (self.interruption.requested and self.world.size == 1):
-                self._stop()
-            if position.step % self.settings.checkpoint_every_steps == 0:
-                self._save()
+        return batches
 
     def _choose_threads(self) -> None:
         """Choose how many threads to compute on, by steps that change nothing."""
@@ -176,34 +177,42 @@ class Trainer:
             buffer.copy_(buffers[name])
         self.position.seconds += time.perf_counter() - began
 
-    def _step(self, batch: TrainBatch, *, usual_size: float, progress: float) -> None:
-        state = self.state
-        set_learning_rate(state.optimizer, self.settings, progress)
-        # That of the first rank is that of a process alone.
-        randomness = np.random.SeedSequence((self.context.seed, state.position.step, self.world.rank))
+    def _begin_step(self, batch: Batch, num_batches: int) -> tuple[Inputs, float]:
+        """Set learning rate and seed; return what this rank reads and the mean size of a batch, as `train_step` does.
+
+        Ranks average their gradients, while that of the whole batch is their sum, so the size is one rank's share. With
+        fewer reviews than ranks, one reads a review that another reads too; its share is infinite, so that it counts
+        for nothing.
+        """
+        position = self.position
+        progress = (position.epoch + position.batch / num_batches) / self.settings.epochs
+        set_learning_rate(self.state.optimizer, self.settings, progress)
+        # The first rank draws what a process alone would draw.
+        randomness = np.random.SeedSequence((self.context.seed, position.step, self.world.rank))
         torch.manual_seed(int(randomness.generate_state(1)[0]))
         rows = rows_of_rank(batch.rows, self.world)
-        is_idle = len(rows) == 0
-        if is_idle:  # fewer reviews than ranks: one that another reads too, and that counts for nothing
-            rows = batch.rows[:1]
-        ids, mask = self.batches.batch(rows, batch.width)
-        sums = train_step(
-            self.minimized,
-            state.optimizer,
-            (ids, mask, rows),
-            self.settings,
-            self.dtype,
-            # Ranks average their gradients, of which the whole batch's is the sum.
-            usual_size=math.inf if is_idle else usual_size / self.world.size,
-            penalty=state.objective.penalty,
-            exchange=state.exchange,
-        )
-        sums[:2] *= not is_idle
+        usual_size = len(self.batches) / num_batches / self.world.size
+        if len(rows) == 0:
+            rows, usual_size = batch.rows[:1], math.inf
+        return (*self.batches.batch(rows, batch.width), rows), usual_size
+
+    def _end_step(self, batch: Batch, sums: torch.Tensor, num_batches: int) -> None:
+        """Count a step; log, stop and save if it is time to."""
+        state, position, settings = self.state, self.position, self.settings
+        sums[:2] *= self.world.rank < len(batch.rows)  # an idle rank read a review of another
         self.device_sums[:3] += sums
         if state.average is not None:
-            update_average(state.average, state.network, decay=self.settings.ema_decay, step=state.position.step)
+            update_average(state.average, state.network, decay=settings.ema_decay, step=position.step)
         state.recent.reviews += len(batch.rows)
         state.recent.tokens += batch.num_tokens
+        position.batch += 1
+        position.step += 1
+        if position.step % settings.log_every_steps == 0 or position.batch == num_batches:
+            self._log_step()
+        if self.must_stop or (self.interruption.requested and self.world.size == 1):
+            self._stop()
+        if position.step % settings.checkpoint_every_steps == 0:
+            self._save()
 
     def _read_sums(self) -> None:
         """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for

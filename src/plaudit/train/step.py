@@ -1,6 +1,6 @@
 """One step of training: forward, backward, exchange with other ranks, update; nothing in it waits for the device."""
 
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 from torch import nn
@@ -9,6 +9,9 @@ from plaudit.distributed.exchange.base import Exchange
 from plaudit.distributed.exchange.registry import NO_EXCHANGE
 from plaudit.train.objectives import Objective, Penalty
 from plaudit.train.settings import TrainSettings
+
+Inputs: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Ids [B, T], mask [B, T] and row numbers [B]."""
 
 
 class Minimized(nn.Module):
@@ -26,7 +29,7 @@ class Minimized(nn.Module):
 def train_step(
     minimized: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    inputs: Inputs,
     settings: TrainSettings,
     dtype: torch.dtype,
     *,
@@ -34,15 +37,13 @@ def train_step(
     penalty: Penalty | None = None,
     exchange: Exchange = NO_EXCHANGE,
 ) -> torch.Tensor:
-    """Take one step on ids [B, T], mask [B, T] and row numbers [B]; return summed loss, correct ones and
-    gradient norm.
+    """Take one step; return summed loss, number of correct predictions and gradient norm.
 
     `usual_size` is the mean of B over all batches. The result stays on the device, float64 [3]: nothing in a
     step waits for the device.
     """
-    ids, mask, rows = batch
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
-        loss, correct = minimized(ids, mask, rows)
+    with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
+        loss, correct = minimized(*inputs)
     # Not the mean of this batch: a batch of short reviews holds many, and each would count for less than a long
     # one, which cost almost a point of accuracy (docs/training.md).
     total = loss / usual_size
