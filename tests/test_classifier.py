@@ -138,7 +138,7 @@ def test_what_holds_no_texts_is_refused(fitted, given, message):
 
 
 def test_half_a_surrogate_pair_is_no_text_to_train_on():
-    with pytest.raises(DataError, match=r"X\[1\] holds half a surrogate pair; write it whole"):
+    with pytest.raises(DataError, match=r"X\[1\] contains half a surrogate pair; write both halves"):
         Classifier(**SMALL).fit(["fine", "bad \ud800", *TEXTS[2:]], LABELS)
 
 

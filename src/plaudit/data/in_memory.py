@@ -66,7 +66,7 @@ def _check_utf8(texts: Sequence[str], name: str) -> None:
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise DataError(f"{name}[{i}] holds half a surrogate pair; write it whole") from None
+                raise DataError(f"{name}[{i}] contains half a surrogate pair; write both halves") from None
 
 
 def _table(split: str, texts: Sequence[str], **columns: Sequence[object] | Int64Array) -> pa.Table:

@@ -24,17 +24,13 @@ USUAL_NAMES = {
 }
 ROLES = tuple(USUAL_NAMES)
 """What a column can be for."""
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
+_SPLIT_NAMES = {
+    "train": "train training",
+    "validation": "validation valid val dev",
     "test": "test",
-    "unsup": "unsup",
-    "unlabelled": "unsup",
+    "unsup": "unsup unlabelled",
 }
+SPLITS = {name: split for split, names in _SPLIT_NAMES.items() for name in names.split()}
 MAX_CLASSES = 127
 NEGATIVE = ("negative", "neg", "bad", "0", "-1")
 POSITIVE = ("positive", "pos", "good", "1", "+1")

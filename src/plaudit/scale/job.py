@@ -23,7 +23,7 @@ from plaudit.data.formats.open import file_suffix
 from plaudit.data.formats.parquet import compressed_bytes, parquet_file
 from plaudit.errors import OutputError
 from plaudit.scale.arrow_scorer import ArrowScorer
-from plaudit.scale.part import Columns, Counts, Pool, score_part
+from plaudit.scale.part import Columns, Counts, ScoringPool, score_part
 from plaudit.scale.progress import Progress
 from plaudit.settings import Settings
 from plaudit.storage import write_text
@@ -160,7 +160,7 @@ class JobFolder:
                 leftover.unlink(missing_ok=True)
         write_text(self.path / SUMMARY, summary)
 
-    def score(self, part: Part, scorer: ArrowScorer, *, pool: Pool | None, progress: Progress) -> Counts:
+    def score(self, part: Part, scorer: ArrowScorer, *, pool: ScoringPool | None, progress: Progress) -> Counts:
         """Score a part and record that it is done."""
         name = f"{Path(part.name).stem}.jsonl"
         out = self.out(part)

@@ -17,7 +17,7 @@ from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
 from plaudit.scale.arrow_scorer import ArrowScorer
 from plaudit.scale.job import JobFolder, Part
-from plaudit.scale.part import Columns, Counts, Pool, choose_columns, score_part, scored
+from plaudit.scale.part import Columns, Counts, ScoringPool, choose_columns, score_part, scored
 from plaudit.scale.progress import Progress, scoring_progress
 from plaudit.scale.writers import WRITERS
 from plaudit.threads import num_threads
@@ -55,7 +55,7 @@ def score_file(
             columns=columns,
             row_groups=None,
             rejected_to=out.with_name(f"{out.name}.rejected.jsonl") if rejects else None,
-            pool=Pool(pool, threads + 1),
+            pool=ScoringPool(pool, threads + 1),
             progress=progress,
         )
 
@@ -105,7 +105,7 @@ def score_parts(predictor: Predictor, folder: JobFolder, parts: Sequence[Part], 
     def score(part: Part) -> None:
         # A core that scores what it has just decompressed finds it in its cache; but no core should wait for a network.
         alone = at_once == threads and Location.of(part.file).is_local
-        folder.score(part, scorer, pool=None if alone else Pool(pool, threads // at_once + 1), progress=advance)
+        folder.score(part, scorer, pool=None if alone else ScoringPool(pool, threads // at_once + 1), progress=advance)
 
     with (
         ThreadPoolExecutor(threads, "plaudit-scorer") as pool,

@@ -92,7 +92,7 @@ def choose_columns(
     return Columns(known=tuple(names), text=text, carried=carried, keep_types=False)
 
 
-class Pool(NamedTuple):
+class ScoringPool(NamedTuple):
     """Threads that score, and how many batches may wait to be written."""
 
     threads: ThreadPoolExecutor
@@ -107,7 +107,7 @@ def score_part(
     columns: Columns,
     row_groups: tuple[int, int] | None,
     rejected_to: Path | None,
-    pool: Pool | None,
+    pool: ScoringPool | None,
     progress: Progress,
 ) -> Counts:
     """Score a file, or some row groups of it, into `out`; rows that cannot be read go to `rejected_to`.
@@ -194,7 +194,7 @@ def _map(score: _Score, batches: Iterator[pa.RecordBatch]) -> _Batches:
     yield from map(score, batches)
 
 
-def _map_in_pool(score: _Score, batches: Iterator[pa.RecordBatch], pool: Pool) -> _Batches:
+def _map_in_pool(score: _Score, batches: Iterator[pa.RecordBatch], pool: ScoringPool) -> _Batches:
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with closing(_read_ahead(batches)) as read:
         for batch in read:

@@ -306,7 +306,7 @@ def test_lines_that_are_no_json_objects_are_rejected_in_order(tmp_path, monkeypa
         "is not UTF-8 (byte 3)",
         "is longer than 0 MiB",
         "field 'text' is a JSON list",
-        "field 'text' holds half a surrogate pair",
+        "field 'text' contains half a surrogate pair",
     ]
 
 

@@ -75,5 +75,5 @@ def _as_string(name: str, value: object) -> str | None:
     try:
         value.isascii() or value.encode()
     except UnicodeEncodeError:
-        raise _UnreadableError(f"field {name!r} holds half a surrogate pair; write it whole") from None
+        raise _UnreadableError(f"field {name!r} contains half a surrogate pair; write both halves") from None
     return value

@@ -1,1 +1,1 @@
-"""What is odd about a set of reviews: counts, plots, and both in the terminal."""
+"""Inspect the quality of a data set: counts, plots and tables."""

@@ -1,1 +1,1 @@
-"""Data sets that have a name: where each comes from, and how it is unpacked and cached."""
+"""Data sets with a name: where each comes from, and how it is read and cached."""
