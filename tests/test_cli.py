@@ -223,7 +223,7 @@ def test_pretrain_leaves_language_models_and_train_goes_on_with_the_rest(plaudit
         "words/weights.safetensors",
     ]
     status, _, err = plaudit_command("train", "words.toml", "--out", "run")
-    assert (status, err) == (2, "error: run: holds a run already; go on with it by --resume, or give another --out\n")
+    assert (status, err) == (2, "error: run: holds a run already; resume it with --resume, or give another --out\n")
     before = (folder / "run" / "models" / "words" / "bundle.json").stat().st_mtime_ns
     status, out, err = plaudit_command("train", "words.toml", "--out", "run", "--resume")
     assert (status, out) == (0, "")
@@ -531,7 +531,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(plaudit_command, folder, argum
 
 def test_launching_into_a_run_needs_resume(plaudit_command):
     assert plaudit_command("train", "toy.toml", "--out", "run")[0] == 0
-    message = "error: run: holds a run already; go on with it by --resume, or give another --out\n"
+    message = "error: run: holds a run already; resume it with --resume, or give another --out\n"
     assert plaudit_command(*LAUNCH) == (2, "", message)
     assert plaudit_command(*LAUNCH, "--slurm") == (2, "", message)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from plaudit.errors import DataError, OutputError
+from plaudit.errors import DataError, OutputError, SettingsError
 from plaudit.storage import append_row, begin_journal, read_journal, replacing, write_text
 
 HEAD = {"model": "größe\N{LINE SEPARATOR}2", "sizes": (1, 2)}
@@ -51,24 +51,31 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_journal_rows_come_back_in_order(tmp_path):
     path = tmp_path / "new" / "rows.jsonl"
-    assert read(path) == ([], None)
+    assert read(path) == []
     begin_journal(path, HEAD)
-    assert read(path) == ([], None)
+    assert read(path) == []
     rows = [Row("Ärger", 0.1), Row("two", 0.2)]
     for row in rows:
         append_row(path, asdict(row))
     before = path.read_bytes()
     begin_journal(path, HEAD)
     assert path.read_bytes() == before
-    assert read(path) == (rows, None)
+    assert read(path) == rows
 
 
-def test_the_first_difference_of_another_head_is_named(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    begin_journal(path, HEAD)
-    assert read(path, HEAD | {"sizes": (1, 3)}) == ([], "sizes")
-    assert read(path, HEAD | {"seed": 1}) == ([], "seed")
-    assert read(path, {"model": HEAD["model"]}) == ([], "content")
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (HEAD | {"sizes": (1, 3)}, r"sizes \(\[1, 2\], now \[1, 3\]\)"),
+        (HEAD | {"seed": 1}, r"seed \(None, now 1\)"),
+        (HEAD | {"recipe": {"model": {"size": 2}}}, r"recipe \(None, now {'model'"),
+        ({"model": HEAD["model"]}, r"sizes \(\[1, 2\], now None\)"),
+    ],
+)
+def test_the_first_difference_of_another_head_is_named(tmp_path, head, named):
+    begin_journal(tmp_path / "rows.jsonl", HEAD)
+    with pytest.raises(SettingsError, match=f"its test began with another {named}.*; undo that, or give another --out"):
+        read(tmp_path / "rows.jsonl", head)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{}\n{"name": "one"}', "{}\n[1]"])

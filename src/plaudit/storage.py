@@ -4,12 +4,12 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.errors import DataError, OutputError
+from plaudit.errors import DataError, OutputError, SettingsError
 
 T = TypeVar("T")
 
@@ -53,21 +53,54 @@ def write_text(path: Path, text: str, *, hint: str = HINT) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_journal(path: Path, row: Callable[..., T], *, head: Mapping[str, Any], of: str) -> tuple[list[T], str | None]:
-    """Return a journal's rows, and the first name in its head that differs from `head`, None if all agree.
+def has_begun(out: Path, marker: str, *, of: str, resume: bool, ignored: Set[str] = frozenset()) -> bool:
+    """Say whether a folder holds begun work, by its file `marker`; `of` names the work in messages.
 
-    A journal that does not exist has no rows. `of` names its content in the DataError for a damaged or foreign file.
+    SettingsError if it holds anything else, apart from the files `ignored`, or work that is not to be resumed.
+    """
+    names = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
+    if names <= ignored:
+        return False
+    if marker not in names:
+        raise SettingsError(f"{out}: is not empty and holds no {of}; give a new folder as --out")
+    if not resume:
+        raise SettingsError(f"{out}: holds a {of} already; resume it with --resume, or give another --out")
+    return True
+
+
+def refuse_change(out: Path, before: Any, now: Any, *, of: str) -> None:  # noqa: ANN401  # what JSON can hold
+    """Raise SettingsError if work in a folder is to be resumed with other settings than it began with."""
+    changed = _first_difference(before, json.loads(json.dumps(now)))
+    if changed is not None:
+        raise SettingsError(f"{out}: its {of} began with another {changed}; undo that, or give another --out")
+
+
+def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in [*before, *(name for name in now if name not in before)]:
+            difference = _first_difference(before.get(name), now.get(name), f"{path}.{name}" if path else name)
+            if difference is not None:
+                return difference
+        return None
+    return None if before == now else f"{path} ({before!r}, now {now!r})"
+
+
+def read_journal(path: Path, row: Callable[..., T], *, head: Mapping[str, Any], of: str) -> list[T]:
+    """Return a journal's rows, none if it does not exist; `of` names its content in messages.
+
+    SettingsError if it began with another head; DataError if it is damaged or another file.
     """
     if not path.exists():
-        return [], None
+        return []
     try:
-        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        before, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         rows = [row(**line) for line in lines]
-        now = json.loads(json.dumps(head))
-        changed = next((name for name in now if first.get(name) != now[name]), None if first == now else "content")
-    except (ValueError, TypeError, AttributeError):
+        if not isinstance(before, dict):
+            raise TypeError
+    except (ValueError, TypeError):
         raise DataError(f"{path}: not the rows of a {of}; give another --out") from None
-    return rows, changed
+    refuse_change(path.parent, before, head, of=of)
+    return rows
 
 
 def begin_journal(path: Path, head: Mapping[str, Any]) -> None:

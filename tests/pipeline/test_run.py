@@ -152,7 +152,7 @@ def test_a_finished_run_goes_on_without_training(write_recipe, tmp_path):
 
 def test_a_folder_that_holds_a_run_needs_resume(write_recipe, tmp_path):
     run(write_recipe(), tmp_path / "run")
-    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+    with pytest.raises(SettingsError, match="holds a run already; resume it with --resume"):
         run(write_recipe(), tmp_path / "run")
 
 

@@ -263,11 +263,11 @@ def test_a_folder_in_use_is_refused_unless_it_is_to_be_resumed_with_the_same(rea
     run(recipe, out)
     with pytest.raises(SettingsError, match="holds a selection already; resume it with --resume"):
         run(recipe, out)
-    with pytest.raises(SettingsError, match="began with another folds; undo that"):
+    with pytest.raises(SettingsError, match="began with another folds"):
         run(recipe, out, folds=4, resume=True)
-    with pytest.raises(SettingsError, match="began with another seed; undo that"):
+    with pytest.raises(SettingsError, match="began with another seed"):
         run(recipe, out, seed=4, resume=True)
-    with pytest.raises(SettingsError, match="began with another recipe; undo that"):
+    with pytest.raises(SettingsError, match="began with another recipe"):
         run(read(BOW + SMALL), out, resume=True)
     other = tmp_path / "other"
     other.mkdir()

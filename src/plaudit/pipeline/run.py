@@ -17,10 +17,10 @@ A step whose file is there is not done again, so a run that was cut short goes o
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from plaudit import storage
 from plaudit.bundle.folder import CARD, read_files, save_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import RecipeExcerpt, TrainedModel
@@ -195,32 +195,15 @@ def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
     Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
     """
     path = out / "recipe.json"
-    found = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} if out.is_dir() else set()
-    if found <= {"recipe.json", "data.json", "ranks"}:
+    if not storage.has_begun(out, path.name, of="run", resume=resume, ignored={path.name, "data.json", "ranks"}):
         return False
-    if not path.exists():
-        raise SettingsError(f"{out}: is not empty and holds no run; give a new folder as --out")
-    if not resume:
-        raise SettingsError(f"{out}: holds a run already; go on with it by --resume, or give another --out")
     try:
         before = json.loads(path.read_bytes())
     except ValueError:
         raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
-    # What a report shows may change: it is made anew each time.
-    changed = _first_difference({**before, "report": None}, {**recipe.resolved(), "report": None})
-    if changed is not None:
-        raise SettingsError(f"{out}: its run began with another {changed}; undo that, or give another --out")
+    # What a report shows may change: it is written again each time.
+    storage.refuse_change(out, {**before, "report": None}, {**recipe.resolved(), "report": None}, of="run")
     return True
-
-
-def _first_difference(before: Any, now: Any, path: str = "") -> str | None:  # noqa: ANN401
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in [*before, *(name for name in now if name not in before)]:
-            difference = _first_difference(before.get(name), now.get(name), f"{path}.{name}" if path else name)
-            if difference is not None:
-                return difference
-        return None
-    return None if before == now else f"{path} ({before!r}, now {now!r})"
 
 
 def _write(path: Path, text: str) -> None:

@@ -36,7 +36,7 @@ from plaudit.pipeline.recipe import NewModel, Recipe
 from plaudit.pipeline.run import excerpt, save_trained
 from plaudit.predictor import load
 from plaudit.search.comparison import FORMAT, Constraints, FoldResult, Selection, compare
-from plaudit.storage import append_row, begin_journal, read_journal, replacing, write_text
+from plaudit.storage import append_row, begin_journal, has_begun, read_journal, replacing, write_text
 from plaudit.train.context import TrainingContext
 
 RESULTS_NAME = "folds.jsonl"
@@ -112,16 +112,9 @@ def _refuse_outside_sources(recipe: Recipe) -> None:
 
 
 def _read_results(path: Path, head: Mapping[str, Any], *, resume: bool) -> list[FoldResult]:
-    out = path.parent
-    if out.is_dir() and any(not each.name.startswith(".") for each in out.iterdir()):
-        if not path.exists():
-            raise SettingsError(f"{out}: is not empty and holds no selection; give a new folder as --out")
-        if not resume:
-            raise SettingsError(f"{out}: holds a selection already; resume it with --resume, or give another --out")
-    results, changed = read_journal(path, FoldResult, head=head, of="selection")
-    if changed is not None:
-        raise SettingsError(f"{path}: began with another {changed.replace('_', ' ')}; undo that, or give another --out")
-    return results
+    if not has_begun(path.parent, path.name, of="selection", resume=resume):
+        return []
+    return read_journal(path, FoldResult, head=head, of="selection")
 
 
 def _fold_results(

@@ -72,9 +72,7 @@ def _prune_all(
 ) -> list[SweepRow]:
     path, whole = out / ROWS_NAME, model_folder(entry.source)
     head = {"model": entry.source, "settings": settings.model_dump(mode="json"), "data_digest": splits.digest}
-    rows, changed = read_journal(path, SweepRow, head=head, of="sweep")
-    if changed is not None:
-        raise SettingsError(f"{path}: is a sweep of another model, other settings or data; give another --out")
+    rows = read_journal(path, SweepRow, head=head, of="sweep")
     if not rows:
         rows.append(_measure("whole", 0.0, 0, whole, splits))
         begin_journal(path, head)

@@ -39,7 +39,7 @@ from plaudit.search.study import (
     requeue_unfinished,
 )
 from plaudit.search.workers import run_trials
-from plaudit.storage import HINT, write_text
+from plaudit.storage import HINT, has_begun, refuse_change, write_text
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -107,7 +107,7 @@ def tune(
         import optuna
         import tomli_w  # noqa: F401  # needed at the very end, where it must not turn out to be missing
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _refuse_other_files(out)
+    has_begun(out, HEAD_NAME, of="study", resume=True)
     with _locked(out):
         console.print(f"[bold]{search.recipe.name}[/bold]: reading {search.recipe.data.name}")
         splits = read_splits(search)
@@ -132,12 +132,6 @@ def tune(
         reason = next((trial.reason for trial in tuning.trials if trial.reason), "there was no time for any")
         raise TrainingError(f"{out}: none of {len(tuning.trials)} trials succeeded; the first: {reason}")
     return tuning
-
-
-def _refuse_other_files(out: Path) -> None:
-    names = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")] if out.is_dir() else []
-    if names and HEAD_NAME not in names:
-        raise SettingsError(f"{out}: is not empty and holds no study; give a new folder as --out")
 
 
 @contextmanager
@@ -169,18 +163,13 @@ def _begin(search: Search, out: Path, splits: Splits) -> None:
         "seed": search.seed,
         "data_digest": splits.digest,
     }
-    head = json.loads(json.dumps(head))
     path = out / HEAD_NAME
     if path.exists():
         try:
             before = json.loads(path.read_bytes())
-            changed = next((name for name in head if before.get(name) != head[name]), None)
-        except (ValueError, AttributeError):
+        except ValueError:
             raise DataError(f"{path}: damaged; give another --out") from None
-        if changed is not None:
-            raise SettingsError(
-                f"{out}: its study began with another {changed.replace('_', ' ')}; undo that, or give another --out"
-            )
+        refuse_change(out, before, head, of="study")
     else:
         write_text(path, json.dumps(head, indent=1, ensure_ascii=False) + "\n")
     storage = optuna_storage(out)
