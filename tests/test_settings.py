@@ -1,9 +1,10 @@
 from pathlib import Path
+from typing import Literal, Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from plaudit.errors import SettingsError
 from plaudit.settings import Settings, override, parse, read_toml, unknown_name
@@ -17,6 +18,17 @@ class Inner(Settings):
 class Outer(Settings):
     seed: int
     inner: Inner = Inner()
+
+
+class Either(Settings):
+    compile: bool | Literal["graphs"] = False
+    inner: Inner | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.compile and self.inner is not None:
+            raise ValueError("give one of them")
+        return self
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
@@ -37,6 +49,18 @@ def test_a_wrong_value_is_named_with_its_setting():
 def test_a_missing_setting_is_named():
     with pytest.raises(SettingsError, match=r"^r\.toml: seed is missing; give it a value$"):
         parse(Outer, {}, source="r.toml")
+
+
+def test_a_setting_of_several_types_is_named_as_a_recipe_has_it():
+    with pytest.raises(SettingsError, match=r"^r\.toml: compile = 3: "):
+        parse(Either, {"compile": 3}, source="r.toml")
+    with pytest.raises(SettingsError, match=r"^r\.toml: inner\.hiden_size is unknown; did you mean hidden_size\?$"):
+        parse(Either, {"inner": {"hiden_size": 3}}, source="r.toml")
+
+
+def test_a_rule_on_several_settings_is_reported_without_their_values():
+    with pytest.raises(SettingsError, match=r"^r\.toml: model: give one of them$"):
+        parse(Either, {"compile": True, "inner": {}}, source="r.toml", prefix="model")
 
 
 def test_settings_are_frozen():

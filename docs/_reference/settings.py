@@ -17,7 +17,7 @@ _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 def sections() -> list[tuple[str, type[BaseModel]]]:
     """Return the tables of a recipe, in the order of the page, and the class that checks each."""
-    from plaudit.compress.methods import COMPRESSORS, compressor
+    from plaudit.compress.methods import COMPRESSORS
     from plaudit.compress.settings import TransferSettings
     from plaudit.data.load import DataSettings
     from plaudit.distributed.exchange.settings import ExchangeSettings
@@ -42,7 +42,7 @@ def sections() -> list[tuple[str, type[BaseModel]]]:
         ),
         ("[models.NAME.pretrain]", PretrainSettings),
         ("[models.NAME.objective]", ObjectiveSettings),
-        *((f"[models.NAME.{method}]", compressor(method).settings) for method in COMPRESSORS),
+        *((f"[models.NAME.{method}]", cls) for method, cls in COMPRESSORS.items()),
         ("[models.NAME.distill.transfer]", TransferSettings),
         ("[report]", ReportSettings),
         ("[tune.NAME]", Range),

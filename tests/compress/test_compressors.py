@@ -29,9 +29,10 @@ def test_every_compressor_is_in_the_matrix():
 @pytest.mark.parametrize("kind", ["bow", "lstm"])
 def test_a_step_saves_loads_and_judges_the_same(kind, method, subjects, bow, lstm, context, tmp_path):
     subject = subjects[kind]
-    found = compressor(method)
     teachers = (Teacher("bow", bow), Teacher("lstm", lstm)) if method == "distill" else ()
-    made = found.apply(subject, found.settings(**STEPS[method]), Context(context.splits, context.training, teachers))
+    made = compressor(method)(
+        subject, COMPRESSORS[method](**STEPS[method]), Context(context.splits, context.training, teachers)
+    )
     assert made.provenance.validation_accuracy > 0.8
     save_bundle(TrainedModel(model=subject.model), tmp_path / "before")
     save_bundle(made, tmp_path / "after")

@@ -303,3 +303,31 @@ def test_a_report_names_models_of_the_recipe_that_know_labels(tmp_path, table):
     (tmp_path / "r.toml").write_text(f'[data]\nname = "imdb"\n[models.words]\n{words}[report]\n{table}\n')
     with pytest.raises(SettingsError, match="no model of this recipe that learns labels"):
         read_recipe(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({**CLASSIFIER, "trian": {}}, r"\.trian is unknown; did you mean train\?"),
+        ({"from": "bow", "prun": {}}, r"\.prun is unknown; did you mean prune\?"),
+        (
+            {**SIZES, "train": TRAIN | {"exchange": {"kind": "local", "perid": 2}}},
+            r"\.train\.exchange\.perid is unknown",
+        ),
+        ({**SIZES, "train": TRAIN | {"exchange": {"kind": "local", "period": 0}}}, r"\.train\.exchange\.period = 0: "),
+        (
+            {**CLASSIFIER, "distill": {"objective": {"losses": {"lk": 1}}}},
+            r"\.distill\.objective\.losses: lk is unknown",
+        ),
+        ({"from": "bow", "quantize": {}, "train": TRAIN}, ": quantize trains nothing; leave the train table out"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_key_is_named_by_its_path(values, message):
+    assert_refused(rf"^recipe\.toml: models\.x{message}", entry, values)
+
+
+def test_a_recipe_may_have_a_name_of_its_own(tmp_path):
+    (tmp_path / "r.toml").write_text('name = "mine"\n[data]\nname = "imdb"\n[models.bow]\nkind = "bow"\n')
+    assert read_recipe(tmp_path / "r.toml").name == "mine"
+    assert read_recipe(tmp_path / "r.toml", ["name=other"]).name == "other"

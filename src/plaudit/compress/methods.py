@@ -1,10 +1,10 @@
-"""Compression: a model in, a physically smaller one out. To add a compressor: one file and a line in COMPRESSORS."""
+"""The methods of compression by name. To add one: its settings, a function of its name in its own file, a line here."""
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plaudit.compress.settings import DistillSettings, PruneSettings, QuantizeSettings
 from plaudit.errors import SettingsError
 from plaudit.settings import Settings, unknown_name
 
@@ -12,25 +12,16 @@ if TYPE_CHECKING:
     from plaudit.bundle.trained import TrainedModel
     from plaudit.compress.base import Context, Subject
 
-# Written as import paths, so that naming the compressors does not import torch.
-COMPRESSORS = {
-    "distill": ("plaudit.compress.settings:DistillSettings", "plaudit.compress.distill:distill"),
-    "prune": ("plaudit.compress.settings:PruneSettings", "plaudit.compress.prune:prune"),
-    "quantize": ("plaudit.compress.settings:QuantizeSettings", "plaudit.compress.quantize:quantize"),
+COMPRESSORS: dict[str, type[Settings]] = {
+    "distill": DistillSettings,
+    "prune": PruneSettings,
+    "quantize": QuantizeSettings,
 }
 
 
-@dataclass(frozen=True)
-class Compressor:
-    """A way to make a model smaller, and its settings."""
-
-    settings: type[Settings]
-    apply: "Callable[[Subject, Any, Context], TrainedModel]"
-
-
-def compressor(name: str) -> Compressor:
-    """Return the compressor of this name; SettingsError if there is none."""
+def compressor(name: str) -> "Callable[[Subject, Any, Context], TrainedModel]":
+    """Return the function of a method, which imports torch; SettingsError if there is no such method."""
     if name not in COMPRESSORS:
         raise SettingsError(f"method {name} {unknown_name(name, COMPRESSORS)}")
-    settings, apply = map(pkgutil.resolve_name, COMPRESSORS[name])
-    return Compressor(settings, apply)
+    found: Callable[[Subject, Any, Context], TrainedModel] = pkgutil.resolve_name(f"plaudit.compress.{name}:{name}")
+    return found

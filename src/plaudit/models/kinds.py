@@ -1,6 +1,7 @@
 """Model kinds by name. To add one: a folder with its settings and a `Model` subclass, and two lines here."""
 
 import pkgutil
+from typing import Any
 
 from plaudit.errors import SettingsError
 from plaudit.models.base import Model, ModelSettings
@@ -35,23 +36,23 @@ RUNTIMES = {
 
 def settings_class(kind: str) -> type[ModelSettings]:
     """Return the settings of a model kind; SettingsError if there is no such kind."""
-    if kind not in SETTINGS:
-        raise SettingsError(f"model kind {kind} {unknown_name(kind, SETTINGS)}")
-    found: type[ModelSettings] = pkgutil.resolve_name(SETTINGS[kind])
+    found: type[ModelSettings] = _resolve(SETTINGS, kind)
     return found
 
 
 def model_class(kind: str) -> type[Model]:
     """Return the class of a model kind; SettingsError if there is no such kind."""
-    if kind not in MODELS:
-        raise SettingsError(f"model kind {kind} {unknown_name(kind, MODELS)}")
-    found: type[Model] = pkgutil.resolve_name(MODELS[kind])
+    found: type[Model] = _resolve(MODELS, kind)
     return found
 
 
 def runtime_class(kind: str) -> type[Model]:
     """Return the class that predicts with a model of this kind; SettingsError if there is no such kind."""
-    if kind not in RUNTIMES:
-        return model_class(kind)
-    found: type[Model] = pkgutil.resolve_name(RUNTIMES[kind])
+    found: type[Model] = _resolve({**MODELS, **RUNTIMES}, kind)
     return found
+
+
+def _resolve(paths: dict[str, str], kind: str) -> Any:  # noqa: ANN401
+    if kind not in paths:
+        raise SettingsError(f"model kind {kind} {unknown_name(kind, paths)}")
+    return pkgutil.resolve_name(paths[kind])

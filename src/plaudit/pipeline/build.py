@@ -137,7 +137,7 @@ def _smaller(entry: SmallerModel, splits: Splits, context: TrainingContext, find
     from plaudit.compress.base import Context
 
     method, settings = entry.method
-    return compressor(method).apply(_source(entry, splits, find), settings, Context(splits, context))
+    return compressor(method)(_source(entry, splits, find), settings, Context(splits, context))
 
 
 def _source(entry: SmallerModel, splits: Splits, find: Find) -> "Subject":

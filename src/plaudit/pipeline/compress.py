@@ -10,7 +10,7 @@ from rich.console import Console
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import RecipeExcerpt
-from plaudit.compress.methods import compressor
+from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.console import needs_extra
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import Splits, prepare
@@ -56,8 +56,8 @@ def plan(
     `options` are settings of the method with an option of their own, `assignments` are `a.b=value` for the others.
     """
     with needs_extra("train", "compress"):
-        cls = compressor(method).settings
-        settings = parse(cls, override(dict(options), assignments), source=f"--method {method}")
+        compressor(method)  # an unknown method or a missing extra is reported first
+        settings = parse(COMPRESSORS[method], override(dict(options), assignments), source=f"--method {method}")
         entry: ModelRecipe
         if method == "distill":
             student, reviews, own_seed = _student(model)

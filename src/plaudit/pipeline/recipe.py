@@ -13,7 +13,7 @@ name models further up in the file, shipped models or model folders.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -54,6 +54,14 @@ class ModelRecipe(Settings):
         return {**values.pop("model", {}), **{key: value for key, value in values.items() if value is not None}}
 
 
+def _check(check: Callable[..., None], *arguments: object) -> None:
+    """Let pydantic say where a SettingsError of a check belongs."""
+    try:
+        check(*arguments)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+
+
 class LanguageModel(ModelRecipe):
     """An LSTM that learns which words follow one another, for others to start from."""
 
@@ -68,10 +76,7 @@ class LanguageModel(ModelRecipe):
 
     @model_validator(mode="after")
     def _trains_in_fp32(self) -> Self:
-        try:
-            check_storage(self.model)
-        except SettingsError as error:
-            raise ValueError(str(error)) from None
+        _check(check_storage, self.model)
         return self
 
     @property
@@ -111,10 +116,7 @@ class NewModel(ModelRecipe):
 
     @model_validator(mode="after")
     def _networks_train(self) -> Self:
-        try:
-            check_train_table(self.model, self.train)
-        except SettingsError as error:
-            raise ValueError(str(error)) from None
+        _check(check_train_table, self.model, self.train)
         return self
 
     @field_validator("objective")

@@ -27,8 +27,7 @@ PERTURBING = {"adversarial", "virtual-adversarial", "noise"}
 
 
 class TrainSettings(Settings):
-    """Settings of the training loop. Epochs and learning rate depend on the model, so a recipe must give
-    them."""
+    """Settings of the training loop. Epochs and learning rate depend on the model, so a recipe must give them."""
 
     epochs: int = Field(ge=1)
     """How often all training reviews are read."""
@@ -39,27 +38,27 @@ class TrainSettings(Settings):
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Learning rate of each layer relative to the one above it, from the classifier down (Howard & Ruder 2018)."""
     batch_tokens: int = Field(4_096, ge=1)
-    """Tokens of a batch, padding included; short texts so share a batch with more of their kind."""
+    """Tokens of a batch, padding included: a batch of short texts holds more of them."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled (AdamW), on matrices and embeddings."""
     gradient_clip: float = Field(1.0, gt=0)
-    """Greatest norm of a step's gradient."""
+    """Maximum norm of a step's gradient."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
-    """Greatest decay per step of the moving average of the weights that is validated and kept; 0 means no
-    average. At step n the decay is (1 + n) / (10 + n) if that is less: the last ninth of n steps or so."""
+    """Maximum decay per step of the moving average of the weights that is validated and kept; 0 means no average. At
+    step n the decay is (1 + n) / (10 + n) if that is less, which averages about the last ninth of n steps."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without a better validation accuracy after which to stop; without it all epochs are run. The
-    weights of the best epoch are kept in either case."""
+    """Stop after this many epochs without a better validation accuracy; without it all epochs are run. The weights of
+    the best epoch are kept in either case."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward pass; weights are fp32. "auto" is bf16 where the device has instructions for it;
     elsewhere bf16 is refused."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """"auto" is a CUDA device where there is one."""
     exchange: ExchangeSettings = Field(default=PlainSettings())
-    """How ranks that train together exchange what they learned; without effect on a process alone."""
+    """How ranks that train together exchange gradients or weights; without effect on a single process."""
     compile: bool | Literal["cuda-graphs"] = False
-    """Run the network through torch.compile, which needs a C++ compiler and some minutes; as CUDA graphs, one for each
-    shape of a batch, if launching its kernels takes longer than they do."""
+    """Run the network through torch.compile, which needs a C++ compiler and some minutes. "cuda-graphs" records a CUDA
+    graph for each shape of a batch, which pays where launching kernels takes longer than running them."""
     log_every_steps: int = Field(20, ge=1)
     """Steps between two lines of metrics.jsonl."""
     checkpoint_every_steps: int = Field(500, ge=1)
@@ -69,12 +68,12 @@ class TrainSettings(Settings):
 
 
 class PretrainSettings(TrainSettings):
-    """Settings of the `pretrain` table: those of training, and what a language model has besides."""
+    """Settings of language-model pretraining: those of training, and some more."""
 
     window_tokens: int = Field(128, ge=1)
     """Tokens of each stream that a step reads and back-propagates through, T; there are batch_tokens / T streams."""
     num_samples: int = Field(default=1_024, ge=1)
-    """Words that the true next word is told apart from, drawn anew each step."""
+    """Sampled words that the true next word is compared with, drawn again at each step."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """On word vectors and on the LSTM's states; the same units throughout a window (Gal and Ghahramani 2016)."""
 
@@ -91,11 +90,11 @@ class PretrainSettings(TrainSettings):
 
 
 class ObjectiveSettings(Settings):
-    """Settings of the objective."""
+    """What training minimizes: a weighted sum of losses."""
 
     losses: dict[str, float] = Field(default={"hard": 1.0}, min_length=1)
-    """Weight of each loss: of hard (the labels), kl, logit-mse, feature, adversarial,
-    virtual-adversarial, noise and entropy."""
+    """Weight of each loss: hard (cross-entropy with the labels), kl, logit-mse, feature, adversarial,
+    virtual-adversarial, noise, entropy."""
     temperature: float = Field(default=2.0, gt=0)
     """Divides the logits of teacher and student before kl compares them."""
     epsilon: float = Field(default=5.0, gt=0)
@@ -113,15 +112,15 @@ class ObjectiveSettings(Settings):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a loss reads what a teacher says."""
+        """Whether a loss compares the model with a teacher."""
         return not _TEACHERS.isdisjoint(self.losses)
 
     @property
     def needs_no_label(self) -> bool:
-        """Whether a loss learns from a review of which neither a label nor a teacher's opinion is known."""
+        """Whether a loss learns from reviews that have neither a label nor a teacher's logits."""
         return not _LABEL_FREE.isdisjoint(self.losses)
 
     @property
     def perturbs(self) -> bool:
-        """Whether a loss changes the word vectors that a text is read by."""
+        """Whether a loss perturbs the word vectors."""
         return not PERTURBING.isdisjoint(self.losses)
