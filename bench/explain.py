@@ -1,7 +1,7 @@
-"""What each method of explaining costs, what it leaves unexplained, and how far methods agree: 50 validation reviews.
+"""Measure the methods of explanation: time, unexplained log-odds, and agreement, on 50 validation reviews.
 
-The reviews are drawn from IMDB's validation split, among those that occlusion takes token by token; the test split is
-not touched. Writes docs/results/bench_explain.json.
+The reviews are drawn from IMDB's validation split, among those short enough for occlusion by token; the test split is
+not read. Writes docs/results/bench_explain.json.
 """
 
 import json
@@ -44,7 +44,7 @@ def main() -> None:
 
 def measured(name: str, texts: list[str]) -> dict[str, object]:
     predictor = plaudit.load(name)
-    predictor.predict_proba(texts * 5)  # what a process does once is not counted
+    predictor.predict_proba(texts * 5)  # warm up
     found, rows = {}, []
     for method in methods_of(model_of(predictor)):
         explain(predictor, texts[:2], method=method)

@@ -125,25 +125,24 @@ def _compare(predictions: Sequence[Predictions], table: pa.Table) -> list[Compar
         return []
     right = np.stack([model.is_right for model in ordered], axis=1).astype(np.float32)
     means = np.array([right[rows].mean(axis=0) for rows in draws(table["group"].to_pylist(), seed=0)], np.float64)
-    compared = []
-    for i, first in enumerate(ordered):
-        for j, second in enumerate(ordered[i + 1 :], start=i + 1):
-            only_first = int((right[:, i] > right[:, j]).sum())
-            only_second = int((right[:, j] > right[:, i]).sum())
-            interval = percentile_interval(means[:, i] - means[:, j])
-            assert interval is not None, "accuracies are finite"
-            compared.append(
-                Comparison(
-                    first=first.model,
-                    second=second.model,
-                    difference=(only_first - only_second) / len(right),
-                    ci95=interval,
-                    only_first_right=only_first,
-                    only_second_right=only_second,
-                    p_value=mcnemar(only_first, only_second),
-                )
+    comparisons = []
+    for (i, first), (j, second) in itertools.combinations(enumerate(ordered), 2):
+        only_first = int((right[:, i] > right[:, j]).sum())
+        only_second = int((right[:, j] > right[:, i]).sum())
+        interval = percentile_interval(means[:, i] - means[:, j])
+        assert interval is not None, "accuracies are finite"
+        comparisons.append(
+            Comparison(
+                first=first.model,
+                second=second.model,
+                difference=(only_first - only_second) / len(right),
+                ci95=interval,
+                only_first_right=only_first,
+                only_second_right=only_second,
+                p_value=mcnemar(only_first, only_second),
             )
-    return compared
+        )
+    return comparisons
 
 
 def _coverage(model: Predictions) -> list[Coverage]:

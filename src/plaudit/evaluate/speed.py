@@ -15,7 +15,7 @@ MAX_CALLS = 5_000
 
 @dataclass(frozen=True)
 class Speed:
-    """`cores_used` is processor time over elapsed time while scoring many at once: 1.0 is one busy core."""
+    """`cores_used` is processor time over elapsed time while measuring throughput: 1.0 is one busy core."""
 
     reviews_per_second: float
     latency_ms_p50: float

@@ -152,10 +152,10 @@ def _contractions(rng: random.Random) -> Iterator[Case]:
 
 
 def _intensified(rng: random.Random) -> Iterator[Case]:
-    for template, verdict in PLAIN:
+    for template, label in PLAIN:
         stronger = re.sub(r"\{(good|bad)\}", r"{very} {\1}", template)
         for values in _fillings(stronger, NUM_CASES // len(PLAIN), rng):
-            expected = NOT_LESS if verdict == POSITIVE else NOT_MORE
+            expected = NOT_LESS if label == POSITIVE else NOT_MORE
             yield Case((fill(template, values), fill(stronger, values)), expected)
 
 

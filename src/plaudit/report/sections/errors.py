@@ -100,23 +100,23 @@ def _errors(errors: Errors) -> list[Block]:
 
 
 def _mistakes(run: RunFolder, model: str, file: Path, excerpt_characters: int) -> Table:
-    judged = read_predictions(file)
+    predictions = read_predictions(file)
     results = {(result.model, result.split, result.n): result for result in run.results}
-    result = results.get((model, judged.split, len(judged.ids)))
-    if result is None or judged.probabilities.shape[1] != len(result.labels):
+    result = results.get((model, predictions.split, len(predictions.ids)))
+    if result is None or predictions.probabilities.shape[1] != len(result.labels):
         raise DataError(f"{file}: no result matches these predictions; evaluate {model} again or remove the file")
-    wrong = most_confident_mistakes(judged.labels, judged.probabilities)
+    wrong = most_confident_mistakes(predictions.labels, predictions.probabilities)
     shown = wrong[:NUM_MISTAKES]
     rows = []
     for i, text in zip(shown, read_texts(file, shown), strict=True):
-        predicted = int(np.argmax(judged.probabilities[i]))
-        confidence = percent(float(judged.probabilities[i, predicted]), 2)
-        row = (confidence, result.labels[predicted], result.labels[judged.labels[i]], f"`{judged.ids[i]}`")
+        predicted = int(np.argmax(predictions.probabilities[i]))
+        confidence = percent(float(predictions.probabilities[i, predicted]), 2)
+        row = (confidence, result.labels[predicted], result.labels[predictions.labels[i]], f"`{predictions.ids[i]}`")
         rows.append((*row, _plain(excerpt(text, excerpt_characters))) if excerpt_characters else row)
     heads = ("#Confidence", "Predicted", "Labelled", "Review", *(["Text"] if excerpt_characters else []))
     return Table(f"{model}: {len(rows)} of {len(wrong):,} mistakes", columns(*heads), tuple(rows))
 
 
 def _plain(text: str) -> str:
-    """Replace a review's own stars and backticks, which are no formatting of ours."""
+    """Replace a review's own stars and backticks, which would be read as formatting."""
     return text.replace("`", "\u2018").replace("**", "* *")
