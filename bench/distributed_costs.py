@@ -127,7 +127,7 @@ def fitted(throttled, opened):
     terms, extra = [], []
     for row in throttled:
         size, hops = sent(opened[row["exchange"]], 2)
-        weight = 1 / row["seconds_per_step"]  # in relative terms, lest the slowest link decides alone
+        weight = 1 / row["seconds_per_step"]  # relative errors, so that the slowest link does not decide alone
         terms.append([weight * size / RATES[row["link"]], weight * hops])
         extra.append(weight * (row["seconds_per_step"] - opened[row["exchange"]]["seconds_per_step"]))
     slowness, hop = np.linalg.lstsq(np.array(terms), np.array(extra), rcond=None)[0]

@@ -105,7 +105,7 @@ def test_a_job_on_two_nodes_that_is_preempted_goes_on_and_ends_with_the_same_bit
     log = (out / "ranks" / f"slurm-{job}.log").read_text()
     after = facts(slurm, job)
     assert (after["JobState"], after["ExitCode"], after["Restarts"]) == ("COMPLETED", "0:0", "1"), log
-    assert "error: stopped by SIGTERM; go on with --resume" in log
+    assert "error: stopped by SIGTERM; continue with --resume" in log
     assert metrics.read_bytes().startswith(done_before), "it did some of it again"
     slurm(*PLAUDIT, "launch", tmp_path / "a recipe.toml", "--out", undisturbed, "--gpus-per-node", "2")
     weights = [folder / "models" / "lstm" / "weights.safetensors" for folder in (out, undisturbed)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a real Slurm cluster of two nodes on this machine, to try out job scripts; see README.md beside this file.
+# Starts a real Slurm cluster of two nodes on this machine, to try out job scripts; see README.md in this folder.
 # Everything lies in one folder, key and socket included: a Slurm or munge of the system is neither read nor touched.
 set -eu
 
@@ -11,7 +11,7 @@ export SLURM_CONF="$dir/slurm.conf"
 mark="# Written by local.sh start"
 daemons="munged slurmctld node1 node2" # in the order of starting; each has a NAME.pid and a NAME.log in the folder
 
-# Prints the process id of a running daemon. An old pid file may name a stranger's process: its command line tells.
+# Prints the process id of a running daemon. An old pid file may name an unrelated process, so its command line is checked.
 pid_of() {
     local pid
     pid=$(cat "$dir/$1.pid" 2>/dev/null) && grep -qsF "$dir/" "/proc/$pid/cmdline" && echo "$pid"
@@ -109,7 +109,7 @@ SelectType=select/linear
 SlurmdParameters=config_overrides
 NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=$(nproc --all) \
 RealMemory=$megabytes
-# Jobs of high take the nodes of jobs of low, which are told, have GraceTime seconds and are then requeued.
+# Jobs of high take the nodes of jobs of low, which get a signal, have GraceTime seconds and are then requeued.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=30

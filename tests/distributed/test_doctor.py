@@ -207,7 +207,7 @@ def test_ranks_that_fail_are_a_problem_with_the_reason(monkeypatch):
 
 def test_ranks_that_are_stopped_have_nothing_to_resume(monkeypatch):
     with pytest.raises(TrainingInterruptedError, match=r"^stopped by SIGINT$"):
-        try_ranks_that_end_with(monkeypatch, TrainingInterruptedError("stopped by SIGINT; go on with --resume"))
+        try_ranks_that_end_with(monkeypatch, TrainingInterruptedError("stopped by SIGINT; continue with --resume"))
 
 
 def test_ranks_are_not_started_where_a_check_finds_a_problem(monkeypatch):

@@ -214,7 +214,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(launch, f
         status, told = finish(launcher, out)
         assert status == 130, told
         assert told.splitlines()[-1].startswith("error: stopped by SIG")
-        assert told.endswith("; go on with --resume\n")
+        assert told.endswith("; continue with --resume\n")
         checkpoint = load_checkpoint(out / "training" / "lstm")
         assert checkpoint["position"]["step"] == num_steps(out), "it kept less than it had done"
         assert not (out / "models").exists()

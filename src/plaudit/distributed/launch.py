@@ -75,7 +75,7 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
     try:
         elastic_launch(_launch_config(cluster, log_dir, run_id), sys.executable)("-m", "plaudit", *arguments)
     except SignalException as stop:
-        raise TrainingInterruptedError(f"stopped by {stop.sigval.name}; go on with --resume") from None
+        raise TrainingInterruptedError(f"stopped by {stop.sigval.name}; continue with --resume") from None
     except ChildFailedError as failed:
         raise TrainingError(_explain(failed, log_dir)) from None
     except RendezvousError as error:
