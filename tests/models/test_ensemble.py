@@ -207,7 +207,7 @@ def test_predicting_a_few_texts_needs_neither_torch_nor_the_compiler(folder):
 )
 def test_a_missing_or_damaged_members_file_is_refused(ensemble, tmp_path, content):
     folder = saved(ensemble, tmp_path / "spoilt", **{MEMBERS_FILE: content})
-    assert_refused(folder, rf"members' settings in {MEMBERS_FILE}; save it again")
+    assert_refused(folder, rf"{MEMBERS_FILE} does not list the ensemble's members; save the model again")
 
 
 def test_another_number_of_members_is_refused(ensemble, tmp_path):
@@ -258,7 +258,7 @@ def test_a_member_that_lacks_a_part_is_refused(ensemble, tmp_path, missing, mess
         ({"members": ["bow"]}, r"members = \['bow'\]: .* at least 2 items"),
         ({"members": []}, "at least 2 items"),
         ({}, "members is missing"),
-        ({"members": ["bow", "lstm", "bow"]}, "names the same model twice; name each once"),
+        ({"members": ["bow", "lstm", "bow"]}, "lists the same model twice; list each once"),
         ({"members": ["bow", "lstm"], "weights": ["much", 1]}, r"weights\.0 = 'much'"),
         ({"members": ["bow", "lstm"], "wieghts": [1, 1]}, "wieghts is unknown; did you mean weights"),
     ],

@@ -237,7 +237,7 @@ def test_another_shape_is_refused(shape):
 @pytest.mark.parametrize("num_bytes", [0, 1, 5, 7, 100])
 def test_another_number_of_bits_is_refused(num_bytes):
     packed = pack({"weight": SPARSE}, "fp32")
-    assert_refused(packed | {"weight.nonzero": np.resize(packed["weight.nonzero"], num_bytes)}, "bytes hold no bit")
+    assert_refused(packed | {"weight.nonzero": np.resize(packed["weight.nonzero"], num_bytes)}, "bytes of bits for")
 
 
 def test_a_lost_bit_is_refused():

@@ -1,4 +1,4 @@
-"""What every model kind is: texts in, logits out, and a state that a bundle can hold.
+"""The base of every model kind: texts in, logits out, and a state that a bundle can hold.
 
 Shapes: N texts, C classes.
 """
@@ -27,7 +27,7 @@ class ModelSettings(Settings):
 
 @dataclass(frozen=True)
 class ModelState:
-    """All that a trained model needs besides its settings and label names.
+    """Everything a trained model needs besides its settings and label names.
 
     `tensors` go into one safetensors file; `files` (name → bytes) hold what is not a tensor, such as a vocabulary.
     """
@@ -37,7 +37,7 @@ class ModelState:
 
 
 class Model(ABC):
-    """A text classifier of one kind; subclasses add how it is fitted."""
+    """A text classifier of one kind."""
 
     Settings: ClassVar[type[ModelSettings]]
 
@@ -50,7 +50,7 @@ class Model(ABC):
         """Return float32 [N, C]; their softmax is the model's probability of each label."""
 
     def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
-        """Return what `logits` does, of an Arrow column without nulls; a kind that needs no str makes none."""
+        """Return the logits of an Arrow column without nulls; some kinds read it without making Python strings."""
         return self.logits(texts.to_pylist())
 
     @abstractmethod
@@ -71,7 +71,7 @@ F = TypeVar("F", np.float32, np.float64)
 
 
 def softmax(logits: npt.NDArray[F]) -> npt.NDArray[F]:
-    """Return the probabilities that logits [N, C] mean; rows sum to 1."""
+    """Return the softmax of logits [N, C]; rows sum to 1."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: npt.NDArray[F] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities

@@ -1,4 +1,4 @@
-"""What turns a model's probabilities into ones that mean what they say; kept in its bundle as calibration.json.
+"""Calibration: corrects probabilities so that they match how often they are right; calibration.json in a bundle.
 
 Shapes: N texts, C classes.
 """
@@ -22,35 +22,35 @@ _TINY = float(np.finfo(np.float32).tiny)
 class Calibration(Settings):
     """Either a temperature (Guo et al. 2017) or a rising curve for each class (Zadrozny & Elkan 2002).
 
-    A temperature divides the logits, so that no verdict changes; curves may change some.
+    A temperature divides the logits and changes no predicted label; curves may change some.
     """
 
     method: Method
     temperature: float | None = Field(default=None, gt=0)
     curves: tuple[tuple[tuple[float, float], ...], ...] | None = None
-    """For each class the points (probability before, after) of its curve, between which it is straight."""
+    """For each class the points (probability before, after) of its piecewise linear curve."""
 
     @model_validator(mode="after")
-    def _has_what_its_method_takes(self) -> Self:
+    def _fields_fit_method(self) -> Self:
         given = {"temperature": self.temperature is not None, "isotonic": self.curves is not None}
         if [method for method, is_given in given.items() if is_given] != [self.method]:
-            raise ValueError("temperature takes a temperature, isotonic takes curves, and neither the other's")
+            raise ValueError("method temperature needs only a temperature, and method isotonic only curves")
         return self
 
     def apply(self, probabilities: Float32Array) -> Float32Array:
         """Return calibrated probabilities, float32 [N, C]; rows sum to 1."""
         if self.temperature is not None:
             return _tempered(probabilities, self.temperature).astype(np.float32)
-        risen = np.empty(probabilities.shape)
+        mapped = np.empty(probabilities.shape)
         for c, curve in enumerate(self.curves or ()):
             before, after = np.array(curve).T
-            risen[:, c] = np.interp(probabilities[:, c], before, after)
-        calibrated: Float32Array = (risen / risen.sum(axis=1, keepdims=True)).astype(np.float32)
+            mapped[:, c] = np.interp(probabilities[:, c], before, after)
+        calibrated: Float32Array = (mapped / mapped.sum(axis=1, keepdims=True)).astype(np.float32)
         return calibrated
 
 
 def known_method(name: object, *, source: str) -> Method:
-    """Return the method of this name; SettingsError, which begins with `source`, lists them if it is none."""
+    """Return the method of this name; SettingsError, which begins with `source`, if there is none."""
     for method in get_args(Method):
         if name == method:
             return cast(Method, method)
@@ -80,7 +80,7 @@ def _tempered(probabilities: Float32Array, temperature: float) -> npt.NDArray[np
 def _curve(is_true: npt.NDArray[np.bool_], probability: npt.NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
     from sklearn.isotonic import IsotonicRegression
 
-    # No verdict is certain because the few reviews beyond the curve's end were all right.
+    # A few correct reviews at the end of the curve must not make a prediction certain.
     least = 1 / (len(is_true) + 2)
     fitted = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(probability, is_true)
     points = zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True)

@@ -1,7 +1,7 @@
-"""Encoded texts on a device, and how they are cut into padded batches: shared by training and inference.
+"""Encoded texts on a device, and the padded batches that training and inference cut them into.
 
-One flat id tensor plus offsets; a batch is a vectorised gather from it, so nothing is per-sample Python and
-no worker processes are needed. Widths are planned on the host, so that a gather never waits for the device.
+The texts are one flat id tensor plus offsets, and a batch is a vectorised gather from it: no Python per text, and no
+worker processes. Widths are planned on the host, so that a gather never waits for the device.
 
 Shapes: N texts, B batch, T tokens.
 """
@@ -18,12 +18,12 @@ Int64Array = npt.NDArray[np.int64]
 
 
 WIDTH_STEP = 8
-"""Batches are as wide as a multiple of this: oneDNN compiles an LSTM for every new shape, which made a step of
-25 ms out of one of 17 ms, and keeps it in memory."""
+"""Batch widths are multiples of this: oneDNN compiles an LSTM for every new shape, which slowed a step from 17 to
+25 ms, and keeps it in memory."""
 
 ROWS_STEP = 16
-"""Batches hold a multiple of so many texts if they can: a bf16 LSTM step of 80 was a fifth faster a token than one
-of 76, and again there are fewer shapes."""
+"""Batches hold a multiple of this many texts where possible: a bf16 LSTM step of 80 texts was a fifth faster per token
+than one of 76, and there are fewer shapes."""
 
 
 class Batch(NamedTuple):
@@ -50,8 +50,7 @@ class Corpus:
         return len(self.lengths)
 
     def batch(self, rows: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids, int32 [B, T], and mask, bool [B, T], of `rows`; T is `width`, padding follows the
-        text."""
+        """Return ids, int32 [B, T], and mask, bool [B, T], of `rows`; T is `width`, padding follows the text."""
         positions = torch.arange(width, device=self.device)
         mask = positions < self._lengths[rows, None]
         index = (self._starts[rows, None] + positions).clamp_(max=len(self._ids) - 1)
@@ -61,7 +60,7 @@ class Corpus:
 def cut_by_tokens(order: Int64Array, lengths: Int64Array, max_tokens: int, device: torch.device) -> list[Batch]:
     """Cut texts, in the given order, into batches of at most `max_tokens` padded tokens.
 
-    A text longer than that is a batch of its own. The closer the order is to sorted, the less padding.
+    A longer text is a batch of its own. The closer the order is to sorted, the less padding.
     """
     widths = -(-lengths[order] // WIDTH_STEP) * WIDTH_STEP
     # One transfer for all batches: reading one then waits for nothing from the host.

@@ -1,6 +1,6 @@
-"""Several models as one: their logits, centred, weighted and added.
+"""An ensemble: the weighted sum of several models' centred logits.
 
-The bundle holds all of them. Each tensor and file has its model's name before its own.
+Its bundle holds all members; the name of each tensor and file begins with its member's number.
 
 Shapes: N texts, C classes.
 """
@@ -28,13 +28,13 @@ class EnsembleSettings(ModelSettings):
     members: tuple[str, ...] = Field(min_length=2)
     """Models whose logits are added: names of this recipe's models, of shipped ones, or model folders."""
     weights: tuple[float, ...] | None = None
-    """Of the members' centred logits, in their order; None fits them on validation."""
+    """One for each member's centred logits; None fits them on validation."""
 
     @field_validator("members")
     @classmethod
     def _no_member_twice(cls, members: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(members)) < len(members):
-            raise ValueError("names the same model twice; name each once")
+            raise ValueError("lists the same model twice; list each once")
         return members
 
     @model_validator(mode="after")
@@ -45,14 +45,14 @@ class EnsembleSettings(ModelSettings):
 
 
 class _Member(Settings):
-    """What members.json says of one."""
+    """An entry of members.json."""
 
     kind: str
     settings: dict[str, Any]
 
 
 class EnsembleModel(Model):
-    """The weighted sum of what its members say."""
+    """Predicts the weighted sum of its members' logits."""
 
     Settings: ClassVar[type[ModelSettings]] = EnsembleSettings
     settings: EnsembleSettings
@@ -78,40 +78,39 @@ class EnsembleModel(Model):
         tensors: dict[str, npt.NDArray[np.generic]] = {}
         files: dict[str, bytes] = {}
         described = []
-        for place, model in enumerate(self.models):
+        for number, model in enumerate(self.models):
             state = model.state()
-            tensors |= {f"{place}/{name}": tensor for name, tensor in state.tensors.items()}
-            files |= {f"{place}.{name}": content for name, content in state.files.items()}
+            tensors |= {f"{number}/{name}": tensor for name, tensor in state.tensors.items()}
+            files |= {f"{number}.{name}": content for name, content in state.files.items()}
             described.append({"kind": model.settings.kind, "settings": model.settings.model_dump(mode="json")})
         return ModelState(tensors, {**files, _MEMBERS_FILE: json.dumps(described, indent=1).encode() + b"\n"})
 
     @classmethod
     def from_state(cls, settings: ModelSettings, labels: tuple[str, ...], state: ModelState) -> Self:
-        """Rebuild the members as models that predict; BundleError if one is missing or does not fit its settings."""
+        """Rebuild the members for prediction; BundleError if one is missing or does not fit its settings."""
         assert isinstance(settings, EnsembleSettings)
         try:
             described = TypeAdapter(tuple[_Member, ...]).validate_json(state.files[_MEMBERS_FILE])
         except (KeyError, ValueError):  # the latter is pydantic's base too
-            raise BundleError(f"an ensemble has its members' settings in {_MEMBERS_FILE}; save it again") from None
+            raise BundleError(f"{_MEMBERS_FILE} does not list the ensemble's members; save the model again") from None
         num_members, num_weights = len(settings.members), len(settings.weights or ())
         if not len(described) == num_members == num_weights:
             raise BundleError(
                 f"{num_members} members, {num_weights} weights, but {len(described)} in {_MEMBERS_FILE}; save it again"
             )
         members = []
-        for place, (name, entry) in enumerate(zip(settings.members, described, strict=True)):
+        for number, (name, entry) in enumerate(zip(settings.members, described, strict=True)):
             try:
                 member_class = runtime_class(entry.kind)
-                own = parse(member_class.Settings, entry.settings, source=_MEMBERS_FILE, prefix=name)
+                member_settings = parse(member_class.Settings, entry.settings, source=_MEMBERS_FILE, prefix=name)
             except SettingsError as error:
                 raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
-            members.append(member_class.from_state(own, labels, _part(state, place)))
+            members.append(member_class.from_state(member_settings, labels, _member_state(state, number)))
         return cls(settings, labels, members)
 
 
-def _part(state: ModelState, place: int) -> ModelState:
-    """Return the state of one member."""
-    tensor_prefix, file_prefix = f"{place}/", f"{place}."
+def _member_state(state: ModelState, number: int) -> ModelState:
+    tensor_prefix, file_prefix = f"{number}/", f"{number}."
     return ModelState(
         {n.removeprefix(tensor_prefix): t for n, t in state.tensors.items() if n.startswith(tensor_prefix)},
         {n.removeprefix(file_prefix): f for n, f in state.files.items() if n.startswith(file_prefix)},
@@ -119,7 +118,7 @@ def _part(state: ModelState, place: int) -> ModelState:
 
 
 def centred(logits: Float32Array) -> Float32Array:
-    """Return logits whose mean over the classes is 0, which means the same probabilities."""
+    """Return logits shifted to a mean of 0 over the classes; the probabilities stay the same."""
     return np.asarray(logits - logits.mean(axis=1, keepdims=True), np.float32)
 
 

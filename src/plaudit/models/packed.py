@@ -1,14 +1,14 @@
-"""How the weights of a network lie in a bundle: fewer bits for each, and none for zeros where that is smaller.
+"""How a bundle stores the weights of a network: with fewer bits, and without zeros where that is smaller.
 
-A tensor NAME of fp32 values is stored as NAME itself, or in parts, and unpacks to the values that the parts mean:
+A tensor NAME of fp32 values is stored as NAME itself, or in parts from which it is computed again:
 
     NAME.bf16     uint16   the upper half of each fp32
     NAME.int8     int8     q, with NAME.scale float32 [rows]: a value is q · scale of its row (the first dimension)
     NAME.nonzero  uint8    one bit for each value, first value in the highest bit; then only the others are stored,
                            as NAME.fp32, NAME.bf16 or NAME.int8 in one dimension, with NAME.shape int64
 
-Vectors, of which a network has few, stay fp32. Packing what was unpacked gives the same values again. Where zeros are
-left out, a negative one comes back as a positive.
+Vectors, of which a network has few, stay fp32. Packing unpacked values again gives the same values. Where zeros are
+left out, a negative zero becomes a positive one.
 """
 
 import math
@@ -25,17 +25,17 @@ Storage = Literal["fp32", "bf16", "int8"]
 Tensors = dict[str, npt.NDArray[np.generic]]
 
 MAX_SHARE_OF_NONZERO = 0.85
-"""Zeros are left out if fewer values than this are not zero: the bit for each value is an eighth of an int8."""
+"""Zeros are left out if the share of other values is less: the bit for each value costs an eighth of an int8."""
 
 _PARTS = ("fp32", "bf16", "int8", "scale", "nonzero", "shape")
 _INT8_MAX = 127
 NO_CLIPPING: tuple[float, ...] = (1.0,)
 CLIPPING: tuple[float, ...] = tuple(np.linspace(1.0, 0.5, 26).tolist())
-"""Shares of a row's largest value that its scale may cover."""
+"""Fractions of a row's largest value that its scale may cover."""
 
 
 class StoredSettings(ModelSettings):
-    """Base of the settings of kinds whose weights can be packed."""
+    """Base of the settings of kinds whose weights can be stored in fewer bits."""
 
     storage: Storage = "fp32"
     """How each weight of a matrix is stored: 32 bits, their upper 16, or 8 with a scale for each row."""
@@ -50,7 +50,7 @@ def pack(tensors: dict[str, Float32Array], storage: Storage) -> Tensors:
 
 
 def unpack(packed: Tensors) -> dict[str, Float32Array]:
-    """Return the tensors that the parts mean; BundleError if a part is missing or does not fit the others."""
+    """Return the tensors of these parts; BundleError if a part is missing or does not fit the others."""
     names = dict.fromkeys(_tensor_name(part) for part in packed)
     try:
         return {name: _unpack_one(name, packed) for name in names}
@@ -59,16 +59,16 @@ def unpack(packed: Tensors) -> dict[str, Float32Array]:
 
 
 def check_shapes(tensors: Mapping[str, Float32Array], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise BundleError if tensors are not of the names and shapes that a model's settings ask for."""
-    given = {name: tensor.shape for name, tensor in tensors.items()}
-    if expected != given:
-        name = sorted(set(expected.items()) ^ set(given.items()))[0][0]
-        have, need = given.get(name, "missing"), expected.get(name, "nothing of that name")
+    """Raise BundleError if tensors have other names or shapes than a model's settings require."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if expected != shapes:
+        name = sorted(set(expected.items()) ^ set(shapes.items()))[0][0]
+        have, need = shapes.get(name, "missing"), expected.get(name, "nothing of that name")
         raise BundleError(f"weights: {name} is {have} where the settings ask for {need}")
 
 
 def rounded(tensor: Float32Array, storage: Storage, clipping: Sequence[float]) -> Float32Array:
-    """Return the values nearest to those of a tensor that `storage` holds; int8 may clip outliers so far."""
+    """Return a tensor rounded to values that `storage` can hold; `clipping` as in `int8_scale`."""
     if tensor.ndim < 2 or storage == "fp32":
         return tensor
     if storage == "bf16":
@@ -126,7 +126,7 @@ def _unpack_one(name: str, packed: Tensors) -> Float32Array:
 def _scattered(values: Float32Array, bits: npt.NDArray[np.generic], shape: list[int]) -> Float32Array:
     size = math.prod(shape)
     if len(bits) != -(-size // 8):
-        raise ValueError(f"{len(bits)} bytes hold no bit for each of {size} values")
+        raise ValueError(f"{len(bits)} bytes of bits for {size} values")
     nonzero = np.unpackbits(np.asarray(bits, np.uint8), count=size).astype(bool).reshape(shape)
     if values.shape != (nonzero.sum(),):
         raise ValueError(f"{values.size} values for {nonzero.sum()} places")
@@ -143,22 +143,22 @@ def _column(scale: Float32Array, like: npt.NDArray[np.generic]) -> Float32Array:
 def int8_scale(tensor: Float32Array, clipping: Sequence[float]) -> Float32Array:
     """Return the step of each row, float32 [rows], that rounds it to int8 with the least squared error.
 
-    127 steps cover one of the shares `clipping` of a row's largest value; what is larger counts as 127 steps.
+    127 steps cover one of the fractions `clipping` of a row's largest value; larger values are clipped.
     """
     rows = tensor.reshape(len(tensor), -1)
     full = np.abs(rows).max(axis=1, initial=0) / _INT8_MAX
-    full[full < np.finfo(np.float32).tiny] = 1  # such a row becomes zeros; its step must not be 0
+    full[full < np.finfo(np.float32).tiny] = 1  # such a row becomes zeros, but its step must not be 0
     steps = rows / full[:, None]  # so that squares neither overflow nor vanish
     best, least = np.ones(len(rows)), np.full(len(rows), np.inf)
-    for share in clipping:
-        error = np.square(np.clip(np.rint(steps / share), -_INT8_MAX, _INT8_MAX) * share - steps).sum(axis=1)
+    for fraction in clipping:
+        error = np.square(np.clip(np.rint(steps / fraction), -_INT8_MAX, _INT8_MAX) * fraction - steps).sum(axis=1)
         better = error < least * (1 - 1e-6)
-        best, least = np.where(better, share, best), np.where(better, error, least)
+        best, least = np.where(better, fraction, best), np.where(better, error, least)
     return np.asarray(full * best, np.float32)
 
 
 def int8_steps(values: npt.NDArray[np.floating[Any]], scale: Float32Array) -> npt.NDArray[np.int8]:
-    """Return how many steps of `scale`, which broadcasts, are nearest to each value: at most 127 either way."""
+    """Return each value as the nearest number of steps of `scale`, which broadcasts: -127 … 127."""
     return np.asarray(np.rint(values / scale).clip(-_INT8_MAX, _INT8_MAX), np.int8)
 
 

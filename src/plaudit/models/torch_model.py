@@ -1,7 +1,7 @@
-"""What every torch model is: an encoder and a network; texts in, logits out.
+"""The base of all torch models: an encoder from texts to ids, and a network from ids to logits.
 
-The network is `forward(ids [B, T] int32, mask [B, T] bool) -> logits [B, C]` with padding after the text. One
-training loop serves every kind, because it needs no more than that.
+The network is `forward(ids [B, T] int32, mask [B, T] bool) -> logits [B, C]` with padding after the text, which is all
+that the training loop needs to know.
 
 Shapes: N texts, B batch, T tokens, C classes.
 """
@@ -41,11 +41,11 @@ class TorchModel(Model):
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
-        """Return the ids the network takes: truncated, and at least one for every text."""
+        """Return the ids to feed the network: truncated, and at least one for every text."""
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return next(self.network.parameters()).device
 
     def to(self, device: torch.device) -> Self:
@@ -55,17 +55,15 @@ class TorchModel(Model):
 
     @property
     def num_matmul_parameters(self) -> int:
-        """Weights that every token is multiplied with: all matrices but the embeddings.
+        """Number of weights that every token is multiplied with: all matrices except embeddings.
 
-        Training costs about six floating point operations per token and such weight (two forward, four
-        backward).
+        Training takes about six floating point operations per token and weight: two forward, four backward.
         """
         embeddings = {id(module.weight) for module in self.network.modules() if isinstance(module, nn.Embedding)}
         return sum(p.numel() for p in self.network.parameters() if p.dim() > 1 and id(p) not in embeddings)
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
-        """Return float32 [N, C], in evaluation mode and fp32; a text's row does not depend on its
-        neighbours."""
+        """Return float32 [N, C], in evaluation mode and fp32; a text's row does not depend on the other texts."""
         result = np.empty((len(texts), len(self.labels)), dtype=np.float32)
         corpus = Corpus(self.encode(texts), self.device)
         was_training = self.network.training
@@ -85,7 +83,7 @@ class TorchModel(Model):
 
 
 def batch_logits(network: nn.Module, corpus: Corpus) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield row numbers [B] and logits [B, C] batch by batch, until every text of the corpus had its turn."""
+    """Yield row numbers [B] and logits [B, C] of each batch of the corpus."""
     for batch in sorted_batches(corpus, INFERENCE_BATCH_TOKENS):
         # Entered anew for each batch: a generator must not leave the mode switched on in its caller.
         with torch.inference_mode():

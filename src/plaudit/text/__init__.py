@@ -1,1 +1,1 @@
-"""Text in, ids out: cleaning and tokenizing, once, for every model of ours."""
+"""Cleans and tokenizes texts, for every model."""

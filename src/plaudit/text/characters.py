@@ -1,7 +1,6 @@
-"""What each character is to the tokenizer: one table that cleaning settings fill and the kernel and reference read.
+"""The table that says what each character is to the tokenizer: a letter, a mark or a separator.
 
-Text flows through as Unicode code points. Everything the settings decide about a single character is decided here,
-once; the loops behind only look up.
+It is built once from the cleaning settings; the compiled kernel and its plain reference look code points up in it.
 """
 
 import unicodedata
@@ -15,9 +14,9 @@ from plaudit.text.cleaning import CleaningSettings
 SEPARATOR = 0
 """Ends a token."""
 PUNCTUATION = 1
-"""Ends a token and is one itself."""
-# Any other value is the folded code point of a character inside a token; code points 0 and 1 are control
-# characters, hence never inside one.
+"""Ends a token and is itself a token."""
+# Any other value is the folded code point of a character inside a token; code points 0 and 1 are control characters,
+# which are never inside one.
 
 TABLE_SIZE = 0x20000
 """Code points from here on are rare ideographs without case; they are part of a token and fold to themselves."""

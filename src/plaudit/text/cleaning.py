@@ -1,4 +1,4 @@
-"""Cleaning settings: what of a review's text becomes a token. A bundle carries its own."""
+"""Cleaning settings: which characters of a review become tokens. Each bundle contains its own."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ class CleaningSettings(Settings):
     """
 
     strip_html: bool = True
-    """Take tags (`<br />`) and character references (`&amp;`) for a separator."""
+    """Treat tags (`<br />`) and character references (`&amp;`) as separators."""
 
     lowercase: bool = True
     """Fold case by Unicode's one-to-one lower-case mapping."""
@@ -23,13 +23,13 @@ class CleaningSettings(Settings):
     """Whether a digit belongs to a token or separates tokens; "drop" with dropped punctuation is letters only."""
 
     punctuation: Literal["drop", "keep"] = "drop"
-    """Whether a character that is no letter, digit or white space is a token."""
+    """Whether a character other than a letter, digit or white space is a token."""
 
     stop_words: tuple[str, ...] | str = ()
-    """Words to leave out: a list, or a language code such as "en", which `resolved` replaces by that language's."""
+    """Words to leave out: a list, or a language code such as "en", which `resolved` replaces by a list."""
 
     def resolved(self) -> "CleaningSettings":
-        """Return settings whose stop words are spelt out, so that a bundle does not depend on a library's list."""
+        """Return settings that list their stop words, so that a bundle does not depend on a library's list."""
         if isinstance(self.stop_words, tuple):
             return self
         try:

@@ -1,4 +1,4 @@
-"""Encoded texts: one flat array of token ids plus offsets, so that nothing is per-sample Python."""
+"""Encoded texts as one flat array of token ids plus offsets, so that no Python loop runs per text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class EncodedTexts:
         return EncodedTexts(self.ids[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)], offsets)
 
     def truncated(self, max_tokens: int, keep: Truncation) -> "EncodedTexts":
-        """Return a copy in which no text is longer than `max_tokens`, keeping its head, its tail or half of each."""
+        """Return a copy with texts of at most `max_tokens`, keeping the head, the tail or half of each."""
         lengths = np.minimum(self.lengths, max_tokens)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         row = np.repeat(np.arange(len(lengths)), lengths)
@@ -50,7 +50,7 @@ class EncodedTexts:
 
 
 def without_empty(encoded: EncodedTexts) -> EncodedTexts:
-    """Give every text without ids one UNKNOWN_ID, since a network needs something to read."""
+    """Give every text without ids one UNKNOWN_ID, since a network needs at least one token."""
     empty = encoded.lengths == 0
     if not empty.any():
         return encoded
@@ -59,7 +59,7 @@ def without_empty(encoded: EncodedTexts) -> EncodedTexts:
 
 
 class Encoder(Protocol):
-    """Turns texts into ids; what a torch model holds beside its network."""
+    """Turns texts into ids for a network."""
 
     @property
     def num_tokens(self) -> int:

@@ -1,9 +1,9 @@
-"""The hash of a token and of an n-gram: 64 bits, the same in the kernel, in its reference and on every machine.
+"""64-bit hashes of tokens and n-grams, the same in the kernel, in its reference and on every machine.
 
 A token's hash runs over its folded code points as in FNV-1a, with a multiplier whose high half is dense, because
-tables are indexed by the high bits of a product. An n-gram's hash is built from the hash of the n-gram that is one
-token shorter, so all orders cost one multiplication a token each. Vocabulary ids are looked up by the 64-bit hash
-alone: among a million words the chance of any collision is 3 in 10^8.
+tables are indexed by the high bits of a product. An n-gram's hash extends that of the n-gram one token shorter, so
+each order costs one multiplication per token. Vocabulary ids are looked up by the 64-bit hash alone: among a million
+words the chance of any collision is 3 in 10^8.
 """
 
 TOKEN_MULTIPLIER = 0x9E3779B97F4A7C15

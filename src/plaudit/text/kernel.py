@@ -1,9 +1,8 @@
-"""The compiled pass over UTF-8 bytes that every model of ours shares: clean, tokenize, look up or hash.
+"""The compiled tokenizer of all models: cleans and tokenizes UTF-8 bytes, and looks tokens up or hashes n-grams.
 
-Texts come in as one byte buffer with offsets. `_tokenize` writes the hashes of one text's tokens to a scratch
-array that stays in cache; each function behind it feeds them to one consumer. `text/reference.py` says the same in
-plain Python, and property tests hold the two together. Cleaning settings arrive as tables, so one compiled version
-serves them all.
+Texts come in as one byte buffer with offsets. `_tokenize` writes the hashes of one text's tokens to a scratch array
+that stays in cache, and the public functions use them from there. `text/reference.py` does the same in plain Python,
+and property tests compare the two. Cleaning settings arrive as tables, so one compiled version serves them all.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
@@ -40,7 +39,7 @@ _compiled = numba.njit(cache=True, nogil=True)
 
 
 class CleaningTables(NamedTuple):
-    """Cleaning settings in the form that the kernel reads."""
+    """Cleaning settings as the tables that the kernel reads."""
 
     characters: CharacterTable
     rows: npt.NDArray[np.uint64]
@@ -75,7 +74,7 @@ def build_tables(characters: CharacterTable, stop_words: npt.NDArray[np.uint64],
 
 
 def chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut texts into pieces to take at once: enough to drown the cost of a call, few enough to stay in cache."""
+    """Cut texts into chunks: large enough for calls to cost little, small enough to stay in cache."""
     for start in range(0, len(texts), _CHUNK):
         yield texts[start : start + _CHUNK]
 
@@ -155,10 +154,10 @@ def _after_markup(data, position, end):
 def _tokenize(data, start, end, cleaning, tokens, spans):
     """Write the hashes of the tokens of data[start:end] to `tokens` and return how many there are.
 
-    `spans`, if not None, gets the first and last + 1 byte of each token. Where a token ends in English text is as good
-    as random, so the loop does not branch on it: each byte writes the hash of the token so far, and the count advances
-    where one ended. That leaves the hash's own chain of xor and multiplication, four cycles a byte, as what takes the
-    time: a factor of 0 starts the next hash. Positions are unsigned, which numba does not check for being negative.
+    `spans`, if not None, gets the first and last + 1 byte of each token. A branch on the ends of tokens would be
+    mispredicted, so the loop has none: each byte writes the hash of the token so far, and the count advances where a
+    token ended. What remains is the hash's own chain of xor and multiplication, four cycles per byte; a factor of 0
+    starts the next hash. Positions are unsigned, because numba does not check those for being negative.
     """
     rows = cleaning.rows
     count = value = inside = _ZERO
@@ -186,8 +185,8 @@ def _tokenize(data, start, end, cleaning, tokens, spans):
 
 
 @_compiled
-def _wanted_tokens(data, start, end, cleaning, tokens):
-    """As `_tokenize`, less the stop words."""
+def _kept_tokens(data, start, end, cleaning, tokens):
+    """Write the hashes of the tokens other than stop words; otherwise as `_tokenize`."""
     count = _tokenize(data, start, end, cleaning, tokens, None)
     stop_words = cleaning.stop_words
     if len(stop_words) == 0:
@@ -235,7 +234,7 @@ def _code_point(data, position):
 
 @_compiled
 def _scratch(offsets):
-    """Return room for the tokens of the longest text: at most one a byte, and one past the end."""
+    """Return an array for the tokens of the longest text: at most one per byte, and one past the end."""
     return np.empty((np.max(np.diff(offsets)) if len(offsets) > 1 else 0) + 1, np.uint64)
 
 
@@ -247,7 +246,7 @@ def token_ids(data, offsets, cleaning, slots, ids_of_slots, unknown):
     ends = np.zeros(len(offsets), np.int64)
     total = 0
     for i in range(len(offsets) - 1):
-        count = _wanted_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
+        count = _kept_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
         for t in range(count):
             slot = _find(tokens[t], slots)
             ids[total + t] = ids_of_slots[slot] if slots[slot] != _ZERO else unknown
@@ -289,7 +288,7 @@ def ngram_keys(data, offsets, cleaning, max_order):
     keys = np.empty(len(data) * max_order, np.uint32)
     ends = np.zeros(len(offsets), np.int64)
     for i in range(len(offsets) - 1):
-        count = _wanted_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
+        count = _kept_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
         ends[i + 1] = ends[i] + np.int64(_write_keys(tokens, count, max_order, ngrams, keys[ends[i] :]))
     return keys[: ends[-1]], ends
 
@@ -297,7 +296,7 @@ def ngram_keys(data, offsets, cleaning, max_order):
 def ngram_table(
     keys: npt.NDArray[np.uint32], weights: npt.NDArray[np.float16], slot_bits: int
 ) -> npt.NDArray[np.uint32]:
-    """Return the table that `ngram_scores` reads, uint32 [K, S], of keys that want different slots.
+    """Return the table that `ngram_scores` reads, uint32 [K, S], of keys that fall into different slots.
 
     The high bits of a key choose one of S = 2 ** slot_bits slots, at least 2 ** 16. An entry is a weight, float16 in
     its high half, above the key's other bits: finding a known n-gram and its weight costs one access to memory. An
@@ -367,7 +366,7 @@ def ngram_scores(data, offsets, cleaning, max_order, table, is_l2):
     seen = np.zeros(table.shape[1] >> 5, np.uint32)
     scores = np.empty((len(offsets) - 1, len(table)), np.float32)
     for i in range(len(offsets) - 1):
-        count = _wanted_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
+        count = _kept_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
         num_keys = _write_keys(tokens, count, max_order, ngrams, keys)
         for k in range(len(table)):
             num_distinct = _distinct_entries(keys, num_keys, table[k], seen, found)

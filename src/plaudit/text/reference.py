@@ -1,6 +1,6 @@
 """The tokenizer in plain Python: the specification that the compiled kernel is tested against.
 
-It also serves the first few texts of a process, because importing the compiler takes longer than they do.
+It also tokenizes the first texts of a process, because importing the compiler takes longer.
 """
 
 import re
@@ -20,9 +20,9 @@ def tokenize(text: str, cleaning: CleaningSettings) -> list[str]:
 
 
 def stop_word_tokens(cleaning: CleaningSettings) -> frozenset[str]:
-    """Return the tokens that the stop words consist of: `don't` is `don` and `t` to this tokenizer."""
+    """Return the tokens of the stop words: `don't` has two, `don` and `t`."""
     assert isinstance(cleaning.stop_words, tuple), "resolve the cleaning settings first"
-    # A punctuation mark is not a stop word, even where a list spells one with an apostrophe.
+    # A punctuation mark is never a stop word, even if a stop word contains one.
     return frozenset(token for word in cleaning.stop_words for token in _tokens(word, cleaning) if token[0].isalnum())
 
 

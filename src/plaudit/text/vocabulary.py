@@ -1,4 +1,4 @@
-"""A vocabulary: the most frequent words of some texts, and the ids of the words of any text."""
+"""A vocabulary: gives the most frequent words of the training texts ids, and encodes any text with them."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,7 +19,7 @@ FILE_NAME = "vocabulary.txt"
 
 
 class Vocabulary:
-    """Words with ids 2, 3, … by falling frequency; 0 is padding and 1 any other word."""
+    """Words with ids 2, 3, … from the most frequent on; 0 is padding and 1 any other word."""
 
     def __init__(self, words: Sequence[str], cleaning: CleaningSettings) -> None:
         self.words = tuple(words)
@@ -37,8 +37,8 @@ class Vocabulary:
         data, offsets = kernel.join_utf8(texts)
         hashes, spans = kernel.token_spans(data, offsets, tables)
         distinct, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-        wanted = (counts >= min_count) & ~np.isin(distinct, stop_words)
-        first, counts = first[wanted], counts[wanted]
+        is_frequent = (counts >= min_count) & ~np.isin(distinct, stop_words)
+        first, counts = first[is_frequent], counts[is_frequent]
         best = np.lexsort((first, -counts))[:max_words]
         spelling = cleaning.model_copy(update={"stop_words": ()})
         return cls([tokenize(data[a:b].tobytes().decode(), spelling)[0] for a, b in spans[first[best]]], cleaning)
@@ -75,7 +75,7 @@ class Vocabulary:
         return {word: number for number, word in enumerate(self.words, FIRST_WORD_ID)}
 
     def encode_few(self, texts: Sequence[str]) -> EncodedTexts:
-        """Return what `encode` does, in plain Python: faster than importing the compiler for a few texts."""
+        """Return the same as `encode`, in plain Python: for a few texts faster than importing the compiler."""
         ids = [[self._ids.get(token, UNKNOWN_ID) for token in tokenize(text, self.cleaning)] for text in texts]
         offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
         return EncodedTexts(np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]), offsets)

@@ -1,10 +1,10 @@
-"""The compiled LSTM layer of `lstm_runtime`: rows of gate inputs in, pooled states out.
+"""The compiled LSTM layer of `runtime.py`: rows of gate inputs in, pooled states out.
 
-A step takes TEXTS texts at once through one tile of units after the other: LANES units with their four gates, so that
-the gates of all texts fill 4 · TEXTS vector registers. A pass over the units of the step before adds to them, loading
-each weight once for all texts, and then they become the cell and its output. LLVM keeps no such block in registers by
-itself, and every product would cost a load and a store; so the tile is written in LLVM's vector instructions, which
-it turns into those of the machine. All around the tile is plain numba.
+A step takes TEXTS texts at once through one tile of units after another: LANES units with their four gates, so that the
+gates of all texts fill 4 · TEXTS vector registers. A loop over the units of the previous step adds to the gates,
+loading each weight once for all texts; then the gates give the cell and its output. LLVM does not keep such a block in
+registers by itself, and every product would cost a load and a store. So the tile is written in LLVM's vector
+instructions, which LLVM compiles for the machine. Everything around the tile is plain numba.
 
 Units are padded to whole tiles by weights of zero, whose states stay zero. Gate inputs and recurrent weights lie in the
 order in which tiles read them (`tiled`).
@@ -32,7 +32,7 @@ from plaudit.models.lstm.vector_ir import INT32, INT64, Emitter, Vector
 # AVX-512 has 32 registers of 16 lanes. Elsewhere gates take 12 of the 16 registers of AVX2, or 24 of NEON's 32.
 LANES, TEXTS = (16, 6) if binding.get_host_cpu_features().get("avx512f") else (8, 3)
 LAST_LANES = 8
-"""Units are padded to a multiple of this, which is how wide the last tile is if a whole one would be half empty."""
+"""Units are padded to a multiple of this, the width of the last tile if a whole one would be half empty."""
 
 POOLS = ("mean", "max", "last", "attention")
 
@@ -48,17 +48,17 @@ _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Layer(NamedTuple):
-    """What the kernel knows of one layer of one direction."""
+    """One layer of one direction."""
 
     recurrent: Float32Array
-    """Weights from the units of the step before, [H · 4P], tile after tile."""
+    """Weights from the units of the previous step, [H · 4P], tile after tile."""
     attention: Float32Array
-    """Weights of the attention score, [P], or [0] if attention is not wanted."""
+    """Weights of the attention score, [P], or [0] without attention."""
     num_hidden: int
 
 
 def padded(num_hidden: int) -> int:
-    """Return the number of units with those that fill the last tile."""
+    """Return the number of units, padded to fill the last tile."""
     return -(-num_hidden // LAST_LANES) * LAST_LANES
 
 
@@ -81,7 +81,7 @@ def _polynomial(x: Vector, coefficients: tuple[float, ...]) -> Vector:
 
 
 def _tanh(x: Vector) -> tuple[Vector, Vector]:
-    """Return numerator and denominator, so that several quotients need one division, which is slow."""
+    """Return numerator and denominator, so that several quotients share one division, which is slow."""
     x = x.choose("<", _TANH_LIMIT).choose(">", -_TANH_LIMIT)
     square = x * x
     return x * _polynomial(square, _TANH_P), _polynomial(square, _TANH_Q)
@@ -178,7 +178,7 @@ def _pool_tile(typing_context, lanes, states, weights, pooled, unit):
 
 @intrinsic
 def _prefetch(typing_context, rows, row):
-    """Ask for a row of rows [R, 4P] that is read a step later: most come from beyond the second-level cache."""
+    """Prefetch a row of rows [R, 4P] for the next step: most are not in the second-level cache."""
 
     def generate(context, builder: ir.IRBuilder, signature, arguments):
         emit = Emitter(builder, 1)
@@ -217,11 +217,11 @@ def _advance(texts, layer, rows, row_ids, places, states, steps, cells, count):
 
 @_compiled
 def run_layer(layer, rows, row_ids, starts, lengths, order, all_states):
-    """Return pooled states, [N, 4, P] in the order of POOLS; attention's are undefined if not wanted.
+    """Return pooled states, [N, 4, P] in the order of POOLS; those of attention are undefined without attention.
 
     Step t of text i reads row row_ids[starts[i] + t] of `rows` [R, 4P], and its states go to all_states[starts[i] + t]
-    unless that, [tokens, P], is empty. TEXTS texts go together, and where one ends the next takes its place; `order`
-    names texts longest first, for the last ones go alone.
+    unless that, [tokens, P], is empty. TEXTS texts run together, and when one ends the next takes its place; `order`
+    lists texts longest first, because the last ones run alone.
     """
     width = rows.shape[1] // 4
     pooled = np.empty((len(order), 4, width), np.float32)
@@ -253,7 +253,7 @@ def run_layer(layer, rows, row_ids, starts, lengths, order, all_states):
 
 @_compiled
 def _first_to_end(slots, lengths, steps):
-    """Return the slot whose text ends first, and in how many steps it does."""
+    """Return the slot whose text ends first, and the number of steps until then."""
     first, least = 0, lengths[slots[0]] - steps[0]
     for slot in range(1, len(slots)):
         left = lengths[slots[slot]] - steps[slot]
@@ -264,9 +264,9 @@ def _first_to_end(slots, lengths, steps):
 
 @_compiled
 def _finish(text, layer, states, starts, lengths, pooled, all_states):
-    """Pool the states, [1 + T, P], of a text that has come to its end.
+    """Pool the states, [1 + T, P], of a text that has ended.
 
-    Loops stand where numpy would have a function or an operator, since numba takes seconds to compile those.
+    It has loops instead of numpy's functions and operators, which numba takes seconds to compile.
     """
     length, width = lengths[text], states.shape[1]
     states = states[1 : 1 + length]

@@ -1,7 +1,7 @@
-"""The LSTM's graph in ONNX's text form, one LSTM operator for each direction and layer.
+"""Writes an LSTM as an ONNX graph, with one LSTM operator for each direction and layer.
 
-torch's exporter takes half a minute to write a worse one: it runs over the padding, and torch 2.13's optimizer leaves
-the example's length in a Reshape, so that texts of any other length fail.
+torch's exporter takes half a minute for a worse graph: it runs over the padding, and torch 2.13's optimizer leaves the
+example's length in a Reshape, so that texts of any other length fail.
 """
 
 from collections.abc import Mapping
@@ -74,15 +74,15 @@ def lstm_proto(settings: LSTMSettings, weights: Mapping[str, Float32Array], *, o
     graph = _START.format(opset=opset, num_classes=len(weights["classifier.bias"]))
     features = []
     for i, direction in enumerate("reverse" if from_end else "forward" for from_end in settings.from_end):
-        own = {name.removeprefix(f"directions.{i}."): values for name, values in weights.items()}
+        tensors = {name.removeprefix(f"directions.{i}."): values for name, values in weights.items()}
         layer = "embedded"
         for depth in range(settings.num_layers):
             states, layer = layer, f"{direction}_{depth}"
-            constants |= _layer_constants(layer, own, f"layers.{depth}.")
+            constants |= _layer_constants(layer, tensors, f"layers.{depth}.")
             graph += _LAYER.format(layer=layer, states=states, direction=direction, hidden_size=settings.hidden_size)
         if "attention" in settings.pooling:
-            constants[f"{direction}_attention_weight"] = own["attention.weight"].T
-            constants[f"{direction}_attention_bias"] = own["attention.bias"]
+            constants[f"{direction}_attention_weight"] = tensors["attention.weight"].T
+            constants[f"{direction}_attention_bias"] = tensors["attention.bias"]
         for how in settings.pooling:
             graph += _POOLING[how].format(layer=layer, direction=direction)
             features.append(f"{direction}_{how}")
@@ -96,8 +96,8 @@ def lstm_proto(settings: LSTMSettings, weights: Mapping[str, Float32Array], *, o
 def _layer_constants(layer: str, weights: dict[str, Float32Array], prefix: str) -> dict[str, Float32Array]:
     def gates(name: str) -> Float32Array:
         # torch orders the gates input, forget, cell, output; ONNX input, output, forget, cell.
-        given = np.split(weights[f"{prefix}{name}_l0"], 4)
-        return np.concatenate([given[gate] for gate in (0, 3, 1, 2)])[None]
+        by_gate = np.split(weights[f"{prefix}{name}_l0"], 4)
+        return np.concatenate([by_gate[gate] for gate in (0, 3, 1, 2)])[None]
 
     return {
         f"{layer}_input": gates("weight_ih"),

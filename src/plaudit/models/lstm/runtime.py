@@ -1,8 +1,8 @@
-"""The LSTM classifier where it only predicts: texts → logits without torch, and for a few texts without a compiler.
+"""The LSTM classifier for prediction: without torch, and for a few texts without a compiler.
 
-`_features` says in numpy what the network of `lstm.py` computes. It serves the first texts of a process, and tests hold
-the compiled kernel to it. The kernel (`lstm_kernel.py`) reads the gate inputs of the first layer from a table with one
-row for each word: embedding, input weights and biases are one product, taken when the kernel is first needed.
+`_features` computes in numpy what `LSTMNetwork` computes in torch. It scores the first texts of a process, and tests
+compare the compiled kernel with it. The kernel (`kernel.py`) reads the gate inputs of the first layer from a table with
+one row per word: the product of embedding and input weights plus biases, computed when the kernel is first needed.
 
 Shapes: N texts, T tokens, V distinct tokens, E embedding, H hidden, P H padded for the kernel, F features, C classes.
 """
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from plaudit.models.lstm.kernel import Layer
 
 _REFERENCE_CHARACTERS = 100_000
-"""Numpy serves a model's first characters: it takes 0.3 s for them, importing the compiler 0.4 s and more."""
+"""A model scores its first characters in numpy: that takes 0.3 s, while importing the compiler takes 0.4 s or more."""
 
 _CHUNK = 256
-"""Most texts that a thread takes at once: so many that tables need not come into its cache too often, and no more,
-since the gate inputs of a second layer lie in memory for all of them."""
+"""Most texts that a thread takes at once: enough to read tables from its cache, but no more, since the gate inputs of a
+second layer are in memory for all of them."""
 
 _LAYER_TENSORS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -48,21 +48,21 @@ class _Layer(NamedTuple):
 class _Direction(NamedTuple):
     layers: list[_Layer]
     attention: Float32Array
-    """Weights of the attention score, [H], or [0] if there is none; its bias is of no effect."""
+    """Weights of the attention score, [H], or [0] without attention; its bias has no effect."""
 
 
 class _Compiled(NamedTuple):
-    """A layer as the kernel takes it: its gate inputs are inputs · projection + bias."""
+    """A layer in the form of the kernel: its gate inputs are inputs · projection + bias."""
 
     projection: Float32Array
-    """[I, 4P]; in the first layer this is the whole table instead, [V, 4P], and there is no bias."""
+    """[I, 4P]; in the first layer the whole table, [V, 4P], bias included."""
     bias: Float32Array
     """[4P]"""
     layer: "Layer"
 
 
 class LSTMRuntime(Model):
-    """Predicts what the LSTMModel of the same state does, to the rounding of fp32."""
+    """Predicts the same as an LSTMModel of the same state, up to fp32 rounding."""
 
     Settings: ClassVar[type[ModelSettings]] = LSTMSettings
     settings: LSTMSettings
@@ -94,19 +94,22 @@ class LSTMRuntime(Model):
         return ModelState(pack(self.weights, self.settings.storage), self.vocabulary.files())
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
-        """Return float32 [N, C]; numpy and the kernel agree to about 1e-5."""
+        """Return float32 [N, C]; numpy and the kernel differ by about 1e-5."""
         self._characters_left -= sum(map(len, texts))
         features = self._reference_features(texts) if self._characters_left > 0 else self._kernel_features(texts)
         return features @ self.weights["classifier.weight"].T + self.weights["classifier.bias"]
 
     def _reference_features(self, texts: Sequence[str]) -> Float32Array:
-        encoded = self._cut(self.vocabulary.encode_few(texts))
+        encoded = self._truncate(self.vocabulary.encode_few(texts))
         features = self._empty_features(len(texts))
         for i, (start, end) in enumerate(pairwise(encoded.offsets)):
             embedded = self.weights["embedding.weight"][encoded.ids[start:end]]
-            in_order = (embedded[::-1] if from_end else embedded for from_end in self.settings.from_end)
-            readings = zip(self._directions, in_order, strict=True)
-            features[i] = np.concatenate([_features(*reading, self.settings.pooling) for reading in readings])
+            features[i] = np.concatenate(
+                [
+                    _features(direction, embedded[::-1] if from_end else embedded, self.settings.pooling)
+                    for direction, from_end in zip(self._directions, self.settings.from_end, strict=True)
+                ]
+            )
         return features
 
     def _kernel_features(self, texts: Sequence[str]) -> Float32Array:
@@ -119,7 +122,7 @@ class LSTMRuntime(Model):
     def _chunk_features(self, texts: Sequence[str], compiled: list[list[_Compiled]]) -> Float32Array:
         from plaudit.models.lstm.kernel import POOLS, run_layer
 
-        encoded = self._cut(self.vocabulary.encode(texts))
+        encoded = self._truncate(self.vocabulary.encode(texts))
         ids, offsets, lengths = encoded.ids, encoded.offsets, encoded.lengths
         longest_first = np.argsort(-lengths, kind="stable")
         pools = [POOLS.index(how) for how in self.settings.pooling]
@@ -132,12 +135,12 @@ class LSTMRuntime(Model):
                 run_layer(below.layer, rows, row_ids, starts, lengths, longest_first, states)
                 rows = states @ above.projection + above.bias
                 row_ids = np.arange(len(rows), dtype=np.int32)
-            nowhere = np.empty((0, 0), np.float32)
-            pooled = run_layer(layers[-1].layer, rows, row_ids, starts, lengths, longest_first, nowhere)
+            unused = np.empty((0, 0), np.float32)
+            pooled = run_layer(layers[-1].layer, rows, row_ids, starts, lengths, longest_first, unused)
             features.append(pooled[:, pools, : self.settings.hidden_size].reshape(len(texts), -1))
         return np.concatenate(features, axis=1)
 
-    def _cut(self, encoded: EncodedTexts) -> EncodedTexts:
+    def _truncate(self, encoded: EncodedTexts) -> EncodedTexts:
         return without_empty(encoded.truncated(self.settings.max_tokens, self.settings.truncation))
 
     def _empty_features(self, num_texts: int) -> Float32Array:
@@ -179,7 +182,7 @@ def _compile(direction: _Direction, embedding: Float32Array) -> list[_Compiled]:
 
 
 def _shapes(settings: LSTMSettings, *, num_tokens: int, num_classes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield name and shape of each tensor that LSTMNetwork has."""
+    """Yield name and shape of each tensor of LSTMNetwork."""
     hidden = settings.hidden_size
     num_directions = len(settings.from_end)
     yield "embedding.weight", (num_tokens, settings.embedding_size)
@@ -198,7 +201,7 @@ def _shapes(settings: LSTMSettings, *, num_tokens: int, num_classes: int) -> Ite
 
 
 def _features(direction: _Direction, inputs: Float32Array, pooling: tuple[Pooling, ...]) -> Float32Array:
-    """Return the pooled states, [poolings · H], of one text, [T, E] in the order in which it is read."""
+    """Return the pooled states, [poolings · H], of one text, [T, E] in reading order."""
     for layer in direction.layers:
         inputs = _states(layer, inputs)
     return np.concatenate([_pooled(how, inputs, direction.attention) for how in pooling])
@@ -211,7 +214,7 @@ def _states(layer: _Layer, inputs: Float32Array) -> Float32Array:
     hidden = cell = np.zeros(num_hidden, np.float32)
     for t, from_inputs in enumerate(inputs @ layer.from_inputs.T + layer.bias):
         gates = (from_inputs + layer.from_hidden @ hidden).reshape(4, num_hidden)
-        i, f, _, o = _sigmoid(gates)  # of the cell's gate too: one call costs more than all its numbers
+        i, f, _, o = _sigmoid(gates)  # also of the cell's gate: one call is cheaper than two
         cell = f * cell + i * np.tanh(gates[2])
         states[t] = hidden = o * np.tanh(cell)
     return states

@@ -1,7 +1,4 @@
-"""Vectors of floats in LLVM's instructions: what `lstm_kernel` writes its inner loops in.
-
-LLVM turns them into the vector instructions of the machine that it compiles for.
-"""
+"""Emits LLVM's vector instructions, in which `kernel.py` writes its inner loops."""
 
 # mypy: disable-error-code="no-untyped-call, misc"
 # (llvmlite and numba come without types)
@@ -31,7 +28,7 @@ class Vector(NamedTuple):
         return Vector(self.builder, self.builder.fdiv(self.value, other.value))
 
     def choose(self, comparison: str, other: "Vector | float") -> "Vector":
-        """Keep the lanes that compare so with `other`, and take the rest from there."""
+        """Return this vector where it compares so with `other`, and `other` elsewhere."""
         kept = self.builder.fcmp_ordered(comparison, self.value, self._operand(other))
         return Vector(self.builder, self.builder.select(kept, self.value, self._operand(other)))
 
@@ -51,11 +48,11 @@ class Emitter:
         return functools.reduce(self.builder.mul, [INT64(f) if isinstance(f, int) else f for f in factors])
 
     def at(self, pointer: ir.Value, *offsets: ir.Value | int) -> ir.Value:
-        """Return the place so many floats further on."""
+        """Return the address at this offset, in floats."""
         return functools.reduce(lambda place, offset: self.builder.gep(place, [self.product(offset)]), offsets, pointer)
 
     def load(self, pointer: ir.Value) -> Vector:
-        """Load a vector; floats may lie at any address."""
+        """Load a vector from any address."""
         pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
         return Vector(self.builder, self.builder.load(pointer, align=4))
 
@@ -70,5 +67,5 @@ class Emitter:
         return Vector(self.builder, self.builder.shuffle_vector(first, undefined, zeros))
 
     def variables(self, count: int) -> list[ir.Value]:
-        """Return places for vectors, which LLVM keeps in registers because they are never computed."""
+        """Allocate variables for vectors; LLVM keeps them in registers because their addresses are constant."""
         return [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]

