@@ -1,10 +1,10 @@
-"""Which objective, and how large a transfer set? Students trained every way, three seeds each, judged on validation.
+"""Which objective, and how large a transfer set? Trains students in every way and evaluates them on validation.
 
     python bench/distillation.py RECIPE --teacher DIR [--teacher DIR …] [--seeds 3] [--out FILE]
 
 RECIPE holds the students: models with a kind, no compression. For each: the control (labels of train alone), each
 objective on train + unlabelled, and softened KL on train alone. Rows are kept in a JSON-lines file
-beside --out, so that a run which was cut short goes on. The difference from the control has a 95 % interval by paired
+in --work, so that an interrupted run resumes. The difference from the control has a 95 % interval by paired
 bootstrap over the validation reviews, each counted with the mean over its seeds.
 """
 
@@ -52,7 +52,7 @@ NUM_RESAMPLES = 10_000
 
 
 def main():
-    """Train what is still to be trained, then write the table."""
+    """Train the students that are still missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--teacher", type=Path, action="append", required=True)
@@ -107,7 +107,7 @@ class Work:
         self.features = None
 
     def add(self, name, entry, way, seed):
-        """Train one student and keep what it says of validation."""
+        """Train one student and keep its results on validation."""
         losses, transfer = WAYS[way], self.texts[way[1]]
         if "feature" in losses and self.features is None:
             networks = [Teacher(folder.name, load_trainable(folder).model) for folder in self.folders]

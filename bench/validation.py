@@ -1,10 +1,10 @@
-"""What trained models say of IMDB's validation reviews, which is what choices between them rest on.
+"""Scores trained models on IMDB's validation reviews, to choose between them.
 
     python bench/validation.py MODEL … [--blend MODEL …] [--out FILE]
 
 MODEL is a folder of a run's models; each is compared with the first: the difference of log losses has a 95 % interval
-by bootstrap over movies. Those after --blend are blended as an ensemble is, all of them and all but each. What a model
-says is kept in the cache, so that another one can be added in a moment.
+by bootstrap over movies. Those after --blend are blended as in an ensemble, all of them and all but each. Logits are
+cached, so that another model can be added in a moment.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from plaudit.train.labels import labels_of
 
 
 def main():
-    """Let every model read validation, print a table and write it."""
+    """Score every model on validation, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--blend", type=Path, nargs="+", default=[], metavar="MODEL")
@@ -40,19 +40,19 @@ def main():
     splits = prepare(load_dataset(data, console=console), data)
     texts, labels = splits.validation["text"].to_pylist(), labels_of(splits.validation)
     drawn = list(draws(splits.validation["group"].to_pylist(), seed=0))
-    said, seconds = {}, {}
+    logits_of, seconds = {}, {}
     for folder in dict.fromkeys([*arguments.models, *arguments.blend]):
         bundle = load_bundle(folder)
-        said[folder] = cached_logits(Teacher(folder.name, bundle.model), texts, console=console)
+        logits_of[folder] = cached_logits(Teacher(folder.name, bundle.model), texts, console=console)
         seconds[str(folder)] = bundle.provenance.train_seconds
-    judged = {str(folder): said[folder] for folder in arguments.models}
+    scored = {str(folder): logits_of[folder] for folder in arguments.models}
     if arguments.blend:
-        judged["all of --blend"] = blended(arguments.blend, said, labels)
+        scored["all of --blend"] = blended(arguments.blend, logits_of, labels)
         for left_out in arguments.blend:
             others = [folder for folder in arguments.blend if folder != left_out]
-            judged[f"all of --blend but {left_out.name}"] = blended(others, said, labels)
+            scored[f"all of --blend but {left_out.name}"] = blended(others, logits_of, labels)
     rows, first = [], None
-    for name, logits in judged.items():
+    for name, logits in scored.items():
         logits = logits.astype(float)
         nats = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
         first = nats if first is None else first
@@ -78,10 +78,10 @@ def main():
     arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def blended(folders, said, labels):
-    """Return the logits of models as one, their weights fitted to these labels as an ensemble's are."""
-    logits = [said[folder] for folder in folders]
-    return blend(logits, fit_weights(logits, labels).tolist())
+def blended(folders, logits, labels):
+    """Return the blended logits of models, with weights fitted to these labels as those of an ensemble are."""
+    chosen = [logits[folder] for folder in folders]
+    return blend(chosen, fit_weights(chosen, labels).tolist())
 
 
 if __name__ == "__main__":

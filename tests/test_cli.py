@@ -466,7 +466,7 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ),
         (
             (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "none.parquet"),
-            "none.parquet: no such file; write one by plaudit",
+            "none.parquet: no such file; write one with plaudit",
         ),
         (
             (*COMPRESS, "distill", "-d", "reviews.csv", "--set", 'transfer.sources=["train"]', *SOFT, "reviews.csv"),

@@ -180,7 +180,7 @@ def test_other_columns_are_refused(path, columns):
 def test_a_parquet_file_of_something_else_is_refused(path, described):
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({_KEY: described.encode("latin-1")}), path)
-    with pytest.raises(DataError, match="not a file of soft labels; write one by plaudit label"):
+    with pytest.raises(DataError, match="not a file of soft labels; write one with plaudit label"):
         read_soft_labels(path)
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(path, tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file; write one by plaudit label"):
+    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file; write one with plaudit label"):
         read_soft_labels(tmp_path / "nowhere.parquet")
     with pytest.raises(DataError, match="not a file of soft labels"):
         read_soft_labels(tmp_path)

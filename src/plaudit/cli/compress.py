@@ -94,9 +94,9 @@ def label(
     """
     from plaudit.pipeline import compress as compressing
 
-    told = compressing.label(models, out, assignments or (), data=data, console=progress_console(verbose))
+    provenance = compressing.label(models, out, assignments or (), data=data, console=progress_console(verbose))
     if as_json:
-        typer.echo(json.dumps(told, indent=1))
+        typer.echo(json.dumps(provenance, indent=1))
 
 
 @app.command(epilog="Example:  plaudit export lstm --format onnx --out lstm.onnx")

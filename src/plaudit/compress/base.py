@@ -1,7 +1,7 @@
-"""What every compressor takes and gives.
+"""What every compression method takes: a subject, and a context to train it in.
 
-A compressor is a function of a subject, its own settings and a context, and returns a model that is physically
-smaller, not one that hides zeros behind masks.
+A method is a function of these and its own settings. It returns a model that is physically smaller, not one with masks
+over full tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,38 +19,38 @@ from plaudit.train.fit import Start
 from plaudit.train.settings import TrainSettings
 
 CHUNK = 1_024
-"""Texts that are read at a time, which bounds memory."""
+"""Texts that a model reads at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model whose judgement a student learns or completes, and the name that messages call it by."""
+    """A trained model from which a student learns, or with which one is blended, and its name in messages."""
 
     name: str
     model: Model
     learned_validation: bool = False
-    """Whether it was fitted to the validation reviews, where it then cannot be weighed."""
+    """Whether it was fitted to the validation reviews, so that its weight in a blend cannot be."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compressed: a trained model, or for distillation the settings of one that is yet to be trained."""
+    """What is compressed: a trained model or, for distillation, the settings of a student."""
 
     settings: ModelSettings
     train: TrainSettings | None
     """How a network is (re)trained."""
     model: Model | None = None
     start: Start = None
-    """What one that is yet to be trained starts with."""
+    """What a student starts with."""
     provenance: Provenance = field(default_factory=Provenance)
-    """How the model, or what a new one starts with, came about."""
+    """How the model, or what a student starts with, was made."""
     source: str | None = None
     """The model's name."""
 
     def compressed(
         self, made: TrainedModel, method: str, settings: Settings, figures: Mapping[str, Any]
     ) -> TrainedModel:
-        """Return `made`, whose provenance is of this step alone, with what came before it and the step's figures."""
+        """Return `made` with the provenance of this step, its figures, and the steps before it."""
         seconds = made.provenance.train_seconds or 0.0
         step = CompressionStep(
             method=method,
@@ -67,13 +67,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Context:
-    """What a compressor may read, and where and how it trains."""
+    """The reviews that a method may read, where and how it trains, and other models that it uses."""
 
     splits: Splits
     training: TrainingContext
     teachers: tuple[Teacher, ...] = ()
     beside: Teacher | None = None
-    """A model that the student is to be blended with."""
+    """A bag of n-grams that the student will be combined with."""
 
 
 def logits_in_chunks(model: Model, texts: Sequence[str]) -> Float32Array:

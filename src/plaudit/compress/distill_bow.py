@@ -1,7 +1,7 @@
 """A bag of n-grams as a student: the same linear model, fitted to soft labels by L-BFGS.
 
-The solver that fits hard labels takes no others. Everything else is as in models/bow: which n-grams a text has, scaled
-by their log-count ratio, for which a text counts for each label as much as its soft label says.
+The solver for hard labels cannot do that. Everything else is as in models/bow: the n-grams that a text has, scaled by
+their log-count ratio, in which a text counts for each label by its soft label.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
@@ -29,7 +29,7 @@ Float64Array = npt.NDArray[np.float64]
 
 _MAX_ITERATIONS = 200
 _TOLERANCE = 1e-4
-"""Of the greatest entry of the mean loss's gradient, relative to its start: beyond it, validation no longer moves."""
+"""Of the largest entry of the mean loss's gradient, relative to the start: below it, validation no longer changes."""
 
 
 def student_ngrams(settings: BowSettings, texts: Sequence[str], targets: Targets, num_classes: int) -> Presence:
@@ -46,7 +46,7 @@ def fit_bow_student(
     objective: ObjectiveSettings,
     console: Console,
 ) -> BowModel:
-    """Fit a bag of these n-grams to an objective; SettingsError if one of its losses is for networks alone."""
+    """Fit a bag of these n-grams to an objective; SettingsError if one of its losses is only for networks."""
     unknown = sorted(objective.losses.keys() - LOSSES)
     if unknown:
         raise SettingsError(f"a bow student learns from {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
@@ -63,14 +63,14 @@ def fit_bow_student(
 
 
 def _shares(targets: Targets, num_classes: int) -> Float64Array:
-    """Return how much of each text counts for each label, float64 [N, C]: the teacher's probability if there is one."""
+    """Return how much each text counts for each label, float64 [N, C]: the teacher's probability, or the label."""
     if targets.teacher_logits is None:
         return np.eye(num_classes)[targets.labels]
     return softmax(targets.teacher_logits.astype(np.float64))
 
 
 LOSSES = ("hard", "kl", "logit-mse")
-"""Those that a bag of n-grams can learn by."""
+"""Losses that a bag of n-grams can be fitted to."""
 
 Loss = Callable[[Float64Array], tuple[float, Float64Array]]
 """Takes the scores of all texts, float64 [N]; returns their summed loss and its gradient, [N]."""
@@ -93,7 +93,7 @@ def _binary_loss(targets: Targets, positive: int, objective: ObjectiveSettings) 
         return float(losses.sum()), is_labelled * (_sigmoid(scores) - truth)
 
     def kl(scores: Float64Array) -> tuple[float, Float64Array]:
-        # Less the teacher's own entropy, which is constant.
+        # Without the teacher's entropy, which is constant.
         losses = np.logaddexp(0, scores / temperature) - softened * scores / temperature
         return float(losses.sum()) * temperature**2, temperature * (_sigmoid(scores / temperature) - softened)
 

@@ -1,7 +1,7 @@
-"""Soft labels: what a teacher says of each text, by review id, in one small file that replaces the teacher.
+"""Soft labels: a teacher's logits by review id, in one small file that replaces the teacher.
 
-A Parquet file with the columns `id` and `logits` (fp16, one for each label, centred), and metadata: format, label
-names, where they came from, and the sha256 of ids, logits and all of that.
+It is a Parquet file with the columns `id` and `logits` (fp16, one for each label, centred), and with metadata: format,
+label names, provenance, and the sha256 of ids, logits and these.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _KEY = b"plaudit soft labels"
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """`logits` float16 [N, C] of the texts `ids`; `provenance` says which teachers, how weighted, on which data."""
+    """`logits` float16 [N, C] of the texts `ids`; `provenance` holds the teachers' weights and the reviews' digest."""
 
     ids: list[str]
     logits: npt.NDArray[np.float16]
@@ -34,7 +34,7 @@ class SoftLabels:
     provenance: Mapping[str, Any]
 
     def of(self, ids: Sequence[str], *, source: str) -> Float32Array:
-        """Return the logits of these texts, float32 [n, C]; DataError names one that has none."""
+        """Return the logits of these texts, float32 [n, C]; DataError names the first that has none."""
         place = {id: i for i, id in enumerate(self.ids)}
         try:
             return self.logits[[place[id] for id in ids]].astype(np.float32)
@@ -67,9 +67,9 @@ def read_soft_labels(path: Path) -> SoftLabels:
         labels = tuple(described["labels"])
         is_unchanged = _digest(ids, logits, described) == digest
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; write one by plaudit label") from None
+        raise DataError(f"{path}: no such file; write one with plaudit label") from None
     except (OSError, pa.ArrowException, AttributeError, ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: not a file of soft labels; write one by plaudit label") from None
+        raise DataError(f"{path}: not a file of soft labels; write one with plaudit label") from None
     if not is_unchanged:
         raise DataError(f"{path}: changed since it was written; copy it again")
     return SoftLabels(ids, logits, labels, described["provenance"])

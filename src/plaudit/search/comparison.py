@@ -86,8 +86,8 @@ class Candidate:
 class Selection:
     """The comparison of all models, most accurate first, and the one to take.
 
-    `most_accurate` is the best that meets the constraints, `as_good` those whose accuracy cannot be told from its own
-    by these reviews, `recommended` the fastest of them all, or the smallest of those about as fast. If no model meets
+    `most_accurate` is the best that meets the constraints, `as_good` are those that these reviews cannot distinguish
+    from it, `recommended` is the fastest of them all, or the smallest of those about as fast. If no model meets
     the constraints, these are empty and `nearest` is the model that misses them by least.
     """
 
