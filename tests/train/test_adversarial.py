@@ -365,7 +365,7 @@ def test_a_run_that_draws_changes_resumes_as_if_it_had_not_been_killed(splits, t
     resumed = fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path / "killed", resume=True))
     for name, tensor in weights(whole).items():
         np.testing.assert_array_equal(tensor, weights(resumed)[name], err_msg=name)
-    with pytest.raises(SettingsError, match=r"objective\.epsilon was 5\.0 when this run began and is 4\.0 now"):
+    with pytest.raises(SettingsError, match=r"objective\.epsilon \(5\.0, now 4\.0\)"):
         other = objective.model_copy(update={"epsilon": 4.0})
         fit_network(MODEL, train, splits, objective=other, context=run_in(tmp_path / "killed", resume=True))
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from plaudit.errors import OutputError, SettingsError
-from plaudit.train.checkpoint import CHECKPOINT_NAME, forget, load_checkpoint, refuse_changes, save_checkpoint
+from plaudit.train.checkpoint import CHECKPOINT_NAME, forget, load_checkpoint, save_checkpoint
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):
@@ -52,12 +52,6 @@ def test_loading_executes_nothing(tmp_path):
     with pytest.raises(SettingsError, match="not a checkpoint"):
         load_checkpoint(tmp_path)
     assert not (tmp_path / "pwned").exists()
-
-
-def test_a_change_is_named_with_both_values(tmp_path):
-    refuse_changes(tmp_path, {"seed": 1}, {"seed": 1})
-    with pytest.raises(SettingsError, match=r"train\.epochs was 2 when this run began and is 3 now"):
-        refuse_changes(tmp_path, {"seed": 1, "train.epochs": 2}, {"seed": 1, "train.epochs": 3})
 
 
 def test_a_new_run_forgets_every_part_of_an_old_one(tmp_path):

@@ -182,7 +182,7 @@ def test_resume_with_other_texts_or_settings_is_refused(tmp_path):
         pretrained(texts, texts[:4], tmp_path, resume=True)
     for name, value in {"num_samples": 17, "window_tokens": 11, "dropout": 0.2}.items():
         was = getattr(PRETRAIN, name)
-        with pytest.raises(SettingsError, match=rf"pretrain\.{name} was {was} when this run began and is {value} now"):
+        with pytest.raises(SettingsError, match=rf"pretrain\.{name} \({was}, now {value}\)"):
             pretrained(texts, texts[:5], tmp_path, train=changed(**{name: value}), resume=True)
 
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from plaudit import storage
 from plaudit.bundle.folder import CARD, read_files, save_bundle
 from plaudit.bundle.locate import model_folder
-from plaudit.bundle.trained import RecipeExcerpt, TrainedModel
+from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.data.load import load_dataset
 from plaudit.data.quality.report import inspect
 from plaudit.data.splits import Splits, prepare
@@ -42,7 +42,7 @@ from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import LanguageModel, ModelRecipe, NewModel, Recipe, SmallerModel
 from plaudit.predictor import load
 from plaudit.report.write import write_report
-from plaudit.storage import replacing
+from plaudit.storage import write_text
 from plaudit.train.context import TrainingContext
 
 NUM_ERRORS = 50
@@ -66,19 +66,32 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
     splits = prepare(dataset, recipe.data)
     if not is_begun and world.is_first:
         write_recipe(recipe, out)
-        _write(out / "data.json", inspect(dataset).to_json())
+        write_text(out / "data.json", inspect(dataset).to_json())
     sizes = ", ".join(
         f"{getattr(splits, name).num_rows:,} {name}" for name in ("train", "validation", "test", "unlabelled")
     )
     console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
+
+    def find(other: str) -> Path:
+        return out / "models" / other if other in recipe.models else model_folder(other)
+
     for name in recipe.models if wanted is None else wanted:
-        make_model(recipe, name, splits, out, resume=resume, console=console)
+        if _is_trained(find(name), splits):
+            console.print(f"{name}: trained already, {find(name)}")
+            continue
+        if world.is_first or _shares_work(recipe.models[name]):
+            context = TrainingContext(recipe.seed, out / "training" / name, resume, console)
+            trained = build(recipe.models[name], splits, context, find=find)
+            if world.is_first:
+                save_trained(trained, find(name), excerpt(recipe, name), splits)
+            console.print(f"{name}: {_figures(trained.provenance)}, {find(name)}")
+        world.wait_for_first(f"model {name}")
     return splits
 
 
 def write_recipe(recipe: Recipe, out: Path) -> None:
     """Write recipe.json, by which `has_begun` knows a run's recipe; OutputError if it cannot be written."""
-    _write(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "recipe.json", json.dumps(recipe.resolved(), indent=1, ensure_ascii=False) + "\n")
 
 
 def _shares_work(entry: ModelRecipe) -> bool:
@@ -86,36 +99,21 @@ def _shares_work(entry: ModelRecipe) -> bool:
     return isinstance(entry, LanguageModel | SmallerModel) or (isinstance(entry, NewModel) and entry.train is not None)
 
 
-def make_model(recipe: Recipe, name: str, splits: Splits, out: Path, *, resume: bool, console: Console) -> None:
-    """Make one model of a recipe into `out`, unless it is there; SettingsError if it learned from other reviews."""
-    folder = out / "models" / name
-    if folder.exists():
-        manifest, _ = read_files(folder)
-        if manifest.provenance.data_digest != splits.digest:
-            raise SettingsError(
-                f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out"
-            )
-        console.print(f"{name}: trained already, {folder}")
-        return
+def _is_trained(folder: Path, splits: Splits) -> bool:
+    """Say whether a model is there; SettingsError if it learned from other reviews."""
+    if not folder.exists():
+        return False
+    if read_files(folder)[0].provenance.data_digest != splits.digest:
+        raise SettingsError(f"{folder}: was trained on other reviews than {splits.name} holds now; give another --out")
+    return True
 
-    def find(other: str) -> Path:
-        return out / "models" / other if other in recipe.models else model_folder(other)
 
-    world = current()
-    if not world.is_first and not _shares_work(recipe.models[name]):
-        world.wait_for_first(f"model {name}")
-        return
-    context = TrainingContext(recipe.seed, out / "training" / name, resume, console)
-    trained = build(recipe.models[name], splits, context, find=find)
-    if world.is_first:
-        save_trained(trained, folder, excerpt(recipe, name), splits)
-    world.wait_for_first(f"model {name}")
-    provenance = trained.provenance
+def _figures(provenance: Provenance) -> str:
     if provenance.language_model is not None:
         reached = f"perplexity {provenance.language_model.perplexity:,.1f} on validation"
     else:
         reached = f"{provenance.validation_accuracy:.2%} accuracy on validation"
-    console.print(f"{name}: {reached} after {provenance.train_seconds:,.1f} s, {folder}")
+    return f"{reached} after {provenance.train_seconds:,.1f} s"
 
 
 def excerpt(recipe: Recipe, name: str) -> RecipeExcerpt:
@@ -198,14 +196,9 @@ def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
     if not storage.has_begun(out, path.name, of="run", resume=resume, ignored={path.name, "data.json", "ranks"}):
         return False
     try:
-        before = json.loads(path.read_bytes())
-    except ValueError:
+        before = {**json.loads(path.read_bytes())}
+    except (ValueError, TypeError):
         raise SettingsError(f"{path}: damaged, not JSON; give another --out") from None
     # What a report shows may change: it is written again each time.
     storage.refuse_change(out, {**before, "report": None}, {**recipe.resolved(), "report": None}, of="run")
     return True
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path, hint="give a folder with room as --out") as temporary:
-        temporary.write_text(text, encoding="utf-8")

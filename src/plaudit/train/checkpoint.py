@@ -62,14 +62,3 @@ def forget(run_dir: Path) -> None:
     """Remove the checkpoints of all parts of an earlier run, lest a new one goes on with some of them later."""
     for path in sorted(run_dir.rglob(CHECKPOINT_NAME)):
         path.unlink()
-
-
-def refuse_changes(run_dir: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compare what a run began with against what it would go on with; SettingsError names a difference."""
-    for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name), now.get(name)
-        if old != new:
-            raise SettingsError(
-                f"{run_dir}: {name} was {old!r} when this run began and is {new!r} now; "
-                "resume with what it began with, or train without --resume"
-            )

@@ -21,7 +21,8 @@ from plaudit.models.bow.model import positive_labels
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.docvec.model import DocvecModel, negative_pool
 from plaudit.models.docvec.settings import DocvecSettings
-from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.storage import refuse_change
+from plaudit.train.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from plaudit.train.context import TrainingContext
 from plaudit.train.identity import identity_of
 from plaudit.train.interrupt import Interruption
@@ -101,7 +102,7 @@ class _VectorTraining:
             remove_checkpoint(self.context.folder)
         content = load_checkpoint(self.context.folder)
         if content is not None:
-            refuse_changes(self.context.folder, content["identity"], self.identity)
+            refuse_change(self.context.folder, content["identity"], self.identity, of="training")
             self.position = _Position(**content["position"])
             self.vectors, self.texts = content["vectors"].numpy(), content["texts"].numpy()
 

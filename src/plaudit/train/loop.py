@@ -24,8 +24,9 @@ from plaudit.distributed.world import current
 from plaudit.errors import TrainingError, TrainingInterruptedError
 from plaudit.models.corpus import Batch
 from plaudit.models.torch_model import TorchModel
+from plaudit.storage import refuse_change
 from plaudit.train.batches import Batches, rows_of_rank
-from plaudit.train.checkpoint import load_checkpoint, refuse_changes, remove_checkpoint, save_checkpoint
+from plaudit.train.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from plaudit.train.context import EpochEnd, TrainingContext
 from plaudit.train.device import choose_precision
 from plaudit.train.interrupt import Interruption
@@ -326,7 +327,7 @@ class Trainer:
         content = load_checkpoint(self.context.folder)
         if content is None:
             return 0
-        refuse_changes(self.context.folder, content["identity"], self.identity)
+        refuse_change(self.context.folder, content["identity"], self.identity, of="training")
         self.state.restore(content, self.world, self.device)
         self.thread_choice.use(content["threads"])
         metrics_bytes: int = content["metrics_bytes"]
