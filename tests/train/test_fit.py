@@ -137,11 +137,11 @@ def test_resume_with_other_settings_seed_or_data_is_refused(splits, make_splits,
     run(splits, tmp_path)
     with pytest.raises(SettingsError, match=r"train\.epochs \(3, now 5\)"):
         run(splits, tmp_path, train=changed(epochs=5), resume=True)
-    with pytest.raises(SettingsError, match=r"model\.embedding_dropout was 0\.1"):
+    with pytest.raises(SettingsError, match=r"model\.embedding_dropout \(0\.1, now 0\.2\)"):
         run(splits, tmp_path, model=MODEL.model_copy(update={"embedding_dropout": 0.2}), resume=True)
-    with pytest.raises(SettingsError, match="seed was 0"):
+    with pytest.raises(SettingsError, match=r"another seed \(0, now 1\)"):
         run(splits, tmp_path, seed=1, resume=True)
-    with pytest.raises(SettingsError, match="reviews was"):
+    with pytest.raises(SettingsError, match="another train reviews"):
         run(make_splits(num_train=100), tmp_path, resume=True)
 
 

@@ -176,9 +176,9 @@ def test_the_states_that_streams_were_left_in_are_part_of_the_checkpoint(tmp_pat
 def test_resume_with_other_texts_or_settings_is_refused(tmp_path):
     texts = counting(30)
     pretrained(texts, texts[:5], tmp_path)
-    with pytest.raises(SettingsError, match="reviews was"):
+    with pytest.raises(SettingsError, match="another reviews"):
         pretrained(counting(29), texts[:5], tmp_path, resume=True)
-    with pytest.raises(SettingsError, match="held-out reviews was"):
+    with pytest.raises(SettingsError, match="another held-out reviews"):
         pretrained(texts, texts[:4], tmp_path, resume=True)
     for name, value in {"num_samples": 17, "window_tokens": 11, "dropout": 0.2}.items():
         was = getattr(PRETRAIN, name)
