@@ -1,4 +1,4 @@
-"""What each setting of the bag of n-grams is worth: five-fold cross-validation on IMDB train, by movie.
+"""Measures the effect of each setting of the bag of n-grams by five-fold cross-validation on IMDB train, by movie.
 
 The test split is not touched. Writes docs/results/bow_ablation.json.
 """

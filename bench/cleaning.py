@@ -1,7 +1,7 @@
-"""What each way of cleaning text is worth to a bag of n-grams and to an LSTM: three splits of IMDB train, by movie.
+"""Measures how cleaning affects a bag of n-grams and an LSTM, on three splits of IMDB train by movie.
 
-Judged on held-out training reviews; the test split is not touched. Each line of --rows is one model, so that the study
-goes on where it was cut. Writes docs/results/cleaning.json.
+Evaluated on held-out training reviews; the test split is not read. Each line of --rows is one model, so an interrupted
+study resumes where it stopped. Writes docs/results/cleaning.json.
 
     PLAUDIT_IMDB=aclImdb_v1.tar.gz python bench/cleaning.py --rows runs/cleaning.jsonl
 """

@@ -1,9 +1,9 @@
-"""Reviews a second of one LSTM, from raw text, by three runtimes: ours without torch, torch, and ONNX Runtime.
+"""Measures reviews per second of one LSTM, from raw text, in three runtimes: Plaudit's, torch and ONNX Runtime.
 
     python bench/lstm_runtime.py [--data imdb] [--reviews 2000] [--out FILE]
 
-All in one process, one thread each; ours with two threads besides. Weights are random, as large as trained ones: speed
-does not depend on them. Texts are of near-equal length in each batch, for all three. Every figure is the best of
+All run in one process on one thread each; Plaudit's also on two. Weights are random but as large as trained ones, since
+speed does not depend on them. Each batch has texts of nearly equal length, for all three. Every figure is the best of
 several passes; torch and ONNX Runtime read fewer reviews, because they take longer.
 """
 

@@ -1,7 +1,7 @@
-"""Reviews a second on one core, from raw text: to vocabulary ids, and to a bag of n-grams' verdict.
+"""Measures reviews per second on one core, from raw text to vocabulary ids and to a bag of n-grams' predictions.
 
-Beside each stands the plain alternative in Python, so that the ratio holds on other machines; every figure is the
-best of several passes, in processor time of this one thread. How much faster two threads are is told by elapsed time.
+Each is compared with a plain alternative in Python, since the ratio carries over to other machines. Every figure is the
+best of several passes, in processor time of this thread; the gain from two threads is measured in elapsed time.
 Writes docs/results/bench_text_kernel.json, unless --out names another file.
 """
 

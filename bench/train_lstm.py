@@ -1,14 +1,14 @@
-"""Training speed of one LSTM: the loop as people write it against Plaudit's, at equal accuracy.
+"""Compares the training speed of one LSTM in a plain loop and in Plaudit's, at equal accuracy.
 
     python bench/train_lstm.py [--data imdb] [--seeds 3] [--epochs 1] [--plain-epochs 2] [--limit N] [--out FILE]
 
 Both loops train the same model (two directions, max pooling) on the same word ids, one after the other on the
 same threads. The plain loop pads every review to 400 tokens, takes batches of 64 and steps Adam in fp32 on
-nn.Embedding, nn.LSTM(bidirectional=True), max, nn.Linear. Ours is what `plaudit train` runs: token-budget
+nn.Embedding, nn.LSTM(bidirectional=True), max, nn.Linear. Plaudit's is that of `plaudit train`: token-budget
 batches of near-equal length, bf16 where the processor has it, fused AdamW, one-cycle schedule; its time
 includes validation and checkpoints, the plain loop's does not. Each has its own learning rate, fixed
-beforehand. The plain loop may read the reviews more often, since it learns less from reading them once: two
-ratios come out, of reviews/s, and of the seconds that each loop takes for all its epochs. Accuracy is that of
+beforehand. The plain loop may take more epochs, since it learns less from each; so there are two ratios, of
+reviews/s and of the seconds that each loop takes for all its epochs. Accuracy is that of
 each run's best epoch on the validation reviews (split from train by movie).
 """
 

@@ -182,7 +182,7 @@ def assert_refused(model, folder, error, message):
 def test_a_file_with_other_logits_is_not_kept(tmp_path, monkeypatch):
     wrong = lstm_onnx._POOLING["max"].replace("{layer}_inside, axis_0", "{layer}, axis_0")  # padding not left out
     monkeypatch.setitem(lstm_onnx._POOLING, "max", wrong)
-    assert_refused(lstm(), tmp_path, OutputError, r"logits are \de.* off the model's")
+    assert_refused(lstm(), tmp_path, OutputError, r"logits differ by \de.* from the model's")
 
 
 def test_a_file_that_cannot_run_is_not_kept(tmp_path, monkeypatch, capfd):
@@ -196,7 +196,7 @@ def test_a_model_whose_logits_are_no_numbers_is_refused(tmp_path):
     model = lstm()
     with torch.no_grad():
         model.network.classifier.bias[0] = float("nan")
-    assert_refused(model, tmp_path, OutputError, "logits are nan off")
+    assert_refused(model, tmp_path, OutputError, "logits differ by nan")
 
 
 def test_a_model_too_large_for_one_file_is_refused(tmp_path, monkeypatch):

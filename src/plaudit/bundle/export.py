@@ -1,18 +1,18 @@
-"""A model as one file that other programs can run: a trained model in, a checked file out.
+"""Exports a trained model as one file that other programs can run.
 
 `onnx` is for LSTM and transformer models and runs wherever ONNX Runtime does. Its inputs are ids, int64 [B, T], and
-mask, bool [B, T]; its output is logits, float32 [B, C]. Weights that the bundle packs are in it as the fp32 values
-that they mean, and metadata_props hold the rest, so that the file is all one needs to score a text:
+mask, bool [B, T]; its output is logits, float32 [B, C]. All weights are fp32, and metadata_props hold everything else
+that is needed to score a text:
 
     kind, labels          "lstm" or "transformer"; JSON list, in the order of the logits
     max_tokens            greatest T
-    truncation            what is kept of a longer text: "head", "tail", or "head+tail": half of each, the head's larger
-    padding_id            what follows a text where mask is false
+    truncation            which part of a longer text to keep: "head", "tail", or "head+tail": half of each, head first
+    padding_id            the id that follows a text where mask is false
     cleaning              lstm: JSON, how a text becomes words (`CleaningSettings`)
     vocabulary            lstm: JSON, word → id
     unknown_id            lstm: the id of any other word, and the one id of a text without words
     tokenizer             transformer: tokenizer.json, less its own truncation and padding
-    ids_before, ids_after transformer: JSON lists, the ids around a text; they count as tokens
+    ids_before, ids_after transformer: JSON lists, the special ids around a text; max_tokens includes them
 
 `flat` is for bags of n-grams: a file that a C program can map into memory, specified in `models/bow/flat.py`.
 
@@ -54,12 +54,12 @@ MAX_DIFFERENCE = 1e-4
 """Between the logits of the file and those of the model."""
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
-"""What protobuf holds in one message, less room for the vocabulary and the graph."""
+"""The most that a protobuf message holds, less room for the vocabulary and the graph."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What has been written; `max_difference` is between its logits and the model's, None if they are not compared."""
+    """The size of the file, and the greatest difference of its logits from the model's, None if not compared."""
 
     size_bytes: int
     max_difference: float | None
@@ -67,17 +67,17 @@ class Exported:
 
 @dataclass(frozen=True)
 class Exporter:
-    """A file format: the kinds that have it, and what writes one's file and returns its greatest difference."""
+    """A file format: the kinds it is for, and the function that writes a file and returns `max_difference`."""
 
     kinds: tuple[str, ...]
     write: Callable[[Model, Path], float | None]
 
 
 def export_model(model: Model, *, format: str, out: Path, console: Console) -> Exported:
-    """Write a model, as `load_trainable` returns it, in one of FORMATS; whole and checked, or not at all.
+    """Write a model, as `load_trainable` returns it, in one of FORMATS; the file appears only once it is checked.
 
-    SettingsError if there is no such format for this kind, MissingExtraError if it takes packages that are not
-    installed, OutputError if the file cannot be written or its logits are not the model's.
+    SettingsError if this kind does not have the format, MissingExtraError if packages are missing, OutputError if the
+    file cannot be written or its logits differ from the model's.
     """
     if format not in FORMATS:
         raise SettingsError(f"--format {format} {unknown_name(format, FORMATS)}")
@@ -126,11 +126,17 @@ def _checked_difference(path: Path, network: "nn.Module", model: "TorchModel") -
     """Return the greatest difference of logits on random batches; OutputError if it is over MAX_DIFFERENCE."""
     import onnxruntime
     import torch
-    from onnxruntime.capi import onnxruntime_pybind11_state as of
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-    failures = (of.Fail, of.InvalidArgument, of.InvalidGraph, of.NotImplemented, of.RuntimeException)
+    failures = (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    )
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it raises need not be logged as well
+    options.log_severity_level = 4  # errors are raised, so they need not be logged
     random = np.random.default_rng(0)
     max_tokens = cast(Any, model.settings).max_tokens
     differences = []
@@ -147,9 +153,9 @@ def _checked_difference(path: Path, network: "nn.Module", model: "TorchModel") -
         reason = str(error).partition("\n")[0]
         raise OutputError(f"ONNX Runtime cannot run this model: {reason}") from None
     difference = float(np.max(differences))
-    if not difference <= MAX_DIFFERENCE:  # nor is one that is no number
+    if not difference <= MAX_DIFFERENCE:  # NaN is refused as well
         raise OutputError(
-            f"the ONNX file's logits are {difference:.0e} off the model's; at most {MAX_DIFFERENCE:.0e} is right"
+            f"the ONNX file's logits differ by {difference:.0e} from the model's; at most {MAX_DIFFERENCE:.0e} is fine"
         )
     return difference
 
@@ -166,7 +172,7 @@ def _lstm_metadata(model: "TorchModel") -> dict[str, str]:
 
 def _transformer_metadata(model: "TorchModel") -> dict[str, str]:
     before, after = cast(Any, model.encoder).frame()
-    # A folder's tokenizer may cut and pad as suited its first use; here max_tokens and the mask decide.
+    # A folder's tokenizer may truncate and pad by itself; here max_tokens and the mask decide.
     tokenizer = json.loads(model.encoder.files()["tokenizer.json"]) | {"truncation": None, "padding": None}
     return {
         "tokenizer": json.dumps(tokenizer, ensure_ascii=False),
@@ -185,8 +191,8 @@ def _lstm_proto(model: "TorchModel", network: "nn.Module") -> "onnx.ModelProto":
 def _transformer_proto(model: "TorchModel", network: "nn.Module") -> "onnx.ModelProto":
     import torch
 
-    cast(Any, network).scoring_precision = "fp32"  # of this copy; what runs the file chooses its own
-    # An example of size 1 would be taken for a constant.
+    cast(Any, network).scoring_precision = "fp32"  # in this copy; the runtime chooses its own
+    # The exporter would take an example's size of 1 for a constant.
     ids = torch.full((2, 3), UNKNOWN_ID)
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     try:
@@ -202,7 +208,7 @@ def _transformer_proto(model: "TorchModel", network: "nn.Module") -> "onnx.Model
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        # The error itself says, in colours, how to report it to torch.
+        # The error itself explains, in colours, how to report it to torch.
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise OutputError(f"torch cannot write this transformer as ONNX: {reason}") from None
     assert program is not None
@@ -215,7 +221,7 @@ def _transformer_proto(model: "TorchModel", network: "nn.Module") -> "onnx.Model
 
 @contextmanager
 def _quiet_torch() -> Iterator[None]:
-    """Silence what torch's exporter says of itself: deprecations, no torchvision, two inputs with the same axes."""
+    """Silence warnings of torch's exporter: deprecations, no torchvision, two inputs with the same axes."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
