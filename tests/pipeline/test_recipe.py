@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.errors import SettingsError
+from plaudit.models.kinds import MODELS, SETTINGS, model_class, settings_class
 from plaudit.pipeline.recipe import model_recipe, read_recipe
 
 SIZES = {"kind": "lstm", "embedding_size": 8, "hidden_size": 6}
@@ -331,3 +332,7 @@ def test_a_recipe_may_have_a_name_of_its_own(tmp_path):
     (tmp_path / "r.toml").write_text('name = "mine"\n[data]\nname = "imdb"\n[models.bow]\nkind = "bow"\n')
     assert read_recipe(tmp_path / "r.toml").name == "mine"
     assert read_recipe(tmp_path / "r.toml", ["name=other"]).name == "other"
+
+
+def test_every_model_kind_has_settings():
+    assert {kind: settings_class(kind) for kind in SETTINGS} == {kind: model_class(kind).Settings for kind in MODELS}

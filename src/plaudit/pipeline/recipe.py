@@ -11,7 +11,6 @@ A table with a kind holds the settings of that kind as well. `from`, `pretrained
 name models further up in the file, shipped models or model folders.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -253,28 +252,12 @@ class Recipe(Settings):
 
 def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a TOML recipe and apply `a.b=value` assignments; SettingsError names file and setting."""
-    return _recipe({"name": path.stem, **override(read_toml(path), assignments)}, source=str(path))
-
-
-def read_resolved(path: Path) -> Recipe:
-    """Read a run's recipe.json; SettingsError if it is missing or damaged."""
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; give models of a run") from None
-    except (OSError, ValueError):
-        values = None
-    if not isinstance(values, dict) or "name" not in values:
-        raise SettingsError(f"{path}: damaged, no recipe; give models of another run")
-    return _recipe(values, source=str(path))
-
-
-def _recipe(values: Mapping[str, Any], *, source: str) -> Recipe:
+    source, values = str(path), override(read_toml(path), assignments)
     tables = _table(values.get("models", {}), source=source, name="models")
     if not tables:
         raise SettingsError(f'{source}: has no model; add a table such as [models.bow] with kind = "bow"')
     models = {name: model_recipe(name, table, source=source) for name, table in tables.items()}
-    return parse(Recipe, {**values, "models": models}, source=source)
+    return parse(Recipe, {"name": path.stem, **values, "models": models}, source=source)
 
 
 _SHAPES: tuple[type[ModelRecipe], ...] = (LanguageModel, NewModel, Ensemble, SmallerModel)
