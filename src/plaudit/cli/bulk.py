@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import progress_console
+from plaudit.cli import base
 from plaudit.errors import OutputError, SettingsError
 from plaudit.settings import unknown_name
 
@@ -95,7 +95,7 @@ def score_inputs(options: BulkOptions, *, model: str, abstain_below: float, as_j
     elif len(files) > 1:
         place = "stdout" if out is None else f"--out {out}: one file"
         raise SettingsError(f"{place} cannot take the scores of {len(files):,} files; let --out name a folder")
-    console = progress_console(options.verbose)
+    console = base.progress_console(options.verbose)
     predictor = load(model, abstain_below=abstain_below)
     if out is None:
         _print_scores(predictor, files[0], options.text, as_json=as_json)

@@ -9,35 +9,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    JsonOption,
-    RecipeArgument,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    VerboseOption,
-    app,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.errors import MissingExtraError
 
 
-@app.command(
+@base.app.command(
     epilog="Example:  plaudit select recipes/select.toml --set data.name=reviews.csv --max-latency-ms 1 --out chosen"
 )
 def select(
-    recipe: RecipeArgument,
-    out: Annotated[Path, out_option("Folder of the comparison.")],
+    recipe: base.RecipeArgument,
+    out: Annotated[Path, base.out_option("Folder of the comparison.")],
     folds: Annotated[int, typer.Option(help="Number of folds for cross-validation.")] = 5,
     max_latency_ms: Annotated[float | None, typer.Option(help="Longest median time for one review.")] = None,
     max_size_mb: Annotated[float | None, typer.Option(help="Largest size of a model's files.")] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Lowest accuracy, in percent.")] = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    seed: base.SeedOption = None,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Compare a recipe's models by cross-validation and recommend one; the test split is never read.
 
@@ -50,7 +40,7 @@ def select(
 
     constraints = Constraints(max_latency_ms, max_size_mb, min_accuracy)
     settings = read_recipe(recipe, assignments or ())
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     seed = settings.seed if seed is None else seed
     selection = run_selection(
         settings, out, folds=folds, constraints=constraints, seed=seed, resume=resume, console=console
@@ -65,19 +55,19 @@ def select(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example:  plaudit tune recipes/tune.toml --model bow --trials 20 --out tuned")
+@base.app.command(epilog="Example:  plaudit tune recipes/tune.toml --model bow --trials 20 --out tuned")
 def tune(
-    recipe: RecipeArgument,
+    recipe: base.RecipeArgument,
     model: Annotated[str, typer.Option("--model", "-m", help="The model in the recipe to tune.")],
     trials: Annotated[int, typer.Option(help="Number of trials in total, including those already in --out.")],
-    out: Annotated[Path, out_option("Folder of the study; the same command resumes it.")],
+    out: Annotated[Path, base.out_option("Folder of the study; the same command resumes it.")],
     workers: Annotated[int, typer.Option(help="Trials that run at the same time, each in a process.")] = 1,
     timeout_minutes: Annotated[float | None, typer.Option(help="Start no trial after this long.")] = None,
     objective: Annotated[str, typer.Option(help="What to optimize on validation: accuracy or log_loss.")] = "accuracy",
-    seed: SeedOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    seed: base.SeedOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Search for the settings of a recipe's model that do best on validation, and write a recipe with them.
 
@@ -89,7 +79,7 @@ def tune(
     from plaudit.search.tune import tune as run_search
 
     search = read_search(recipe, assignments or [], model=model, objective=objective, seed=seed)
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     with needs_extra("train", "tune"):
         tuning = run_search(
             search, out, trials=trials, workers=workers, timeout_minutes=timeout_minutes, console=console

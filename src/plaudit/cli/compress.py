@@ -7,23 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    DataOption,
-    JsonOption,
-    ModelArgument,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    VerboseOption,
-    app,
-    data_option,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.errors import SettingsError
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit compress runs/quick/models/lstm --method prune --ratio 0.5 --out small\n\n"
     "plaudit compress student.toml --method distill --teacher runs/quick/models/lstm --out student\n\n"
     "plaudit compress small --method quantize --out smaller"
@@ -31,7 +19,7 @@ from plaudit.errors import SettingsError
 def compress(
     model: Annotated[str, typer.Argument(help="A shipped model, a model folder or, for distill, a recipe.")],
     method: Annotated[str, typer.Option("--method", help="prune, distill or quantize.")],
-    out: Annotated[Path, out_option("Folder of the smaller model, or of the sweep.")],
+    out: Annotated[Path, base.out_option("Folder of the smaller model, or of the sweep.")],
     teachers: Annotated[
         list[str] | None, typer.Option("--teacher", help="distill: a model to learn from; may be repeated.")
     ] = None,
@@ -43,12 +31,12 @@ def compress(
         float | None, typer.Option(help="prune: percentage points of validation accuracy that may be lost.")
     ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="prune: try many ratios, seeds and schedules.")] = False,
-    data: Annotated[str | None, data_option("Reviews to use; by default those it was trained on.")] = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    data: Annotated[str | None, base.data_option("Reviews to use; by default those it was trained on.")] = None,
+    seed: base.SeedOption = None,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Make a model smaller: prune it, distill it from teachers, or quantize it."""
     from plaudit.pipeline import compress as compressing
@@ -61,7 +49,7 @@ def compress(
     }
     given = {name: value for name, value in options.items() if value is not None}
     task = compressing.plan(model, method, given, assignments or (), data=data, seed=seed)
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     if sweep:
         if resume or seed is not None:
             raise SettingsError("--sweep resumes by itself and has its own seeds; leave out --resume and --seed")
@@ -76,17 +64,17 @@ def compress(
         typer.echo(json.dumps(step, indent=1))
 
 
-@app.command(
+@base.app.command(
     epilog="Example:  plaudit label runs/teachers/models/bow runs/teachers/models/lstm --data imdb "
     "--out soft-labels.parquet"
 )
 def label(
     models: Annotated[list[str], typer.Argument(metavar="TEACHER", help="Shipped models or model folders.")],
-    data: DataOption,
-    out: Annotated[Path, out_option("The file of soft labels to write.")],
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    data: base.DataOption,
+    out: Annotated[Path, base.out_option("The file of soft labels to write.")],
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Write the teachers' predictions for labelled and unlabelled reviews, for students to learn from.
 
@@ -94,18 +82,18 @@ def label(
     """
     from plaudit.pipeline import compress as compressing
 
-    provenance = compressing.label(models, out, assignments or (), data=data, console=progress_console(verbose))
+    provenance = compressing.label(models, out, assignments or (), data=data, console=base.progress_console(verbose))
     if as_json:
         typer.echo(json.dumps(provenance, indent=1))
 
 
-@app.command(epilog="Example:  plaudit export lstm --format onnx --out lstm.onnx")
+@base.app.command(epilog="Example:  plaudit export lstm --format onnx --out lstm.onnx")
 def export(
-    model: ModelArgument,
+    model: base.ModelArgument,
     format: Annotated[str, typer.Option(help="onnx (lstm, transformer) or flat (bow).")],
-    out: Annotated[Path, out_option("The file to write.")],
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    out: Annotated[Path, base.out_option("The file to write.")],
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Export a model as one file for other programs, and check its predictions against the original."""
     from plaudit.bundle.export import export_model
@@ -117,7 +105,7 @@ def export(
         bundle = load_trainable(model_folder(model))
     if bundle.is_language_model:
         raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
-    exported = export_model(bundle.model, format=format, out=out, console=progress_console(verbose))
+    exported = export_model(bundle.model, format=format, out=out, console=base.progress_console(verbose))
     if as_json:
         content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}
         typer.echo(json.dumps(content))

@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    JsonOption,
-    LabelOption,
-    SetOption,
-    TextOption,
-    VerboseOption,
-    data_app,
-    data_settings,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,8 +19,8 @@ if TYPE_CHECKING:
 NameArgument = Annotated[str, typer.Argument(help="A data set's name or your own file.")]
 
 
-@data_app.command("list", epilog="Example:  plaudit data list --json")
-def data_list(as_json: JsonOption = False) -> None:
+@base.data_app.command("list", epilog="Example:  plaudit data list --json")
+def data_list(as_json: base.JsonOption = False) -> None:
     """List the data sets and where each one would come from."""
     from plaudit.console import table
     from plaudit.data.load import DATASETS, available
@@ -46,9 +36,10 @@ def data_list(as_json: JsonOption = False) -> None:
     Console().print(shown)
 
 
-@data_app.command("fetch", epilog="Example:  plaudit data fetch imdb")
+@base.data_app.command("fetch", epilog="Example:  plaudit data fetch imdb")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")], verbose: VerboseOption = None
+    name: Annotated[str, typer.Argument(help="A name that `plaudit data list` shows.")],
+    verbose: base.VerboseOption = None,
 ) -> None:
     """Download a data set to this machine; an interrupted download is resumed."""
     from plaudit.data.load import DATASETS
@@ -56,27 +47,27 @@ def data_fetch(
 
     if name not in DATASETS:
         raise SettingsError(f"data set {name} {unknown_name(name, DATASETS)}")
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     dataset, _ = _load(name, (), console)
     console.print(f"{name}: {dataset.table.num_rows:,} reviews are here", highlight=False)
 
 
-@data_app.command("inspect", epilog="Example:  plaudit data inspect reviews.csv --label stars --out look")
+@base.data_app.command("inspect", epilog="Example:  plaudit data inspect reviews.csv --label stars --out look")
 def data_inspect(
     name: NameArgument,
-    out: Annotated[Path | None, out_option("Folder for quality.json and plots.")] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    out: Annotated[Path | None, base.out_option("Folder for quality.json and plots.")] = None,
+    text: base.TextOption = None,
+    label: base.LabelOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Check a data set for gaps, duplicates, leaks, imbalance, odd lengths, HTML and broken encoding."""
     from plaudit.data.quality.report import inspect
     from plaudit.data.quality.view import print_report, write_report
 
-    console = progress_console(verbose)
-    dataset, _ = _load(name, data_settings(assignments, text=text, label=label), console)
+    console = base.progress_console(verbose)
+    dataset, _ = _load(name, base.data_settings(assignments, text=text, label=label), console)
     report = inspect(dataset)
     if out is not None:
         written = write_report(report, out)
@@ -87,7 +78,7 @@ def data_inspect(
         print_report(report, Console())
 
 
-@data_app.command(
+@base.data_app.command(
     "leaks", epilog="Example:  plaudit data leaks imdb --predictions runs/students/predictions/bow.parquet"
 )
 def data_leaks(
@@ -96,18 +87,18 @@ def data_leaks(
         list[Path] | None,
         typer.Option("--predictions", help="A run's predictions: also give their accuracy without the overlap."),
     ] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    text: base.TextOption = None,
+    label: base.LabelOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Find test and validation texts that also occur, exactly or nearly, among train or unlabelled texts."""
     from plaudit.data.splits import prepare
     from plaudit.evaluate import leaks
 
-    console = progress_console(verbose)
-    splits = prepare(*_load(name, data_settings(assignments, text=text, label=label), console))
+    console = base.progress_console(verbose)
+    splits = prepare(*_load(name, base.data_settings(assignments, text=text, label=label), console))
     with console.status("comparing texts"):
         overlaps = leaks.find_overlaps(splits)
     accuracies = [leaks.clean_accuracy(path, splits, overlaps) for path in predictions or ()]

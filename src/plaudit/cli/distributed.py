@@ -10,16 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import plaudit
-from plaudit.cli.base import (
-    JsonOption,
-    RecipeArgument,
-    ResumeOption,
-    RunFolderOption,
-    SetOption,
-    VerboseOption,
-    app,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.console import needs_extra, table
 from plaudit.errors import SettingsError
 
@@ -31,21 +22,21 @@ RendezvousOption = Annotated[
 ]
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit launch recipes/imdb.toml --out runs/imdb --gpus-per-node 4\n\n"
     "plaudit launch recipes/imdb.toml --out runs/imdb --nodes 2 --gpus-per-node 4 --rendezvous node1:29400\n\n"
     "plaudit launch recipes/imdb.toml --out runs/imdb --nodes 2 --gpus-per-node 4 --slurm --sbatch=--time=4:00:00"
 )
 def launch(
-    recipe: RecipeArgument,
-    out: RunFolderOption,
+    recipe: base.RecipeArgument,
+    out: base.RunFolderOption,
     nodes: NodesOption = 1,
     gpus_per_node: Annotated[
         int | None, typer.Option(min=1, help="Ranks on each node; by default one per GPU, or one if there is none.")
     ] = None,
     rendezvous: RendezvousOption = None,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
     max_restarts: Annotated[int, typer.Option(min=0, help="How often to restart the ranks after one is lost.")] = 3,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds without a sign of life after which a rank is lost.")
@@ -55,7 +46,7 @@ def launch(
     sbatch: Annotated[
         list[str] | None, typer.Option(metavar="OPTION", help="--slurm: an option for sbatch; may be repeated.")
     ] = None,
-    verbose: VerboseOption = None,
+    verbose: base.VerboseOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")] = False,
 ) -> None:
     """Train a recipe's models on many GPUs and nodes; a lost rank is started again."""
@@ -76,7 +67,7 @@ def launch(
     given = [str(recipe.absolute()), "--out", str(out.absolute()), "--resume"]
     given += [f"--set={assignment}" for assignment in assignments or ()]
     given += [] if verbose is None else ["--verbose" if verbose else "--quiet"]
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     if slurm:
         options = [f"--gpus-per-node={ranks}", f"--max-restarts={max_restarts}", f"--timeout={timeout:g}"]
         script = job_script(
@@ -101,7 +92,7 @@ def launch(
     console.print(f"score the models: plaudit run {recipe} --out {out} --resume", highlight=False, soft_wrap=True)
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit doctor\n\n"
     "plaudit doctor --nodes 2 --gpus-per-node 4 --rendezvous node1:29400 --shared runs\n\n"
     "srun --ntasks-per-node=1 plaudit doctor --nodes 2 --rendezvous node1:29400 --shared runs"
@@ -117,8 +108,8 @@ def doctor(
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds without an answer after which a node or rank is missing.")
     ] = 60,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
     worker: Annotated[
         Path | None, typer.Option(hidden=True, help="Run as one of the ranks, and write what fails into this folder.")
     ] = None,
@@ -139,7 +130,7 @@ def doctor(
     cluster = Cluster(
         nodes, gpus_per_node or doctor.default_ranks(nodes), rendezvous, max_restarts=0, timeout_s=timeout
     )
-    with progress_console(verbose).status("nodes meet and exchange messages"):
+    with base.progress_console(verbose).status("nodes meet and exchange messages"):
         findings = doctor.examine(cluster, shared, version=plaudit.__version__)
     if as_json:
         typer.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=1))

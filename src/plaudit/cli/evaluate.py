@@ -7,39 +7,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    DataOption,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    ModelsArgument,
-    SetOption,
-    TextOption,
-    VerboseOption,
-    app,
-    data_settings,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.cli.reviews import reviews_for
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit evaluate bow runs/plan/models/lstm --data imdb --out results.json\n\n"
     "plaudit evaluate bow --data reviews.csv --text body --label stars"
 )
 def evaluate(
-    models: ModelsArgument,
-    data: DataOption,
+    models: base.ModelsArgument,
+    data: base.DataOption,
     split: Annotated[
         str | None, typer.Option(help="test, validation or train; by default test, or all rows of your own file.")
     ] = None,
-    out: Annotated[Path | None, out_option("Results file to add to.")] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    out: Annotated[Path | None, base.out_option("Results file to add to.")] = None,
+    text: base.TextOption = None,
+    label: base.LabelOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Evaluate models on labelled reviews: accuracy with a confidence interval, calibration, speed."""
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
@@ -47,10 +34,10 @@ def evaluate(
     from plaudit.evaluate.view import print_results
     from plaudit.predictor import load
 
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     if out is not None and out.exists():
         read_results(out)  # fail now rather than after minutes of scoring
-    reading = data_settings(assignments, text=text, label=label)
+    reading = base.data_settings(assignments, text=text, label=label)
     results = []
     for model in models:
         predictor = load(model)
@@ -73,18 +60,18 @@ def evaluate(
         print_results(results, Console())
 
 
-@app.command(epilog="Example:  plaudit calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
+@base.app.command(epilog="Example:  plaudit calibrate runs/quick/models/lstm --data imdb-train --out calibrated")
 def calibrate(
-    model: ModelArgument,
-    data: DataOption,
-    out: Annotated[Path, out_option("Folder of the calibrated model.")],
+    model: base.ModelArgument,
+    data: base.DataOption,
+    out: Annotated[Path, base.out_option("Folder of the calibrated model.")],
     method: Annotated[str, typer.Option("--method", help="temperature, or isotonic for many reviews.")] = "temperature",
     split: Annotated[str | None, typer.Option(help="By default validation, or all rows of your own file.")] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    text: base.TextOption = None,
+    label: base.LabelOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Calibrate a model's probabilities, so that 90 % of its predictions at 90 % confidence are right.
 
@@ -100,8 +87,8 @@ def calibrate(
     from plaudit.predictor import load
 
     checked = known_method(method, source="--method")
-    console = progress_console(verbose)
-    reading = data_settings(assignments, text=text, label=label)
+    console = base.progress_console(verbose)
+    reading = base.data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(load(model), data, chosen, reading, console=console)
     with needs_extra("train", "calibrating"):
@@ -115,12 +102,12 @@ def calibrate(
         console.print(f"{done.reviews:,} reviews: {before}; now {after}; {out}", highlight=False)
 
 
-@app.command(epilog="Example:  plaudit report runs/quick --out runs/quick/page")
+@base.app.command(epilog="Example:  plaudit report runs/quick --out runs/quick/page")
 def report(
     results: Annotated[
         Path, typer.Argument(help="A run's folder, a folder of runs, or a results.json.", readable=False)
     ],
-    out: Annotated[Path, out_option("Folder for report.html and report.pdf.")],
+    out: Annotated[Path, base.out_option("Folder for report.html and report.pdf.")],
     excerpt_characters: Annotated[
         int, typer.Option(min=0, help="Length of excerpts of misclassified reviews; 0 leaves them out.")
     ] = 300,
@@ -129,4 +116,4 @@ def report(
     from plaudit.report.write import write_report
 
     page = write_report(results, out / "report.html", excerpt_characters=excerpt_characters)
-    progress_console().print(f"report: {page}", highlight=False)
+    base.progress_console().print(f"report: {page}", highlight=False)

@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    DataOption,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    ModelOption,
-    SetOption,
-    TextOption,
-    VerboseOption,
-    app,
-    data_settings,
-    lines_of_stdin,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.cli.reviews import reviews_for
 from plaudit.errors import DataError, SettingsError
 
@@ -29,14 +15,14 @@ if TYPE_CHECKING:
     from plaudit.evaluate.explain.explanation import Explanation
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit explain 'A fine film that I will watch again.'\n\n"
     "plaudit explain --model lstm --html why.html < lines.txt\n\n"
     "plaudit explain --target negative 'A fine film that I will watch again.'"
 )
 def explain(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
-    model: ModelOption = "bow",
+    model: base.ModelOption = "bow",
     method: Annotated[
         str | None,
         typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best for the model."),
@@ -46,7 +32,7 @@ def explain(
     ] = None,
     top: Annotated[int | None, typer.Option(min=0, help="Words to list for and against; by default 5.")] = None,
     html: Annotated[Path | None, typer.Option(help="Also write an HTML page with all texts.")] = None,
-    as_json: JsonOption = False,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Show how much each word of a text contributes to its label, in log-odds."""
     from plaudit.evaluate.explain.explanation import explanations
@@ -59,7 +45,7 @@ def explain(
     predictor = load(model)
     console = Console()
     num_texts, on_page = 0, list["Explanation"]()
-    for explanation in explanations(predictor, texts or lines_of_stdin(), method=method, label=target):
+    for explanation in explanations(predictor, texts or base.lines_of_stdin(), method=method, label=target):
         if as_json:
             typer.echo(json.dumps(explanation.as_json(), ensure_ascii=False))
         else:
@@ -73,23 +59,23 @@ def explain(
         raise DataError("no texts: give some as arguments or as lines on stdin")
     if html is not None:
         write_html(html, on_page, model=Path(model).name, top=listed)
-        progress_console().print(f"page: {html}", highlight=False, soft_wrap=True)
+        base.progress_console().print(f"page: {html}", highlight=False, soft_wrap=True)
 
 
-@app.command(epilog="Example:  plaudit errors bow --data imdb --out errors.json")
+@base.app.command(epilog="Example:  plaudit errors bow --data imdb --out errors.json")
 def errors(
-    model: ModelArgument,
-    data: DataOption,
+    model: base.ModelArgument,
+    data: base.DataOption,
     split: Annotated[
         str | None, typer.Option(help="validation or test; by default validation, or all rows of your own file.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Length of each list.")] = 20,
-    out: Annotated[Path | None, out_option("File to write, for example errors.json; it holds no texts.")] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    assignments: SetOption = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    out: Annotated[Path | None, base.out_option("File to write, for example errors.json; it holds no texts.")] = None,
+    text: base.TextOption = None,
+    label: base.LabelOption = None,
+    assignments: base.SetOption = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """List labels that are probably wrong, misleading words, and training reviews similar to confident mistakes.
 
@@ -100,9 +86,9 @@ def errors(
     from plaudit.evaluate.errors.view import print_errors
     from plaudit.predictor import load
 
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     predictor = load(model)
-    reading = data_settings(assignments, text=text, label=label)
+    reading = base.data_settings(assignments, text=text, label=label)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(predictor, data, chosen, reading, console=console)
     # With all rows, or those of train, the most similar training review would be the review itself.

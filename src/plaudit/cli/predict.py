@@ -5,16 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plaudit.cli.base import (
-    JsonOption,
-    ModelOption,
-    ResumeOption,
-    TextOption,
-    VerboseOption,
-    app,
-    lines_of_stdin,
-    out_option,
-)
+from plaudit.cli import base
 from plaudit.cli.bulk import BulkOptions, excerpt, score_inputs
 from plaudit.errors import DataError, SettingsError
 
@@ -22,14 +13,14 @@ if TYPE_CHECKING:
     from plaudit.predictor import Predictor
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit predict 'A fine film that I will watch again.'\n\nplaudit predict < lines.txt\n\n"
     "plaudit predict --input reviews.csv --out scored.parquet\n\n"
     "plaudit predict --input 'reviews/*.parquet' --out scored --drop text --resume"
 )
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
-    model: ModelOption = "bow",
+    model: base.ModelOption = "bow",
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,9 +31,9 @@ def predict(
             "or a URL; may be repeated.",
         ),
     ] = None,
-    text: TextOption = None,
+    text: base.TextOption = None,
     out: Annotated[
-        str | None, out_option("A .csv, .tsv, .jsonl or .parquet file to write, or a folder; by default, stdout.")
+        str | None, base.out_option("A .csv, .tsv, .jsonl or .parquet file to write, or a folder; by default, stdout.")
     ] = None,
     output_format: Annotated[
         str | None,
@@ -56,7 +47,7 @@ def predict(
         str | None,
         typer.Option(metavar="HOW", help="Unreadable rows: reject (default) writes them to a side file; fail stops."),
     ] = None,
-    resume: ResumeOption = False,
+    resume: base.ResumeOption = False,
     engine: Annotated[
         str | None, typer.Option(help="local (default) scores on this machine, ray on a Ray cluster.")
     ] = None,
@@ -67,8 +58,8 @@ def predict(
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help="Predict no label (- or null) if its probability is lower.")
     ] = 0.0,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Classify texts: print the label and its probability for each, in order.
 
@@ -101,7 +92,7 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
         _print_predictions(predictor, texts, as_json=as_json)
         return
     line = None
-    for line in lines_of_stdin():
+    for line in base.lines_of_stdin():
         _print_predictions(predictor, [line], as_json=as_json)
     if line is None:
         raise DataError("no texts: give them as arguments, as lines on stdin, or in a file with --input")

@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    JsonOption,
-    ModelsArgument,
-    SeedOption,
-    VerboseOption,
-    app,
-    data_option,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,20 +16,22 @@ if TYPE_CHECKING:
 SPLITS = ("validation", "test", "train")
 
 
-@app.command(epilog="Example:  plaudit robustness bow lstm --perturb imdb --out robustness.json")
+@base.app.command(epilog="Example:  plaudit robustness bow lstm --perturb imdb --out robustness.json")
 def robustness(
-    models: ModelsArgument,
+    models: base.ModelsArgument,
     sets: Annotated[
         Path | None,
         typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or ./robustness if there is one."),
     ] = None,
-    data: Annotated[list[Path] | None, data_option("Your own file of another kind of review; may be repeated.")] = None,
+    data: Annotated[
+        list[Path] | None, base.data_option("Your own file of another kind of review; may be repeated.")
+    ] = None,
     perturb: Annotated[str | None, typer.Option(help="Reviews to perturb: a data set's name or your own file.")] = None,
     split: Annotated[str | None, typer.Option(help="--perturb: validation (the default), test or train.")] = None,
-    seed: SeedOption = None,
-    out: Annotated[Path | None, out_option("Results file to add to.")] = None,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    seed: base.SeedOption = None,
+    out: Annotated[Path | None, base.out_option("Results file to add to.")] = None,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Test models on sentences from templates, and on edited, foreign and perturbed reviews.
 
@@ -55,7 +48,7 @@ def robustness(
         raise SettingsError(f"--split {split}: give {', '.join(SPLITS)}")
     if out is not None and out.exists():
         read_robustness(out)  # fail now rather than after minutes of scoring
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     predictors = _loaded(models)
     reviews = None if perturb is None else _reviews(perturb, split or SPLITS[0], predictors, console=console)
     if perturb is not None:

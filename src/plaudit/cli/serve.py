@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.base import SetOption, app, progress_console
+from plaudit.cli import base
 from plaudit.console import needs_extra
 from plaudit.errors import SettingsError
 
 
-@app.command(
+@base.app.command(
     epilog="Examples:\n\nplaudit serve\n\nplaudit serve --model runs/mine/models/bow --port 9000\n\n"
     "plaudit serve --host 0.0.0.0 --api-key-file keys.txt\n\nplaudit serve --set max_texts=100"
 )
@@ -31,7 +31,7 @@ def serve(
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help="Predict no label (null) if its probability is lower.")
     ] = 0.0,
-    assignments: SetOption = None,
+    assignments: base.SetOption = None,
     access_log: Annotated[bool, typer.Option(help="Log every request, not only failed ones.")] = True,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Also log the texts of requests.")] = False,
 ) -> None:
@@ -59,7 +59,7 @@ def serve(
         )
     with bind(host, port) as listener:
         served = models or shipped_models()
-        console = progress_console()
+        console = base.progress_console()
         if console.is_terminal:
             url = f"http://{host}:{listener.getsockname()[1]}"
             console.print(

@@ -6,28 +6,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plaudit.cli.base import (
-    JsonOption,
-    RecipeArgument,
-    ResumeOption,
-    RunFolderOption,
-    SetOption,
-    VerboseOption,
-    among_ranks,
-    app,
-    out_option,
-    progress_console,
-)
+from plaudit.cli import base
 
 
-@app.command(epilog="Example:  plaudit run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
+@base.app.command(epilog="Example:  plaudit run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
 def run(
-    recipe: RecipeArgument,
-    out: Annotated[Path | None, out_option("Folder of the run; by default runs/RECIPE.")] = None,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
-    verbose: VerboseOption = None,
-    as_json: JsonOption = False,
+    recipe: base.RecipeArgument,
+    out: Annotated[Path | None, base.out_option("Folder of the run; by default runs/RECIPE.")] = None,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
+    verbose: base.VerboseOption = None,
+    as_json: base.JsonOption = False,
 ) -> None:
     """Carry out a whole recipe: prepare data, train, compress, evaluate on the test split, write a report."""
     from plaudit.evaluate.results import read_results
@@ -37,7 +26,7 @@ def run(
 
     settings = read_recipe(recipe, assignments or ())
     folder = out or Path("runs") / settings.name
-    console = progress_console(verbose)
+    console = base.progress_console(verbose)
     page = runs.run(settings, folder, resume=resume, console=console)
     results = read_results(folder / "results.json")
     if as_json:
@@ -47,35 +36,35 @@ def run(
         console.print(f"report: {page}", highlight=False)
 
 
-@app.command(epilog="Example:  plaudit pretrain recipes/teachers.toml --out runs/teachers --resume")
+@base.app.command(epilog="Example:  plaudit pretrain recipes/teachers.toml --out runs/teachers --resume")
 def pretrain(
-    recipe: RecipeArgument,
-    out: RunFolderOption,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
-    verbose: VerboseOption = None,
+    recipe: base.RecipeArgument,
+    out: base.RunFolderOption,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
+    verbose: base.VerboseOption = None,
 ) -> None:
     """Train only a recipe's language models, on train and unlabelled reviews."""
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
     whole = read_recipe(recipe, assignments or ())
-    with among_ranks(resume=resume):
-        runs.train(whole, out, resume=resume, console=progress_console(verbose), wanted=whole.language_models())
+    with base.among_ranks(resume=resume):
+        runs.train(whole, out, resume=resume, console=base.progress_console(verbose), wanted=whole.language_models())
 
 
-@app.command(epilog="Example:  plaudit train recipes/plan.toml --out runs/plan --resume")
+@base.app.command(epilog="Example:  plaudit train recipes/plan.toml --out runs/plan --resume")
 def train(
-    recipe: RecipeArgument,
-    out: RunFolderOption,
-    assignments: SetOption = None,
-    resume: ResumeOption = False,
-    verbose: VerboseOption = None,
+    recipe: base.RecipeArgument,
+    out: base.RunFolderOption,
+    assignments: base.SetOption = None,
+    resume: base.ResumeOption = False,
+    verbose: base.VerboseOption = None,
 ) -> None:
     """Train a recipe's models; the test split is never read."""
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
     settings = read_recipe(recipe, assignments or ())
-    with among_ranks(resume=resume):
-        runs.train(settings, out, resume=resume, console=progress_console(verbose))
+    with base.among_ranks(resume=resume):
+        runs.train(settings, out, resume=resume, console=base.progress_console(verbose))
