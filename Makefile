@@ -4,8 +4,8 @@ BIN := .venv/bin
 DEMO := train,report,demo
 TESTS := $(DEMO),transformer,explain,onnx,serve,remote,cluster,hub,mlflow,track,docs,dev
 
-# uv installs in seconds what takes pip minutes. It reads none of pip's settings, so it is told of the folder of wheels
-# that pip is told of. Where uv is not to be had or fails, pip does it.
+# uv installs in seconds what takes pip minutes. It ignores pip's settings, so pip's folder of wheels is passed to it. If uv is
+# missing or fails, pip installs.
 define install
 UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(1)]' \
 	|| $(BIN)/pip install -q -c constraints.txt -e '.[$(1)]'
@@ -37,7 +37,7 @@ demo: .venv/.demo
 report: setup
 	$(BIN)/python -m paper
 
-# The documentation, into build/site; whatever Sphinx would warn of is an error.
+# The documentation, into build/site; a warning of Sphinx is an error.
 site: setup
 	$(BIN)/sphinx-build -W --keep-going -q -n -E -b html docs build/site
 
@@ -53,12 +53,12 @@ check: setup
 test: check
 	$(BIN)/pytest -q -m slow
 
-# What computes, once more as on a processor with AVX2 alone.
+# The tests of everything that computes, as on a processor that has only AVX2.
 test-avx2: setup
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell OMP_NUM_THREADS=1 \
 		$(BIN)/pytest -q -n 2 -m 'not slow' tests/models tests/text tests/train tests/compress tests/distributed
 
-# Wants a quiet machine, three hours, wrk and h2load for bench/serve, and for bench/distributed.py root.
+# Needs a quiet machine and three hours; wrk and h2load for bench/serve; root for bench/distributed.py.
 bench: setup
 	$(call install,peers)
 	$(BIN)/python bench/text_kernel.py

@@ -3,7 +3,7 @@
     python bench/busy_machine.py [--hidden 48] [--seconds 6] [--busy 4] [--rounds 3] [--out FILE]
 
 Each way trains the same network on random words in a process of its own, first alone, then with so many processes
-beside it that compute without a pause. `default` is what OpenMP does by itself: a thread that waits keeps its core busy
+next to it that compute without a pause. `default` is what OpenMP does: a thread that waits keeps its core busy
 for milliseconds. `passive` sleeps at once. `chosen` is what `plaudit` does: waits passively, and uses all threads or
 one, whichever is faster when it starts. Rounds alternate, so that drift hits all alike.
 """

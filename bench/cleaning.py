@@ -100,7 +100,7 @@ VARIANTS: dict[str, Variant] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, required=True, help="JSON-lines file to go on with")
+    parser.add_argument("--rows", type=Path, required=True, help="JSON-lines file of finished models, to resume from")
     arguments = parser.parse_args()
     console = Console(stderr=True)
     done = [json.loads(line) for line in arguments.rows.read_text().splitlines()] if arguments.rows.exists() else []

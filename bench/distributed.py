@@ -5,7 +5,7 @@
 First, for accuracy, two ranks on this host train recipes/distributed.toml to the end by each exchange, and so does one
 process alone; `plaudit run` scores each model once on the test split. Then, for speed, two network namespaces stand
 for two hosts, joined by a veth pair; a token-bucket filter (tc tbf) at each end lets through what the link would. Both
-hosts run `plaudit launch --nodes 2`, with one rank and one core each, for `--steps` steps. Bytes are what
+hosts run `plaudit launch --nodes 2`, with one rank and one core each, for `--steps` steps. Bytes are those that
 the first host's end of the cable counted as sent, headers included. Seconds an epoch are those of a step after the
 first ones, times the steps of an epoch, without validation. One process with one and with two threads is timed for
 comparison. Needs root, for namespaces, and iproute2. Finished parts are kept in --work and not repeated.

@@ -95,7 +95,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", action="append", default=[], help="a model folder of ours, beside the shipped ones")
+    parser.add_argument("--model", action="append", default=[], help="another Plaudit model folder to compare")
     parser.add_argument("--only", nargs="+", default=[""], help="those whose name has one of these in it")
     parser.add_argument("--data", default="imdb")
     parser.add_argument("--limit", type=int, default=None, help="train on so many reviews, with a smaller test split")

@@ -172,12 +172,12 @@ def test_labels_come_back_as_they_were_given(labels, expected, tmp_path):
     ("labels", "message"),
     [
         (LABELS[:-1], "X has 60 texts, but y has 59 labels; give one for each text"),
-        ([*LABELS[:-1], None], r"y\[59\] is None, which is no label"),
-        (pd.Series([*NUMBERS[:-1], None]), r"y\[59\] is nan, which is no label"),
+        ([*LABELS[:-1], None], r"y\[59\] is None, which is not a label"),
+        (pd.Series([*NUMBERS[:-1], None]), r"y\[59\] is nan, which is not a label"),
         ([*LABELS[:-1], 1], "y mixes str with other types"),
         (["good"] * 60, r"y has one class only, good; a classifier takes 2 … 127"),
         (None, "requires y to be passed"),
-        ([*[0.5] * 30, *[float("inf")] * 30], r"y\[30\] is inf, which is no label"),
+        ([*[0.5] * 30, *[float("inf")] * 30], r"y\[30\] is inf, which is not a label"),
     ],
     ids=["too few", "none", "nan", "mixed", "one class", "no labels", "infinite"],
 )
@@ -206,7 +206,7 @@ def test_parameters_are_arguments_and_given_settings():
         (Classifier(max_order__x=3, max_order=2), "max_order__x = 2: this is the name of a table"),
         (Classifier(train={"epochs": 1, "max_learning_rate": 1}), 'kind = "bow" has no use for a train table'),
         (Classifier("lstm", validation_fraction=0), r"validation_fraction = 0: input should be greater than 0"),
-        (Classifier("ensemble", members=["bow", "lstm"]), "learns no labels by itself"),
+        (Classifier("ensemble", members=["bow", "lstm"]), "cannot be trained on labels alone"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value.get_params()),
 )

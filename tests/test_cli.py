@@ -452,7 +452,7 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         (("data", "inspect", "one.csv"), "one.csv: column 'sentiment' has only the label 'positive'"),
         (("data", "inspect", "reviews.csv", "--out", "empty.csv"), "cannot be written"),
         ((*COMPRESS, "sqeeze"), "method sqeeze is unknown"),
-        ((*COMPRESS, "prune"), "toy: does not tell which reviews it learned from; name some by --data"),
+        ((*COMPRESS, "prune"), "toy: does not record which reviews it was trained on; name some with --data"),
         ((*COMPRESS, "prune", "--ratio", "2"), "--method prune: ratio = 2.0: input should be less than"),
         ((*COMPRESS, "prune", "--teacher", "bow"), "--method prune: teachers is unknown"),
         ((*COMPRESS, "quantize", "--set", "storage=int4"), "--method quantize: storage = 'int4'"),
@@ -498,9 +498,12 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
             ("launch", "toy.toml", "--out", "/proc/run"),
             "cannot be created: No such file or directory; choose another --out",
         ),
-        ((*LAUNCH, "--nodes", "2"), "2 nodes have to meet: give --rendezvous HOST:PORT, a port of one of them"),
+        ((*LAUNCH, "--nodes", "2"), "2 nodes have to meet: give --rendezvous HOST:PORT, a node and a free port"),
         ((*LAUNCH, "--rendezvous", "node1"), "--rendezvous node1: write it as HOST:PORT, for example node1:29400"),
-        ((*LAUNCH, "--rendezvous", "no.such.host.invalid:29400"), "no way to no.such.host.invalid; give a name that"),
+        (
+            (*LAUNCH, "--rendezvous", "no.such.host.invalid:29400"),
+            "cannot reach no.such.host.invalid; give a name that",
+        ),
         ((*LAUNCH, "--slurm", "--rendezvous", "node1"), "--rendezvous node1: write it as HOST:PORT"),
         ((*LAUNCH, "--slurm", "--sbatch", "partition=gpu"), "--sbatch partition=gpu: write the whole option"),
         ((*LAUNCH, "--sbatch=--partition=gpu"), "--sbatch has no effect without --slurm"),
@@ -686,5 +689,5 @@ def test_interrupting_training_saves_it_in_one_line(folder, monkeypatch):
             time.sleep(0.1)
         running.send_signal(signal.SIGINT)
         assert running.wait(timeout=120) == 130
-        assert "go on with --resume\n" in running.stderr.read()
+        assert "continue with --resume\n" in running.stderr.read()
     assert not (folder / "run" / "models").exists()

@@ -149,7 +149,7 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatc
 @pytest.mark.parametrize("asked", ["", "0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
     monkeypatch.setenv(VARIABLE, asked)
-    with pytest.raises(SettingsError, match=f"PLAUDIT_THREADS is a positive number of threads, not '{asked}'"):
+    with pytest.raises(SettingsError, match=f"PLAUDIT_THREADS must be a positive number of threads, not '{asked}'"):
         map_threads(str, range(2))
 
 

@@ -26,7 +26,7 @@ class Peer(ABC):
     name: str
     settings: dict[str, Any]
     family: str | None = None
-    """Peers of one family differ in settings only; validation tells which of them is best."""
+    """Peers of one family differ in settings only; validation shows which is best."""
 
     ours: ClassVar[bool] = False
     speed_only: ClassVar[bool] = False
@@ -71,7 +71,7 @@ class FittedPeer(Peer):
 
 
 class Plaudit(Peer):
-    """A finished model of ours; setting `model` is a shipped model's name or a model folder."""
+    """A finished Plaudit model; setting `model` is a shipped model's name or a model folder."""
 
     ours = True
 

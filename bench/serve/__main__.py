@@ -122,7 +122,7 @@ def measured(process, one, many, folder, share, name):
 
 
 def by_connections(one, folder):
-    """Ask for ever more at once, with what saturates the service before and after."""
+    """Send more and more requests at once, with what saturates the service before and after."""
     load(one, connections=16, seconds=5)
     before = per_second(load(one, connections=32, seconds=10))
     rows = [overloaded(one, folder, seconds=10, connections=number) for number in (128, 160, 200, 256)]

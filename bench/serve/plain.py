@@ -1,4 +1,4 @@
-"""The service to compare with: TF-IDF and logistic regression behind FastAPI, as written in an afternoon.
+"""The service to compare with: TF-IDF and logistic regression behind FastAPI, as one writes it in an afternoon.
 
     python bench/serve/plain.py PORT
 

@@ -47,7 +47,7 @@ except ImportError:
 
 DATA_NAME = "reviews given to Classifier.fit"
 LSTM_TRAIN = {"epochs": 6, "max_learning_rate": 0.01, "weight_decay": 0.1, "ema_decay": 0.999}
-"""How an LSTM is trained unless told otherwise: as in recipes/select.toml, for some thousands of reviews."""
+"""How an LSTM is trained by default: as in recipes/select.toml, for some thousands of reviews."""
 
 _NO_USE = "Classifier: reviews in unlabelled are of no use to these settings; leave them out, or give a table distill"
 
@@ -85,7 +85,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return {**super().get_params(deep=deep), **self._settings}
 
     def set_params(self, **params: Any) -> Self:  # noqa: ANN401
-        """Change arguments or settings; what is wrong with a setting, `fit` says."""
+        """Change arguments or settings; `fit` checks the settings."""
         own = super().get_params(deep=False).keys()
         for name, value in params.items():
             if name in own:
@@ -137,7 +137,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")
             if not isinstance(entry, NewModel):
                 raise SettingsError(
-                    f"Classifier: kind {self.kind} with {', '.join(settings)} learns no labels by itself"
+                    f"Classifier: kind {self.kind} with {', '.join(settings)} cannot be trained on labels alone"
                 )
             if unlabelled and not _reads_unlabelled(entry):
                 raise SettingsError(_NO_USE)
@@ -155,7 +155,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.history_ = _epochs(folder / self.kind)
 
     def _model_table(self) -> dict[str, Any]:
-        """Return the settings as nested tables, with what an LSTM is trained by if nothing is said."""
+        """Return the settings as nested tables, with the default training of an LSTM."""
         table: dict[str, Any] = {name: value for name, value in self._settings.items() if "__" not in name}
         if self.kind == "lstm":
             table["train"] = {**LSTM_TRAIN, **_subtable(table.get("train"), "train")}
@@ -201,7 +201,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def load(cls, model: str | Path) -> Self:
         """Return a fitted classifier of a shipped model, a bundle's folder or hf://OWNER/NAME; BundleError if none.
 
-        Its parameters are those that the bundle tells of, so that a clone can be fitted anew.
+        Its parameters are those recorded in the bundle, so that a clone can be fitted anew.
         """
         folder = model_folder(model)
         loaded = cls()
@@ -251,7 +251,7 @@ def _classes(y: Values, num_texts: int) -> tuple[npt.NDArray[Any], Int64Array]:
         raise _LabelError(f"X has {num_texts:,} texts, but y has {len(values):,} labels; give one for each text")
     for i, value in enumerate(values):
         if is_missing(value) or value in (math.inf, -math.inf):
-            raise _LabelError(f"y[{i}] is {value}, which is no label; drop the row or label it")
+            raise _LabelError(f"y[{i}] is {value}, which is not a label; drop the row or label it")
     if len({isinstance(value, str) for value in values}) > 1:
         raise _LabelError("y mixes str with other types; give labels of one type")
     has_known_type = isinstance(y, np.ndarray) and y.dtype.kind in "biufUO"
@@ -285,7 +285,7 @@ def _epochs(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _params(manifest: Manifest) -> dict[str, Any]:
-    """Return the parameters of a classifier that would train such a model, as far as its bundle tells."""
+    """Return the parameters of a classifier that would train such a model, as far as its bundle records them."""
     provenance = manifest.provenance
     tables = [] if provenance.recipe is None else list(provenance.recipe.models.values())
     made_at_once = len(tables) == 1 and "from" not in tables[0]

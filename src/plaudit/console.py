@@ -1,4 +1,4 @@
-"""What every verb prints with: one look for tables, one progress bar, one sentence for a missing extra."""
+"""How every verb prints tables, progress bars and the error for a missing extra."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -14,7 +14,7 @@ class DataError(PlauditError):
 
 
 class BundleError(PlauditError):
-    """A model folder is not one of ours, is damaged or has a newer format."""
+    """A model folder was not written by Plaudit, is damaged or has a newer format."""
 
 
 class OutputError(PlauditError):

@@ -1,4 +1,4 @@
-"""A trained model in; a repository of the Hugging Face Hub that `plaudit.load("hf://OWNER/NAME")` reads out.
+"""Push a trained model to the Hugging Face Hub, from where `plaudit.load("hf://OWNER/NAME")` loads it.
 
 The repository holds the bundle's files at its root, and the model card with its metadata as README.md (extra `hub`).
 """
@@ -51,12 +51,12 @@ def push_to_hub(
             hub.create_repo(repo_id, private=private, exist_ok=True)
             commit = hub.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
         except HFValidationError as error:
-            raise OutputError(f"{repo_id}: no name of a repository: {error}; write OWNER/NAME") from None
+            raise OutputError(f"{repo_id}: not a repository name: {error}; write OWNER/NAME") from None
         except HfHubHTTPError as error:
             reason = error.server_message or "no reason given"
             raise OutputError(
                 f"{repo_id}: the hub answered {error.response.status_code} ({reason}); "
-                "log in by `hf auth login`, or give a token that may write there"
+                "log in with `hf auth login`, or give a token that may write there"
             ) from None
         except (HTTPError, OSError) as error:
             raise OutputError(f"{repo_id}: the hub cannot be reached ({error}); try again with a network") from None

@@ -1,6 +1,6 @@
 """Frozen, closed settings: TOML tables and `a.b=value` overrides in, validated objects out.
 
-Each stage declares its own settings beside its code by deriving from `Settings`; this module only knows how to
+Each stage declares its own settings next to its code by deriving from `Settings`; this module only knows how to
 read them and how to say in one line what is wrong with them.
 """
 

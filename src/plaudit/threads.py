@@ -32,7 +32,7 @@ def num_threads() -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return math.ceil(min(cores, cpu_quota()))
     if not (asked.isdecimal() and int(asked) > 0):
-        raise SettingsError(f"{VARIABLE} is a positive number of threads, not {asked!r}")
+        raise SettingsError(f"{VARIABLE} must be a positive number of threads, not {asked!r}")
     return int(asked)
 
 
@@ -72,7 +72,7 @@ def _quota_of(group: Path) -> float:
 def sleep_while_waiting() -> None:
     """Have OpenMP's threads, in this process and its children, sleep while they wait for each other.
 
-    By itself a waiting thread keeps its core busy for milliseconds, which another program could use: beside four busy
+    By default a waiting thread keeps its core busy for milliseconds, which another program could use: next to four busy
     processes that made a training a hundred times as slow (bench/busy_machine.py). What the user has set stands. It has
     no effect once torch or scikit-learn is imported.
     """

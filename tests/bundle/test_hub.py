@@ -208,7 +208,7 @@ def test_the_command_line_takes_a_model_of_the_hub(cached):
         ("hf://me/other/three", "write it as hf://OWNER/NAME"),
         ("hf://me/other", "hf://me/other: is not on the hub, or private"),
         ("hf://me/reviews@none", "hf://me/reviews@none: has no revision none"),
-        ("hf://me/reviews", "hf://me/reviews: has no bundle.json; it is no model of Plaudit"),
+        ("hf://me/reviews", "hf://me/reviews: has no bundle.json; it is not a Plaudit model"),
     ],
 )
 def test_what_is_not_on_the_hub_is_said_in_one_line(server, reference, message):

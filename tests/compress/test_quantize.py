@@ -43,7 +43,7 @@ def test_a_bow_is_quantized_to_int8(subjects, context):
 
 
 def test_what_would_not_help_is_refused(subjects, context):
-    with pytest.raises(SettingsError, match="a bow holds 16 bits a weight already"):
+    with pytest.raises(SettingsError, match="a bow has 16 bits a weight already"):
         quantize(subjects["bow"], QuantizeSettings(storage="bf16"), context)
     for kind, message in (("lstm", "is stored as int8 already"), ("bow", "would take .* bytes, no less than now")):
         once = quantize(subjects[kind], QuantizeSettings(), context).model

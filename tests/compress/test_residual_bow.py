@@ -123,7 +123,7 @@ def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets)
         ("lstm", "lstm", "beside = bag: is of kind lstm; give a bow, which is quick enough to be fitted again"),
         ("lstm", "refitted", "beside = bag: was fitted on validation too, .* train it with refit = false"),
         ("lstm", "stars", "beside = bag: knows one, two, but the reviews have negative, positive"),
-        ("bow", "bow", "beside = bag: is for a network; a bag beside a bag is one larger bag"),
+        ("bow", "bow", "beside = bag: works only for a network; train one larger bow instead"),
     ],
 )
 def test_what_cannot_stand_beside_a_student_is_refused_in_a_line(student, beside, message, context, splits, bow, lstm):

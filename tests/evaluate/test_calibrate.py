@@ -39,7 +39,7 @@ def test_an_earlier_calibration_is_replaced_and_not_built_upon(toy_bow_folder, t
 def test_reviews_that_a_model_learned_from_are_refused(toy_bow, tmp_path, reviews, split):
     provenance = toy_provenance(name="somewhere/reviews.csv")
     save_bundle(TrainedModel(model=toy_bow, provenance=provenance), tmp_path / "model")
-    with pytest.raises(SettingsError, match="was fitted to these reviews"):
+    with pytest.raises(SettingsError, match="was trained on these reviews"):
         fit(tmp_path / "model", tmp_path / "out", reviews, data="reviews.csv", split=split)
     fit(tmp_path / "model", tmp_path / "out", reviews, data="others.csv", split=split)
 

@@ -121,7 +121,7 @@ def is_of_layers(name):
 
 
 def test_a_run_of_language_models_alone_is_refused_before_they_are_trained(home, tmp_path):
-    message = "^toy: language models alone, which cannot be scored; use plaudit train$"
+    message = "^toy: has only language models, which cannot be scored; use plaudit train$"
     run = functools.partial(runs.run, resume=False, console=QUIET)
     assert_refused(SettingsError, message, run, recipe_in(home, WORDS), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -149,7 +149,7 @@ def test_its_perplexity_is_that_of_the_last_validation(home, models):
 
 def test_a_language_model_refuses_to_predict_in_one_line(models):
     for call in (load_bundle, load):
-        assert_refused(BundleError, "models/words: a language model, which knows no labels", call, models / "words")
+        assert_refused(BundleError, "models/words: a language model, which predicts no labels", call, models / "words")
 
 
 def test_a_run_tells_of_a_language_models_perplexity(home, tmp_path):
@@ -414,7 +414,7 @@ def test_a_member_that_was_fitted_on_validation_is_refused(train):
 @pytest.mark.parametrize(
     ("members", "more", "error", "message"),
     [
-        ('"{bow}", "{words}"', "", BundleError, "words: a language model, which knows no labels"),
+        ('"{bow}", "{words}"', "", BundleError, "words: a language model, which predicts no labels"),
         ('"{bow}", "nowhere"', "", BundleError, "model nowhere is unknown"),
         ('"{bow}", "{lstm}"', "weights = [1.0]", SettingsError, "weights has 1 numbers for 2 "),
         ('"{bow}", "{lstm}"', "weights = [1.0, 2.0, 3.0]", SettingsError, "weights has 3 numbers for 2 "),

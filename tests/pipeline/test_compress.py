@@ -94,7 +94,7 @@ def test_a_recipe_distills_prunes_and_quantizes_and_keeps_every_step(write, tmp_
     [
         (
             BOW + '[models.x]\nfrom = "bow"',
-            "models.x: from goes with prune or quantize: give one of these tables",
+            "models.x: from needs one prune or quantize table",
         ),
         (
             BOW + '[models.x]\nfrom = "bow"\n[models.x.distill]',
@@ -228,7 +228,7 @@ def test_a_teacher_of_another_split_is_refused(write, bow_folder, tmp_path):
 
 
 def test_a_model_that_does_not_tell_its_reviews_needs_data(toy_bow_folder):
-    with pytest.raises(SettingsError, match="does not tell which reviews it learned from; name some by --data"):
+    with pytest.raises(SettingsError, match="does not record which reviews it was trained on; name some with --data"):
         compressing.plan(str(toy_bow_folder), "prune", {}, [], data=None, seed=0)
 
 
@@ -295,6 +295,6 @@ def test_a_sweep_has_ratios_of_its_own(bow_folder, tmp_path):
         sweep.sweep(task, tmp_path / "sweep", console=QUIET)
     with pytest.raises(SettingsError, match="stages = 1: a sweep compares one shot with stages"):
         sweep.sweep(plan_sweep(bow_folder, "stages=1"), tmp_path / "sweep", console=QUIET)
-    with pytest.raises(SettingsError, match="a sweep takes --method prune"):
+    with pytest.raises(SettingsError, match="a sweep needs --method prune"):
         task = compressing.plan(str(bow_folder), "quantize", {}, [], data=None, seed=0)
         sweep.sweep(task, tmp_path / "sweep", console=QUIET)

@@ -302,7 +302,7 @@ def test_a_bag_of_ngrams_that_did_not_see_validation_can_be_calibrated():
 def test_a_report_names_models_of_the_recipe_that_know_labels(tmp_path, table):
     words = 'kind = "lstm"\n[models.words.pretrain]\nepochs = 1\nmax_learning_rate = 0.1\n'
     (tmp_path / "r.toml").write_text(f'[data]\nname = "imdb"\n[models.words]\n{words}[report]\n{table}\n')
-    with pytest.raises(SettingsError, match="no model of this recipe that learns labels"):
+    with pytest.raises(SettingsError, match="not a model of this recipe that learns labels"):
         read_recipe(tmp_path / "r.toml")
 
 

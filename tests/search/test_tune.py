@@ -128,7 +128,7 @@ def test_values_reach_inner_tables_and_leave_the_others_alone():
         ("min_count = { low = 3, high = 1 }", r"tune\.min_count.*low must be less than high"),
         ("min_count = { low = 3 }", r"tune\.min_count.*give low and high, or choices"),
         ("min_count = { choices = [3] }", r"tune\.min_count.*give two choices or more"),
-        ("min_count = { low = 1, high = 4, choices = [1, 2] }", "choices go without low"),
+        ("min_count = { low = 1, high = 4, choices = [1, 2] }", "choices cannot be combined with low"),
         ("smoothing = { low = 0, high = 4, log = true }", "log needs low > 0"),
         ("min_count = { low = 1, hihg = 4 }", r"tune\.min_count\.hihg is unknown; did you mean high\?"),
         ("min_count = 3", r"tune\.bow\.min_count = 3: give a range"),

@@ -374,5 +374,5 @@ def test_a_run_that_draws_changes_resumes_as_if_it_had_not_been_killed(splits, t
 def test_a_compiled_network_is_refused_in_one_line(splits, tmp_path, name):
     train = TRAIN.model_copy(update={"compile": True})
     objective = ObjectiveSettings(losses={name: 1.0})
-    with pytest.raises(SettingsError, match=r"^train\.compile is not for losses that perturb; leave it out$"):
+    with pytest.raises(SettingsError, match=r"^train\.compile cannot be used with losses that perturb; leave it out$"):
         fit_network(MODEL, train, splits, objective=objective, context=run_in(tmp_path))

@@ -155,7 +155,7 @@ def test_ctrl_c_saves_and_the_run_can_go_on(splits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "train_step", interrupted)
     handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(TrainingError, match=r"interrupted in epoch 1 after step 1; .* go on with --resume"):
+    with pytest.raises(TrainingError, match=r"interrupted in epoch 1 after step 1; .* continue with --resume"):
         run(splits, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.setattr(loop, "train_step", original)

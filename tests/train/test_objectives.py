@@ -306,7 +306,7 @@ def test_settings_of_no_use_are_refused_in_one_line(values, message):
 @pytest.mark.parametrize("losses", [{"kl": 1.0}, {"hard": 1.0, "logit-mse": 1.0}, {"feature": 1.0}])
 def test_a_loss_without_its_teacher_is_refused_in_one_line(student_logits, losses):
     assert ObjectiveSettings(losses=losses).needs_teacher
-    with pytest.raises(SettingsError, match=f"losses {', '.join(losses)} need a teacher; give one, or take hard alone"):
+    with pytest.raises(SettingsError, match=f"losses {', '.join(losses)} need a teacher; give one, or use hard alone"):
         objective_of(Targets(np.array([0, 1, 2, 0])), Student(student_logits), losses=losses)
 
 

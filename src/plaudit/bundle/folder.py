@@ -124,11 +124,11 @@ def save_bundle(trained: TrainedModel, folder: Path) -> None:
 def load_bundle(folder: Path) -> Bundle:
     """Read a model to predict with.
 
-    BundleError if the folder is foreign, changed since it was saved, of a newer format, or holds a language model.
+    BundleError if the folder is not a bundle, changed since it was saved, of a newer format, or holds a language model.
     """
     bundle = _load(folder, runtime_class)
     if bundle.is_language_model:
-        raise BundleError(f"{folder}: a language model, which knows no labels; train one from it by pretrained = ...")
+        raise BundleError(f"{folder}: a language model, which predicts no labels; train from it with pretrained = ...")
     return bundle
 
 
@@ -150,7 +150,7 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         cls = class_of_kind(manifest.kind)
         settings = parse(cls.Settings, manifest.settings, source=str(folder / MANIFEST), prefix="settings")
     except SettingsError as error:
-        raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
+        raise BundleError(f"{error}; this needs a newer version of Plaudit") from None
     try:
         model = cls.from_state(settings, manifest.labels, ModelState(tensors, files))
     except BundleError as error:
@@ -173,7 +173,7 @@ def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
 
 
 def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Read what a model folder says of itself, and its other files; BundleError as `load_bundle`, whatever it holds."""
+    """Read a model folder's manifest and other files; BundleError as `load_bundle`, whatever the folder holds."""
     manifest = _read_manifest(folder)
     listed = {MANIFEST, CARD, *manifest.files}
     for path in sorted(folder.iterdir()):
@@ -183,7 +183,7 @@ def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def _num_parameters(tensors: Mapping[str, npt.NDArray[np.generic]]) -> int:
-    """Count weights, packed ones too, but not the scales and bits by which they are packed, nor the keys of n-grams."""
+    """Count weights, however they are stored, but not their scales and bit masks, nor the keys of n-grams."""
     return sum(
         tensor.size
         for name, tensor in tensors.items()

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub in, their folders on this machine out.
+"""Download models from the Hugging Face Hub to folders on this machine.
 
 A repository holds the files of a bundle at its root and the model card as README.md. Only what bundle.json lists is
 fetched, so that a repository may hold other files, and loading executes none of them (extra `hub`).
@@ -38,15 +38,15 @@ def fetch(reference: str) -> Path:
         names = _listed(reference, manifest)
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[MANIFEST, CARD, *names]))
     except HFValidationError as error:
-        problem = f"no name of a repository: {error}"
+        problem = f"not a repository name: {error}"
     except LocalEntryNotFoundError:
         problem = "cannot be reached and is not in the cache; fetch it once with a network"
     except RevisionNotFoundError:
         problem = f"has no revision {revision}; give a branch, a tag or a commit"
     except RepositoryNotFoundError:
-        problem = "is not on the hub, or private; check its name, or log in by `hf auth login`"
+        problem = "is not on the hub, or private; check its name, or log in with `hf auth login`"
     except EntryNotFoundError:
-        problem = f"has no {MANIFEST}; it is no model of Plaudit"
+        problem = f"has no {MANIFEST}; it is not a Plaudit model"
     except HfHubHTTPError as error:
         problem = f"the hub answered {error.response.status_code}; try again later"
     raise BundleError(f"{reference}: {problem}") from None

@@ -58,7 +58,7 @@ class Provenance(Settings):
     learned_validation: bool = False
     """Whether it was fitted to the validation reviews too, once its accuracy there was measured."""
     language_model: LanguageModelFigures | None = None
-    """Of a model that knows no labels yet."""
+    """Only of a language model, which predicts no labels."""
     train_seconds: Seconds | None = None
     """With the training of the models that it was made from."""
     data_digest: str | None = None

@@ -52,7 +52,7 @@ def compress(
     console = base.progress_console(verbose)
     if sweep:
         if resume or seed is not None:
-            raise SettingsError("--sweep resumes by itself and has its own seeds; leave out --resume and --seed")
+            raise SettingsError("--sweep always resumes and has its own seeds; leave out --resume and --seed")
         from plaudit.search import sweep_view
         from plaudit.search.sweep import sweep as run_sweep
 
@@ -104,7 +104,7 @@ def export(
     with needs_extra("train", "exporting a model"):
         bundle = load_trainable(model_folder(model))
     if bundle.is_language_model:
-        raise SettingsError(f"{model} is a language model, which knows no labels; export one trained from it")
+        raise SettingsError(f"{model} is a language model, which predicts no labels; export one trained from it")
     exported = export_model(bundle.model, format=format, out=out, console=base.progress_console(verbose))
     if as_json:
         content = {"out": str(out), "size_bytes": exported.size_bytes, "max_difference": exported.max_difference}

@@ -96,7 +96,7 @@ def errors(
     if where in ("validation", "test"):
         train = reviews_for(predictor, data, "train", reading, console=console)[2]
     if where == "train" or (where == "validation" and predictor.provenance.learned_validation):
-        remark = f"{model}: was fitted to these reviews, so it makes few mistakes on them and doubts few labels"
+        remark = f"{model}: was trained on these reviews, so it makes few mistakes on them and doubts few labels"
         console.print(remark, highlight=False, markup=False, soft_wrap=True)
     found = find_errors(
         predictor,

@@ -46,5 +46,5 @@ def _fail(message: str, status: int) -> NoReturn:
 
 
 def _drop_unwritten_output() -> None:
-    """Keep Python from writing once more, and failing once more, when it exits."""
+    """Keep Python from writing, and failing, again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The verb that tests models on edited, foreign and perturbed reviews and on test sentences: robustness."""
+"""The verb that tests models on edited and perturbed reviews, other kinds of review, and test sentences: robustness."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,7 @@ def robustness(
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
 ) -> None:
-    """Test models on sentences from templates, and on edited, foreign and perturbed reviews.
+    """Test models on sentences from templates, edited and perturbed reviews, and other kinds of review.
 
     The sentences are always tested and need no data.
     """
@@ -72,7 +72,7 @@ def _loaded(models: list[str]) -> "dict[str, Predictor]":
         name = Path(model).name
         if name in loaded:
             raise SettingsError(
-                f"{model}: a second model called {name}; rename its folder, because results go by names"
+                f"{model}: a second model called {name}; rename its folder, because results are listed by name"
             )
         loaded[name] = load(model)
     return loaded
@@ -109,7 +109,7 @@ def _remark_on_learned(loaded: "dict[str, Predictor]", data: str, split: str, *,
         if _trained_on(predictor).get("name") != data or split == "test":
             continue
         if split == "train" or predictor.provenance.learned_validation:
-            remark = f"{name}: was fitted to these reviews, so its accuracy on them is too high"
+            remark = f"{name}: was trained on these reviews, so its accuracy on them is too high"
             console.print(remark, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""A model's logits of many texts, kept in the cache, since a large model may need an hour to read them."""
+"""A cache of a model's logits for many texts, which may take a large model an hour to compute."""
 
 import hashlib
 import json

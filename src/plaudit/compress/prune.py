@@ -80,7 +80,7 @@ def _training(subject: Subject, settings: PruneSettings) -> TrainSettings | None
     if subject.train is None:
         return None
     if settings.structure == "weights" and subject.train.exchange.kind == "powersgd":
-        raise SettingsError("an exchange by powersgd brings pruned weights back; choose another train.exchange.kind")
+        raise SettingsError("the powersgd exchange restores pruned weights; choose another train.exchange.kind")
     rate = subject.train.max_learning_rate * settings.learning_rate_factor
     return subject.train.model_copy(update={"epochs": settings.epochs, "max_learning_rate": rate, "patience": None})
 

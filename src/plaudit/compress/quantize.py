@@ -29,7 +29,7 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
     start = time.perf_counter()
     if isinstance(model, BowModel):
         if settings.storage != "int8":
-            raise SettingsError('a bow holds 16 bits a weight already; quantize it to storage = "int8"')
+            raise SettingsError('a bow has 16 bits a weight already; quantize it to storage = "int8"')
         smaller: Model = quantized(model)
     elif isinstance(model, TorchModel):
         smaller = _rounded(model, settings.storage, context)
@@ -62,7 +62,7 @@ def quantize(subject: Subject, settings: QuantizeSettings, context: Context) -> 
 def _rounded(model: TorchModel, storage: Literal["int8", "bf16"], context: Context) -> TorchModel:
     """Round each matrix, and clip outliers if that changes the logits of some train reviews less."""
     if model.settings.storage != "fp32":
-        raise SettingsError(f"the model is stored as {model.settings.storage} already; quantize the one before it")
+        raise SettingsError(f"the model is stored as {model.settings.storage} already; quantize the fp32 model")
     settings = model.settings.model_copy(update={"storage": storage})
     weights = unpack(model.state().tensors)
     texts = context.splits.train["text"].to_pylist()

@@ -32,7 +32,7 @@ _FOLDS = 4
 def check_residual_bow(bag: Teacher, student: ModelSettings, labels: tuple[str, ...]) -> None:
     """Raise SettingsError if the student cannot correct `bag`: see the messages."""
     if isinstance(student, BowSettings):
-        raise SettingsError(f"beside = {bag.name}: is for a network; a bag beside a bag is one larger bag")
+        raise SettingsError(f"beside = {bag.name}: works only for a network; train one larger bow instead")
     if not isinstance(bag.model, BowModel):
         raise SettingsError(
             f"beside = {bag.name}: is of kind {bag.model.settings.kind}; give a bow, which is quick enough to be "

@@ -102,7 +102,7 @@ def joined() -> Iterator[Group]:
 def _join(timeout: timedelta) -> Group:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
-        raise SettingsError(f"WORLD_SIZE is set but not {', '.join(missing)}; start the ranks by plaudit launch")
+        raise SettingsError(f"WORLD_SIZE is set but not {', '.join(missing)}; start the ranks with plaudit launch")
     interface = interface_towards(os.environ["MASTER_ADDR"])
     if interface is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)

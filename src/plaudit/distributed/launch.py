@@ -41,13 +41,13 @@ class Cluster:
     def check(self) -> None:
         """Raise SettingsError if the nodes cannot meet."""
         if self.nodes > 1 and self.rendezvous is None:
-            raise SettingsError(f"{self.nodes} nodes have to meet: give --rendezvous HOST:PORT, a port of one of them")
+            raise SettingsError(f"{self.nodes} nodes have to meet: give --rendezvous HOST:PORT, a node and a free port")
         if self.rendezvous is not None:
             host, _, port = self.rendezvous.rpartition(":")
             if not host or not port.isdigit():
                 raise SettingsError(f"--rendezvous {self.rendezvous}: write it as HOST:PORT, for example node1:29400")
             if address_towards(host) is None:
-                raise SettingsError(f"--rendezvous {self.rendezvous}: no way to {host}; give a name that resolves here")
+                raise SettingsError(f"--rendezvous {self.rendezvous}: cannot reach {host}; give a name that resolves")
 
 
 def ranks_here() -> int:

@@ -66,7 +66,7 @@ def job_script(
 def submit(script: str, path: Path) -> str:
     """Write the script to `path`, submit it and return the job's number; SettingsError if Slurm refuses it."""
     if shutil.which("sbatch") is None:
-        raise SettingsError("sbatch: not found; submit from a node with Slurm, or print the script by --dry-run")
+        raise SettingsError("sbatch: not found; submit from a node with Slurm, or print the script with --dry-run")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(script, encoding="utf-8")

@@ -99,7 +99,7 @@ def analyze(predictions: Sequence[Predictions], table: pa.Table, *, data: str, s
 
 
 def read_analysis(path: Path) -> Analysis:
-    """Read a file; DataError if it is damaged, foreign or of another format."""
+    """Read a file; DataError if it is damaged, not an analysis or of another format."""
     return read_record(Analysis, path, name="analysis", writer="plaudit run")
 
 

@@ -37,7 +37,7 @@ def calibrate(
     is_its_own = Path(bundle.provenance.data.get("name", "")).name == data
     if is_its_own and (split in ("train", "all") or bundle.provenance.learned_validation):
         raise SettingsError(
-            f"{model}: was fitted to these reviews; calibrate on --split validation one trained with refit = false"
+            f"{model}: was trained on these reviews; train it with refit = false and calibrate on --split validation"
         )
     labels = labels_of_model(
         table, label_names, bundle.manifest.labels, where=f"{data}, {split}", model_name=str(model)

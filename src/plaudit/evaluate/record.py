@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Record)
 def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
     """Read a file of results; `name` is what it contains, `writer` the command that writes it.
 
-    DataError if it is missing, damaged, foreign, of another format, or contradicts itself.
+    DataError if it is missing, damaged, not written by Plaudit, of another format, or contradicts itself.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -38,7 +38,7 @@ def read_record(cls: type[R], path: Path, *, name: str, writer: str) -> R:
     if content["format"] != ours:
         raise DataError(
             f"{path}: {name} of format {content['format']!r}, but this version of Plaudit reads {ours}; "
-            f"upgrade plaudit or write it again by `{writer}`"
+            f"upgrade plaudit or write it again with `{writer}`"
         )
     try:
         return cls.model_validate(content)

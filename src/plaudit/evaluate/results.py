@@ -135,7 +135,7 @@ class ResultsFile(Record):
 
 
 def read_results(path: Path) -> ResultsFile:
-    """Read a results file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
+    """Read a results file; DataError if it is missing, damaged, of another kind or format, or contradicts itself."""
     return read_record(ResultsFile, path, name="results", writer="plaudit evaluate")
 
 

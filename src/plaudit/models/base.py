@@ -27,7 +27,7 @@ class ModelSettings(Settings):
 
 @dataclass(frozen=True)
 class ModelState:
-    """Everything a trained model needs besides its settings and label names.
+    """Everything a trained model needs apart from its settings and label names.
 
     `tensors` go into one safetensors file; `files` (name → bytes) hold what is not a tensor, such as a vocabulary.
     """

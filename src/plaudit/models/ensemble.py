@@ -104,7 +104,7 @@ class EnsembleModel(Model):
                 member_class = runtime_class(entry.kind)
                 member_settings = parse(member_class.Settings, entry.settings, source=_MEMBERS_FILE, prefix=name)
             except SettingsError as error:
-                raise BundleError(f"{error}; it takes a newer version of Plaudit") from None
+                raise BundleError(f"{error}; this needs a newer version of Plaudit") from None
             members.append(member_class.from_state(member_settings, labels, _member_state(state, number)))
         return cls(settings, labels, members)
 

@@ -1,4 +1,4 @@
-"""One model of a recipe: fitted to reviews, taught by others, blended from others, or made smaller."""
+"""Make one model of a recipe: fit it to reviews, distill it, blend it from others, or make it smaller."""
 
 import time
 from collections.abc import Callable
@@ -179,7 +179,7 @@ def teacher(name: str, trained: TrainedModel, splits: Splits) -> "Teacher":
     from plaudit.compress.base import Teacher
 
     if trained.is_language_model:
-        raise SettingsError(f"{name} is a language model, which knows no labels; name one trained from it")
+        raise SettingsError(f"{name} is a language model, which predicts no labels; name one trained from it")
     provenance = trained.provenance
     reviews = Path(provenance.data.get("name", ""))
     if reviews.name == splits.name and provenance.data_digest != splits.digest:

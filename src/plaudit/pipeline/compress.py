@@ -67,7 +67,7 @@ def plan(
             reviews = load_trainable(model_folder(model)).provenance.data
             entry = SmallerModel.model_validate({"from": model, method: settings})
     if data is None and not reviews:
-        raise SettingsError(f"{model}: does not tell which reviews it learned from; name some by --data")
+        raise SettingsError(f"{model}: does not record which reviews it was trained on; name some with --data")
     return Task(Path(model).stem, entry, _reviews(reviews, data), seed or 0)
 
 
@@ -87,7 +87,7 @@ def _student(model: str) -> tuple[NewModel, dict[str, Any] | None, int]:
         if students[0].distill is not None:
             raise SettingsError(f"{model}: has a distill table; use plaudit train {model}, or take that table out")
         if students[0].objective is not None:
-            raise SettingsError(f"{model}: objective has no effect on a student; give it by --set objective.losses=...")
+            raise SettingsError(f"{model}: objective has no effect on a student; use --set objective.losses=...")
         return students[0], recipe.data.model_dump(mode="json"), recipe.seed
     bundle = load_trainable(model_folder(model))
     table = bundle.model.settings.model_dump(mode="json")
@@ -100,9 +100,9 @@ def _student(model: str) -> tuple[NewModel, dict[str, Any] | None, int]:
 
 
 def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:
-    """Do the step, save the model as `out`, and return what its bundle says of the step.
+    """Do the step, save the model as `out`, and return the step's record in its bundle.
 
-    What training leaves behind is in a folder beside `out`, whose name ends in `.training`.
+    Metrics and checkpoints of training are in a folder next to `out`, whose name ends in `.training`.
     """
     if out.exists():
         raise SettingsError(f"{out}: exists already; give a new folder as --out")
@@ -111,7 +111,7 @@ def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[s
     trained = build(task.entry, splits, context, find=model_folder)
     save_trained(trained, out, task.recipe(), splits)
     smaller, provenance = load(out), trained.provenance
-    # A bag of n-grams may be fitted once more on train and validation, which then measures nothing.
+    # A bag of n-grams may be fitted again on train and validation, which then measures nothing.
     refitted = " (which it was fitted on)" if provenance.learned_validation else ""
     size = f"{smaller.size_bytes / 1e6:.2f} MB, {smaller.num_parameters:,} parameters"
     message = f"{provenance.validation_accuracy:.2%} accuracy on validation{refitted}, {size}"

@@ -1,9 +1,9 @@
 """A recipe says which data to read, which models to make and how, and what to report; it is checked as a whole.
 
-A table of `[models]` is one of four, told apart by what it holds:
+A table of `[models]` is one of four, by what it contains:
 
     LanguageModel    kind = "lstm" and a pretrain table alone: a language model, for others to start from
-    NewModel         kind = "bow", "docvec", "lstm" or "transformer": trained on labels, or taught by distill
+    NewModel         kind = "bow", "docvec", "lstm" or "transformer": trained on labels, or by distillation
     Ensemble         kind = "ensemble": several models, blended
     SmallerModel     from = "NAME", and a prune or quantize table
 
@@ -182,7 +182,7 @@ class SmallerModel(ModelRecipe):
     @model_validator(mode="after")
     def _one_method(self) -> Self:
         if (self.prune is None) == (self.quantize is None):
-            raise ValueError("from goes with prune or quantize: give one of these tables; make a model for each step")
+            raise ValueError("from needs one prune or quantize table; make a model for each step")
         if self.quantize is not None and self.train is not None:
             raise ValueError("quantize trains nothing; leave the train table out")
         return self
@@ -234,7 +234,7 @@ class Recipe(Settings):
     def _report_names_classifiers(self) -> Self:
         for name in (*self.report.robustness, *filter(None, [self.report.errors])):
             if name not in self.models or self.models[name].is_language_model:
-                raise ValueError(f"report names {name}, which is no model of this recipe that learns labels")
+                raise ValueError(f"report names {name}, which is not a model of this recipe that learns labels")
         return self
 
     def language_models(self) -> tuple[str, ...]:
@@ -275,7 +275,7 @@ def model_recipe(name: str, table: object, *, source: str) -> ModelRecipe:
     """Check the table of one model; SettingsError says `source: models.name.setting …`."""
     prefix = f"models.{name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise SettingsError(f"{source}: {prefix}: a model's name takes letters, digits, '.', '-' and '_'")
+        raise SettingsError(f"{source}: {prefix}: a model's name may contain letters, digits, '.', '-' and '_'")
     table = _table(table, source=source, name=prefix)
     kind = None if "from" in table else _settings_class(table, source=source, prefix=prefix)
     shape = _shape(table, kind)
@@ -302,7 +302,7 @@ def _table(value: object, *, source: str, name: str) -> Mapping[str, Any]:
 def _settings_class(table: Mapping[str, Any], *, source: str, prefix: str) -> type[ModelSettings]:
     kind = table.get("kind")
     if not isinstance(kind, str):
-        raise SettingsError(f'{source}: {prefix}.kind is missing or no name; for example kind = "bow"')
+        raise SettingsError(f'{source}: {prefix}.kind is missing or not a name; for example kind = "bow"')
     try:
         return settings_class(kind)
     except SettingsError as error:

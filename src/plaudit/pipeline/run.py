@@ -5,13 +5,13 @@
     DIR/models/NAME/              the bundles, each with its model card
     DIR/training/NAME/            metrics.jsonl, checkpoint, soft labels
     DIR/results.json              one entry a model
-    DIR/predictions/NAME.parquet  what each model says of each test review
+    DIR/predictions/NAME.parquet  each model's predictions for the test reviews
     DIR/analysis.json             where each model errs, and which differences between models are real
-    DIR/robustness.json           of the models that the recipe's report table names
-    DIR/errors.json               of the model that it names
+    DIR/robustness.json           robustness of the models named in the recipe's report table
+    DIR/errors.json               mistakes of the model named there
     DIR/report.html, report.pdf
 
-A step whose file is there is not done again, so a run that was cut short goes on where it was.
+A step whose file exists is skipped, so an interrupted run resumes where it stopped.
 """
 
 import json
@@ -58,7 +58,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
     for entry in recipe.models.values():
         for other in entry.made_of:
             if other not in recipe.models:
-                model_folder(other)  # a name that leads nowhere is said now, not after hours of training
+                model_folder(other)  # report a wrong name now, not after hours of training
     console.print(f"[bold]{recipe.name}[/bold]: reading {recipe.data.name}")
     world = current()
     with world.first_before_others("reading"):  # it may have to fetch and encode the reviews
@@ -133,7 +133,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
         raise SettingsError("ranks only train: use plaudit launch, and then plaudit run --resume in one process")
     finished = [name for name, entry in recipe.models.items() if not entry.is_language_model]
     if not finished:
-        raise SettingsError(f"{recipe.name}: language models alone, which cannot be scored; use plaudit train")
+        raise SettingsError(f"{recipe.name}: has only language models, which cannot be scored; use plaudit train")
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()

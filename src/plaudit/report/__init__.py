@@ -1,1 +1,1 @@
-"""What one run found, as a page and a PDF."""
+"""The report on a run, as a page and a PDF."""

@@ -1,1 +1,1 @@
-"""What tries many models: select compares, tune searches settings, sweep prunes by many ratios."""
+"""Trying many models: select compares them, tune searches settings, sweep prunes by many ratios."""

@@ -44,7 +44,7 @@ class Range(Settings):
     def _one_kind(self) -> Self:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log:
-                raise ValueError("choices go without low, high and log")
+                raise ValueError("choices cannot be combined with low, high or log")
             if len(self.choices) < 2:
                 raise ValueError("give two choices or more")
             return self

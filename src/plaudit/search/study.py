@@ -182,7 +182,7 @@ def _next_trial(study: "Study", search: Search, order: int) -> "Trial":
 
 
 class _Monitor:
-    """Tells Optuna how a trial proceeds, and stops a network that does worse than others did."""
+    """Reports to Optuna how a trial proceeds, and stops a network that does worse than others did."""
 
     def __init__(self, trial: "Trial", objective: Objective, on_epoch: Callable[[int, EpochEnd], None]) -> None:
         self.trial, self.objective, self.on_epoch = trial, objective, on_epoch

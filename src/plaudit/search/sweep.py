@@ -57,7 +57,7 @@ def _checked(task: Task) -> "tuple[SmallerModel, PruneSettings]":
 
     entry = task.entry
     if not isinstance(entry, SmallerModel) or entry.prune is None:
-        raise SettingsError("a sweep takes --method prune")
+        raise SettingsError("a sweep needs --method prune")
     settings = entry.prune
     if settings.ratio is not None or settings.max_accuracy_drop is not None:
         raise SettingsError("a sweep has its own ratios; leave out ratio and max_accuracy_drop")

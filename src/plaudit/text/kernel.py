@@ -58,7 +58,7 @@ def build_tables(characters: CharacterTable, stop_words: npt.NDArray[np.uint64],
     """Return the kernel's tables, given the hashes of stop words.
 
     The kind of a byte is _PART of a token, _IS_MARK for a token of its own, 0 for a separator, or _SPECIAL where the
-    byte alone does not tell. Rows are one array, because more base addresses than registers cost a fifth of the speed.
+    byte alone does not show. Rows are one array, because more base addresses than registers cost a fifth of the speed.
     """
     entries = characters[:256].astype(np.uint64)
     is_part, is_mark = entries > PUNCTUATION, entries == PUNCTUATION

@@ -1,5 +1,5 @@
-"""Which texts make up each batch of each epoch: a plan that depends on lengths, seed and epoch, and nothing
-else.
+"""Which texts make up each batch of each epoch: a plan that depends on lengths, seed and epoch
+alone.
 
 Texts of nearly equal length share a batch, so that little is padded; which of them meet, and when, is drawn
 anew each epoch. A resumed run makes the same plan again instead of storing it.

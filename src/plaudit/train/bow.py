@@ -1,4 +1,4 @@
-"""A bag of n-grams from splits to a trained model; needs no torch."""
+"""Train a bag of n-grams; needs no torch."""
 
 import time
 

@@ -31,7 +31,7 @@ def save_checkpoint(run_dir: Path, content: dict[str, Any]) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise OutputError(
-            f"{path}: checkpoint not written: {error.strerror}; free or change the --out folder"
+            f"{path}: checkpoint not written: {error.strerror}; free space there or choose another --out folder"
         ) from None
 
 
@@ -54,11 +54,11 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any] | None:
 
 
 def remove_checkpoint(run_dir: Path) -> None:
-    """Forget an earlier run, lest a new one that is killed early goes on with the old one's weights."""
+    """Remove the checkpoint of an earlier run, so that a new one never resumes from it."""
     (run_dir / CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def forget(run_dir: Path) -> None:
-    """Remove the checkpoints of all parts of an earlier run, lest a new one goes on with some of them later."""
+    """Remove the checkpoints of all parts of an earlier run, so that a new one never resumes from them."""
     for path in sorted(run_dir.rglob(CHECKPOINT_NAME)):
         path.unlink()

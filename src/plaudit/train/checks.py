@@ -1,4 +1,4 @@
-"""Whether a kind of model takes a train table, checked when a recipe is read; needs no torch."""
+"""Check, when a recipe is read, whether a kind of model takes a train table; needs no torch."""
 
 from typing import TYPE_CHECKING
 

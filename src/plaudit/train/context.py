@@ -1,4 +1,4 @@
-"""Where and how a training runs, besides its settings and data: handed on as one object."""
+"""Where and how a training runs, apart from its settings and data, in one object."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Where a network is trained, and in which arithmetic."""
+"""Where a network is trained, and in which precision."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Networks from splits to a trained model: created or taken over, then trained on labels or on what a teacher says."""
+"""Train networks, new or trained before, on labels or on a teacher's predictions."""
 
 import time
 from collections.abc import Sequence
@@ -116,7 +116,7 @@ def label_trainer(
     lack.
     """
     if settings.compile and objective.perturbs:
-        raise SettingsError("train.compile is not for losses that perturb; leave it out")
+        raise SettingsError("train.compile cannot be used with losses that perturb; leave it out")
     device, world = choose_device(settings), current()
     encoded, encoded_validation = model.encode(texts), model.encode(validation["text"].to_pylist())
     validation_labels = labels_of(validation)

@@ -1,4 +1,4 @@
-"""Ctrl-C, and what clusters send before they take a node away, as a wish that the loop grants between two steps."""
+"""Turn Ctrl-C, and the signals of clusters that reclaim a node, into a request to stop between two steps."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metrics.jsonl, a live progress bar, and TensorBoard if asked for."""
+"""What a run logs while it trains: metrics.jsonl, a live progress bar, and TensorBoard if asked for."""
 
 import json
 import os
@@ -26,7 +26,7 @@ METRICS_NAME = "metrics.jsonl"
 
 
 class SilentLog:
-    """The log of a rank that is not the first: it tells nothing."""
+    """The log of a rank that is not the first: it writes nothing."""
 
     @property
     def size_bytes(self) -> int:

@@ -217,7 +217,7 @@ class Trainer:
 
     def _read_sums(self) -> None:
         """Move the device's sums and the clock's lap to `recent`; the one place where the host waits for
-        the device, and ranks for one another besides their exchange."""
+        the device, and, apart from their exchange, ranks for one another."""
         if self.interruption.requested:
             self.device_sums[3] = 1
         self.world.sum_(self.device_sums)
@@ -306,7 +306,7 @@ class Trainer:
         self._save()
         raise TrainingInterruptedError(
             f"interrupted in epoch {self.state.position.epoch + 1} after step {self.state.position.step}; "
-            f"{self.context.folder} holds all of it: go on with --resume"
+            f"{self.context.folder} holds the checkpoint: continue with --resume"
         )
 
     def _save(self) -> None:

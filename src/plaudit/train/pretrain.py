@@ -68,7 +68,7 @@ def pretrain(
         HeldOut(Corpus(encoded_held_out.share(world.rank, world.size), device), objective),
         settings,
         objective,
-        replace(context, after_epoch=None),  # which is told of labels
+        replace(context, after_epoch=None),  # which reports accuracy on labels
         identity={
             **identity_of(context.seed, model=model.settings, pretrain=settings),
             "reviews": reviews_digest(encoded),

@@ -1,4 +1,4 @@
-"""What a run remembers from step to step: the content of its checkpoint, out and in again."""
+"""What a run remembers from step to step, and how a checkpoint saves and restores it."""
 
 import math
 from dataclasses import asdict, dataclass, field

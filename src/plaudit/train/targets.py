@@ -32,7 +32,7 @@ class Targets:
     def refuse_idle(self, objective: ObjectiveSettings) -> None:
         """Raise SettingsError if a loss lacks its teacher, or if no loss learns from some of the reviews."""
         if objective.needs_teacher and self.teacher_logits is None:
-            raise SettingsError(f"losses {', '.join(objective.losses)} need a teacher; give one, or take hard alone")
+            raise SettingsError(f"losses {', '.join(objective.losses)} need a teacher; give one, or use hard alone")
         if "feature" in objective.losses and self.teacher_features is None:
             raise SettingsError("the loss feature needs a teacher with features; soft labels hold none")
         learns_without_label = objective.needs_teacher or objective.needs_no_label

@@ -13,7 +13,7 @@ import torch
 from plaudit.threads import num_threads
 
 WORTH = 1.1
-"""All threads are used where they are so many times as fast as one: a core is not taken from others for less."""
+"""All threads are used if they are at least this many times as fast as one; for less, other programs keep the cores."""
 CHANGED = 1.6
 """Steps are timed anew once they take so many times as long as after they were last timed, or so many times less."""
 _SECONDS = 1.0
@@ -25,7 +25,7 @@ _LARGEST_SHARE = 0.05
 class ThreadChoice:
     """The number of threads on which torch computes in one training.
 
-    It is chosen unless there is one thread alone, be it that the user has said so (OMP_NUM_THREADS, PLAUDIT_THREADS).
+    With a single thread, for example by OMP_NUM_THREADS or PLAUDIT_THREADS, there is nothing to choose.
     """
 
     def __init__(self) -> None:

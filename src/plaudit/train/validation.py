@@ -1,4 +1,4 @@
-"""What training is judged by after each epoch, and so chooses the weights that are kept."""
+"""Evaluate a network after each epoch, to choose the weights that are kept."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -231,7 +231,7 @@ def test_errors_judges_all_rows_of_an_own_file_or_a_split_of_it(command, tmp_pat
     status, out, err = command("--data", "reviews.csv", "--split", "validation", "--top", "3")
     assert status == 0
     assert "toy on reviews.csv, validation: 0 of " in out
-    assert "was fitted to these reviews" in err
+    assert "was trained on these reviews" in err
 
 
 def test_an_unknown_split_is_one_line(command):

@@ -217,7 +217,7 @@ def test_models_that_were_fitted_to_the_reviews_are_said_to_be(plaudit_command, 
     status, _, err = plaudit_command("refitted", "toy", "--data", str(toy_file))
     assert (status, err) == (0, "")
     status, _, err = plaudit_command("refitted", "--perturb", str(toy_file))
-    remark = "refitted: was fitted to these reviews, so its accuracy on them is too high\n"
+    remark = "refitted: was trained on these reviews, so its accuracy on them is too high\n"
     assert (status, err) == (0, remark)
     assert plaudit_command("refitted", "--perturb", str(toy_file), "--split", "test")[2] == ""
 

@@ -59,7 +59,7 @@ def test_a_backward_network_is_a_forward_one_of_turned_texts():
 
 
 def test_both_directions_and_one_of_them_are_a_contradiction():
-    with pytest.raises(ValidationError, match="bidirectional reads that way too; set bidirectional = false"):
+    with pytest.raises(ValidationError, match="bidirectional reads backwards already; set bidirectional = false"):
         settings(backward=True)
 
 

@@ -145,5 +145,5 @@ def write_errors(path: Path, errors: Errors) -> None:
 
 
 def read_errors(path: Path) -> Errors:
-    """Read a file; DataError if it is missing, damaged, foreign or of another format."""
+    """Read a file; DataError if it is missing, damaged, not written by Plaudit or of another format."""
     return read_record(Errors, path, name="errors", writer="plaudit errors")

@@ -1,4 +1,4 @@
-"""Integrated gradients of an LSTM (Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks"), by Captum.
+"""Integrated gradients of an LSTM (Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks"), with Captum.
 
 The path leads, in the space of word vectors, from a text of as many unknown words, which the model has learned to read,
 to the text itself.

@@ -104,7 +104,7 @@ def read_files(paths: Sequence[Path]) -> dict[Path, Dataset]:
     """Read your own files; DataError if two have the same name."""
     for i, path in enumerate(paths):
         if path.name in {other.name for other in paths[:i]}:
-            raise DataError(f"{path}: a second file of this name; rename it, because results go by names")
+            raise DataError(f"{path}: a second file of this name; rename it, because results are listed by name")
     return {path: read_labelled_file(path) for path in paths}
 
 

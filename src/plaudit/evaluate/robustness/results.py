@@ -1,4 +1,4 @@
-"""`robustness.json`: accuracy on edited, foreign and perturbed reviews, and failures on test sentences.
+"""`robustness.json`: accuracy on edited and perturbed reviews and on other kinds of review, and failed test sentences.
 
 It never quotes a review of a data set: examples of failures are our own sentences.
 """
@@ -155,7 +155,7 @@ class Robustness(Record):
 
 
 def read_robustness(path: Path) -> Robustness:
-    """Read a file; DataError if it is missing, damaged, foreign, of another format or contradicts itself."""
+    """Read a file; DataError if it is missing, damaged, of another kind or format, or contradicts itself."""
     return read_record(Robustness, path, name="robustness", writer="plaudit robustness --out")
 
 

@@ -2,7 +2,7 @@
 
 A text's vector is fitted so that it predicts which n-grams the text has (`models/docvec/kernel.py`). For a new text the
 vectors of the n-grams stay fixed, so the model needs no training on the texts that it scores. It is slow and takes
-hundreds of megabytes: a member of a teacher, since it errs on other texts than a bag of n-grams does.
+hundreds of megabytes: part of a teacher, since it makes other mistakes than a bag of n-grams.
 
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams, E embedding.
 """

@@ -3,7 +3,7 @@
 A step takes TEXTS texts at once through one tile of units after another: LANES units with their four gates, so that the
 gates of all texts fill 4 · TEXTS vector registers. A loop over the units of the previous step adds to the gates,
 loading each weight once for all texts; then the gates give the cell and its output. LLVM does not keep such a block in
-registers by itself, and every product would cost a load and a store. So the tile is written in LLVM's vector
+registers on its own, and every product would cost a load and a store. So the tile is written in LLVM's vector
 instructions, which LLVM compiles for the machine. Everything around the tile is plain numba.
 
 Units are padded to whole tiles by weights of zero, whose states stay zero. Gate inputs and recurrent weights lie in the
@@ -132,7 +132,7 @@ def _step_tile(typing_context, lanes, texts, rows, origins, recurrent, num_hidde
                 for gate in range(4):
                     emit.store(weight[gate] * output + emit.load(gates[text][gate]), gates[text][gate])
 
-        # A loop over texts once more: all gates and the constants of tanh do not fit into the registers together.
+        # A second loop over texts: all gates and the constants of tanh do not fit into the registers together.
         written = cgutils.alloca_once(builder, emit.vector, size=INT64(4 * num_texts))
         for text in range(num_texts):
             for gate in range(4):

@@ -46,9 +46,7 @@ class LSTMSettings(StoredSettings):
         if len(set(self.pooling)) < len(self.pooling):
             raise ValueError("pooling lists the same method twice; list each once")
         if self.backward and self.bidirectional:
-            raise ValueError(
-                "backward is for one direction, and bidirectional reads that way too; set bidirectional = false"
-            )
+            raise ValueError("bidirectional reads backwards already; set bidirectional = false to read only that way")
         return self
 
     @property

@@ -1,1 +1,1 @@
-"""The LSTM: its network in torch, and the compiled kernel that predicts without torch."""
+"""The transformer: a pretrained encoder, fine-tuned to classify."""

@@ -1,1 +1,1 @@
-"""The chapters of a report; each names the files it lacks."""
+"""The chapters of a report; each lists the files that are missing."""

@@ -71,7 +71,7 @@ function histogram(scores) {
       svg("text", { x: 0, y: 10 }, `${counted(most, "row")} in the fullest bin`)));
 }
 
-/** Which place among the labels each value of a column stands for, as `plaudit` reads own files; -1: none. */
+/** Which place among the labels each value of a column stands for, as `plaudit` reads your own files; -1: none. */
 export function placesOf(labels) {
   const folded = labels.map((label) => label.toLowerCase());
   const places = new Map(folded.map((label, i) => [label, i]));
@@ -98,7 +98,7 @@ function accuracy(table, { labels, predicted, reasons }, column) {
   }
   if (!judged) {
     return el("figure", {}, el("figcaption", {}, "Accuracy"), el("p", { class: "note" },
-      stray === null ? `Column “${name}” holds no labels.` : `Column “${name}” holds “${stray.slice(0, 30)}”, which is none of ${listed(labels, "or")}.`));
+      stray === null ? `Column “${name}” holds no labels.` : `Column “${name}” holds “${stray.slice(0, 30)}”, which is not ${listed(labels, "or")}.`));
   }
   const [low, high] = wilson(right, judged);
   const head = el("tr", {}, el("th", { scope: "col" }, name), labels.map((label) => el("th", { scope: "col", class: "number" }, label)));

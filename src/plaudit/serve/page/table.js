@@ -188,7 +188,7 @@ function parserOf(table, delimiter, start) {
   return new Delimited(table.delimiter, (row, blank) => {
     if (!table.columns.length) { if (!blank) table.columns.push(...row); return; }
     const wanted = table.columns.length;
-    // In a table of one column an empty line is a row without text; in others it is no row.
+    // In a table of one column an empty line is a row without text; in others it is skipped.
     if (blank && wanted > 1) { table.numBlank++; return; }
     if (row.length !== wanted) {
       throw new FileError(`Row ${table.rows.length + 1} has ${row.length} cells where the first row names ${wanted} columns; put quotes around cells that hold a ${nameOf(table.delimiter)}.`);
