@@ -60,7 +60,9 @@ def test_the_bags_learn_by_what_the_student_learns_by_of_what_a_bag_can(bow, tra
     cross_fitted_logits(bow, transfer, targets, objective, console=QUIET)
     assert len(asked) > 1
     assert {(*each.losses.items(), each.temperature) for each in asked} == {(("logit-mse", 0.5), 3.0)}
-    with pytest.raises(SettingsError, match="a model beside the student learns from hard, kl, logit-mse; add one of"):
+    with pytest.raises(
+        SettingsError, match="a student that corrects a bow learns from hard, kl, logit-mse; add one of"
+    ):
         cross_fitted_logits(bow, transfer, targets, ObjectiveSettings(losses={"noise": 1.0}), console=QUIET)
 
 
@@ -113,7 +115,7 @@ def test_a_resumed_training_notices_another_model_beside(splits, bow, tmp_path):
 
 def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets):
     few = replace(transfer, ids=["a", "b"], texts=["dull", "superb"], labels=transfer.labels[:2])
-    with pytest.raises(SettingsError, match="2 reviews are too few to fit a bag without each part of them"):
+    with pytest.raises(SettingsError, match="2 reviews are too few to cross-fit a bag"):
         cross_fitted_logits(bow, few, replace(targets, labels=few.labels), KL, console=QUIET)
 
 

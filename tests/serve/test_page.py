@@ -200,7 +200,7 @@ def test_the_marks_lie_on_the_right_words_whatever_emoji_come_before(page):
     assert "for negative" in dull.get_attribute("data-says")
     assert (superb.get_attribute("class"), dull.get_attribute("class")) == ("solid", "dotted")
     listed = page.locator(".words .pair > div").nth(0).inner_text()
-    assert "Speaks for positive" in listed
+    assert "Words for positive" in listed
     assert "superb" in listed
 
 
@@ -484,8 +484,8 @@ def test_three_labels_have_a_part_of_the_bar_each_and_words_for_and_against(mood
     assert len(set(hues)) == 3
     said = moods.locator(".words").inner_text()
     label = moods.locator(".label strong").inner_text().lower()
-    assert f"Speaks for {label}" in said
-    assert f"Speaks against {label}" in said
+    assert f"Words for {label}" in said
+    assert f"Words against {label}" in said
     assert "the only model of this service" in moods.locator("#agreement").inner_text()
     choose_file(moods, "mine.csv", csv_of([["text"], ["lovely"], ["dull"]]))
     assert scored(moods)[0] == ["text", "predicted", "probability_calm", "probability_<b>glad</b>", "probability_sad"]

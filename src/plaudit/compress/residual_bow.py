@@ -79,14 +79,12 @@ def cross_fitted_logits(
     losses = {name: weight for name, weight in objective.losses.items() if name in LOSSES}
     if not losses:
         raise SettingsError(
-            f"a model beside the student learns from {', '.join(LOSSES)}; add one of them to objective.losses"
+            f"a student that corrects a bow learns from {', '.join(LOSSES)}; add one of them to objective.losses"
         )
     objective = objective.model_copy(update={"losses": losses})
     folds = _folds(transfer.ids)
     if len(np.unique(folds)) < _FOLDS:
-        raise SettingsError(
-            f"{len(transfer)} reviews are too few to fit a bag without each part of them; leave beside out"
-        )
+        raise SettingsError(f"{len(transfer)} reviews are too few to cross-fit a bag of n-grams; leave beside out")
     logits = np.empty((len(transfer), len(bag.labels)), np.float32)
     for fold in range(_FOLDS):
         others, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -171,9 +171,9 @@ def _teachers(settings: DistillSettings, splits: Splits, find: Find) -> "tuple[T
 
 
 def teacher(name: str, trained: TrainedModel, splits: Splits) -> "Teacher":
-    """Return a model as a teacher, as a member of an ensemble, or to stand beside a student.
+    """Return a model as a teacher, as a member of an ensemble, or for a student to correct.
 
-    SettingsError if it knows no labels, or learned from another split of these reviews: then it would be weighted, and
+    SettingsError if it is a language model, or learned from another split of these reviews: it would be weighted, and
     its student validated, on reviews that it was trained on.
     """
     from plaudit.compress.base import Teacher

@@ -264,7 +264,7 @@ _SHAPES: tuple[type[ModelRecipe], ...] = (LanguageModel, NewModel, Ensemble, Sma
 
 
 def _keys(shape: type[ModelRecipe]) -> set[str]:
-    """Return what a model's table may hold besides the settings of its kind."""
+    """Return what a model's table may hold in addition to the settings of its kind."""
     return {field.alias or name for name, field in shape.model_fields.items()} - {"model"}
 
 

@@ -43,7 +43,7 @@ class Columns(Settings):
     text: str
     """The column of texts."""
     carried: tuple[str, ...]
-    """The columns that are written beside the scores."""
+    """The columns that are written next to the scores."""
     keep_types: bool
     """Whether they keep the types that Parquet gives them; else all are strings."""
 

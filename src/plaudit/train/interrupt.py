@@ -12,7 +12,7 @@ class Interruption:
     """A context in which SIGNALS only set `requested`; Ctrl-C after any of them interrupts as it usually does.
 
     The others may come twice, once from the cluster and once from the launcher, and must not cut short what the first
-    one asked for. One context within another shares its wish: it may come too early for the inner one, or too late.
+    one asked for. One context within another shares its request: it may come too early for the inner one, or too late.
     """
 
     def __init__(self) -> None:

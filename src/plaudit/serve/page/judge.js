@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 const review = $("review"), marked = $("marked");
 
 let service = null;
-let shown = null; // name of the model that speaks above
+let shown = null; // name of the model whose prediction is shown above
 let verdicts = new Map(); // by model, on the text of `judged`
 let explained = null; // { text, marks, labels }
 let explainMs = 0;

@@ -12,7 +12,7 @@ const FULL = 0.4; // log-odds: a text whose strongest word is weaker than this h
  * The tokens of an explanation as marks of a text: { start, end, label, strength 0 … 1, for, contribution, word }.
  *
  * The service counts code points, JavaScript UTF-16 units: an emoji is one of the former and two of the latter. With two
- * labels a word that speaks against one speaks for the other; with more, `label` is null for what speaks against.
+ * labels a word against one is a word for the other; with more, `label` is null for words against.
  */
 export function marksOf(text, explanation, labels) {
   const strongest = Math.max(FULL, ...explanation.tokens.map((token) => Math.abs(token.contribution)));
@@ -79,7 +79,7 @@ export function wordLists(marks, explanation, labels, model) {
   const strongest = strongestWords(marks);
   const most = Math.max(FULL, ...strongest.map((word) => Math.abs(word.contribution)));
   const lists = sides.map((label) => {
-    const title = label === null ? `Speaks against ${explanation.label}` : `Speaks for ${label}`;
+    const title = label === null ? `Words against ${explanation.label}` : `Words for ${label}`;
     const words = strongest.filter((word) => word.label === label).slice(0, MAX_LISTED);
     const items = words.map((word) => el("li", {},
       el("span", { class: "word" }, word.word, word.times > 1 ? el("small", {}, ` × ${word.times}`) : null),
