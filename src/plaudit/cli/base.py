@@ -65,6 +65,10 @@ def data_option(help: str) -> Any:  # noqa: ANN401
 ModelArgument = Annotated[str, typer.Argument(help="A shipped model or a model folder.")]
 ModelsArgument = Annotated[list[str], typer.Argument(metavar="MODEL", help="Shipped models or model folders.")]
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model or a model folder.")]
+TextsArgument = Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")]
+AbstainOption = Annotated[
+    float, typer.Option(metavar="P", help="Predict no label (- or null) if its probability is lower.")
+]
 DataOption = Annotated[str, data_option("A data set's name or your own file.")]
 TextOption = Annotated[
     str | None, typer.Option("--text", metavar="COLUMN", help="Your file's text column, if it has an unusual name.")
@@ -120,6 +124,11 @@ def progress_console(verbose: bool | None = None) -> Console:
     about = [f"plaudit {plaudit.__version__}", f"Python {platform.python_version()}", *packages]
     console.print(f"{', '.join(about)}; {num_threads()} threads", highlight=False, soft_wrap=True)
     return console
+
+
+def remark(console: Console, text: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class _TimedConsole(Console):

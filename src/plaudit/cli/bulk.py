@@ -131,13 +131,7 @@ def _score_to_file(
     from plaudit.scale.local import score_file
 
     counts = score_file(
-        predictor,
-        file,
-        out,
-        column=options.text,
-        drop=options.drop,
-        rejects=options.rejects,
-        console=console,
+        predictor, file, out, column=options.text, drop=options.drop, rejects=options.rejects, console=console
     )
     if as_json:
         typer.echo(json.dumps({"output": options.out, **counts._asdict()}))
@@ -198,7 +192,7 @@ def _print_summary(console: Console, counts: "Counts | Summary", output: str, re
     line += f" scored, {output}"
     if counts.rejected:
         line += f"; {counts.rejected:,} rows could not be read, {rejected_to} says why"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    base.remark(console, line)
 
 
 def _print_scores(predictor: "Predictor", file: "InputFile", column: str | None, *, as_json: bool) -> None:

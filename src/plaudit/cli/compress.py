@@ -23,9 +23,7 @@ def compress(
     teachers: Annotated[
         list[str] | None, typer.Option("--teacher", help="distill: a model to learn from; may be repeated.")
     ] = None,
-    soft_labels: Annotated[
-        Path | None, typer.Option(help="distill: a file from `plaudit label` instead of teachers.")
-    ] = None,
+    soft_labels: Annotated[Path | None, typer.Option(help="distill: a file from `plaudit label` instead.")] = None,
     ratio: Annotated[float | None, typer.Option(help="prune: fraction to remove.")] = None,
     max_accuracy_drop: Annotated[
         float | None, typer.Option(help="prune: percentage points of validation accuracy that may be lost.")
@@ -57,7 +55,10 @@ def compress(
         from plaudit.search.sweep import sweep as run_sweep
 
         summary = run_sweep(task, out, console=console)
-        typer.echo(json.dumps(summary, indent=1)) if as_json else sweep_view.show(summary, Console())
+        if as_json:
+            typer.echo(json.dumps(summary, indent=1))
+        else:
+            sweep_view.show(summary, Console())
         return
     step = compressing.compress(task, out, resume=resume, console=console)
     if as_json:

@@ -38,9 +38,7 @@ def launch(
     assignments: base.SetOption = None,
     resume: base.ResumeOption = False,
     max_restarts: Annotated[int, typer.Option(min=0, help="How often to restart the ranks after one is lost.")] = 3,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without a sign of life after which a rank is lost.")
-    ] = 300,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds of silence after which a rank is lost.")] = 300,
     slurm: Annotated[bool, typer.Option("--slurm", help="Write a job script into --out and submit it.")] = False,
     on_cpu: Annotated[bool, typer.Option("--cpu", help="--slurm: request no GPUs and train on CPUs.")] = False,
     sbatch: Annotated[
@@ -105,9 +103,7 @@ def doctor(
     ] = None,
     rendezvous: RendezvousOption = None,
     shared: Annotated[Path | None, typer.Option(help="Folder for runs, which all nodes should share.")] = None,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without an answer after which a node or rank is missing.")
-    ] = 60,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds of silence after which a rank is missing.")] = 60,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
     worker: Annotated[

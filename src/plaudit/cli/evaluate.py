@@ -104,9 +104,7 @@ def calibrate(
 
 @base.app.command(epilog="Example:  plaudit report runs/quick --out runs/quick/page")
 def report(
-    results: Annotated[
-        Path, typer.Argument(help="A run's folder, a folder of runs, or a results.json.", readable=False)
-    ],
+    results: Annotated[Path, typer.Argument(help="A run, a folder of runs, or a results.json.", readable=False)],
     out: Annotated[Path, base.out_option("Folder for report.html and report.pdf.")],
     excerpt_characters: Annotated[
         int, typer.Option(min=0, help="Length of excerpts of misclassified reviews; 0 leaves them out.")

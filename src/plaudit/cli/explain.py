@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     "plaudit explain --target negative 'A fine film that I will watch again.'"
 )
 def explain(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
+    texts: base.TextsArgument = None,
     model: base.ModelOption = "bow",
     method: Annotated[
-        str | None,
-        typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best for the model."),
+        str | None, typer.Option(help="exact (bow), gradients (lstm) or occlusion; by default the best for the model.")
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="LABEL", help="Explain this label instead of the predicted one.")
@@ -96,8 +95,9 @@ def errors(
     if where in ("validation", "test"):
         train = reviews_for(predictor, data, "train", reading, console=console)[2]
     if where == "train" or (where == "validation" and predictor.provenance.learned_validation):
-        remark = f"{model}: was trained on these reviews, so it makes few mistakes on them and doubts few labels"
-        console.print(remark, highlight=False, markup=False, soft_wrap=True)
+        base.remark(
+            console, f"{model}: was trained on these reviews, so it makes few mistakes on them and doubts few labels"
+        )
     found = find_errors(
         predictor,
         table,

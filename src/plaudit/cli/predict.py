@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "plaudit predict --input 'reviews/*.parquet' --out scored --drop text --resume"
 )
 def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default, the lines of stdin.")] = None,
+    texts: base.TextsArgument = None,
     model: base.ModelOption = "bow",
     inputs: Annotated[
         list[str] | None,
@@ -27,8 +27,7 @@ def predict(
             "--input",
             "-i",
             metavar="FILE",
-            help="A CSV, TSV, JSON-lines or Parquet file to score, compressed or not; also a folder, a glob in quotes "
-            "or a URL; may be repeated.",
+            help="CSV, TSV, JSON-lines or Parquet to score: a file, folder, quoted glob or URL; may be repeated.",
         ),
     ] = None,
     text: base.TextOption = None,
@@ -36,28 +35,20 @@ def predict(
         str | None, base.out_option("A .csv, .tsv, .jsonl or .parquet file to write, or a folder; by default, stdout.")
     ] = None,
     output_format: Annotated[
-        str | None,
-        typer.Option("--format", help="Format of an output folder: parquet (default), csv, tsv or jsonl."),
+        str | None, typer.Option("--format", help="Format of an output folder: parquet (default), csv, tsv or jsonl.")
     ] = None,
     drop: Annotated[
-        list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Leave this column out; may be repeated."),
+        list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave this column out; may be repeated.")
     ] = None,
     on_error: Annotated[
-        str | None,
-        typer.Option(metavar="HOW", help="Unreadable rows: reject (default) writes them to a side file; fail stops."),
+        str | None, typer.Option(metavar="HOW", help="Unreadable rows: reject them to a side file (default), or fail.")
     ] = None,
     resume: base.ResumeOption = False,
-    engine: Annotated[
-        str | None, typer.Option(help="local (default) scores on this machine, ray on a Ray cluster.")
-    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Score on this machine (local, the default) or ray.")] = None,
     ray_address: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Address of the cluster; by default $RAY_ADDRESS, else Ray starts here."),
+        str | None, typer.Option(metavar="ADDRESS", help="The cluster; by default $RAY_ADDRESS, else Ray starts here.")
     ] = None,
-    abstain_below: Annotated[
-        float, typer.Option(metavar="P", help="Predict no label (- or null) if its probability is lower.")
-    ] = 0.0,
+    abstain_below: base.AbstainOption = 0.0,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
 ) -> None:

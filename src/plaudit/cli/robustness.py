@@ -1,7 +1,7 @@
 """The verb that tests models on edited and perturbed reviews, other kinds of review, and test sentences: robustness."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,12 +20,9 @@ SPLITS = ("validation", "test", "train")
 def robustness(
     models: base.ModelsArgument,
     sets: Annotated[
-        Path | None,
-        typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, or ./robustness if there is one."),
+        Path | None, typer.Option(help="Folder of edited pairs; by default $PLAUDIT_ROBUSTNESS, else ./robustness.")
     ] = None,
-    data: Annotated[
-        list[Path] | None, base.data_option("Your own file of another kind of review; may be repeated.")
-    ] = None,
+    data: Annotated[list[Path] | None, base.data_option("Your own file of other reviews; may be repeated.")] = None,
     perturb: Annotated[str | None, typer.Option(help="Reviews to perturb: a data set's name or your own file.")] = None,
     split: Annotated[str | None, typer.Option(help="--perturb: validation (the default), test or train.")] = None,
     seed: base.SeedOption = None,
@@ -87,9 +84,8 @@ def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: 
 
     chosen: dict[str, DataSettings] = {}
     for name, model in models.items():
-        trained_on = _trained_on(model)
         # These two only shrink a split, so reviews held out from one model are held out from the other.
-        values = {k: v for k, v in trained_on.items() if k not in ("leave_out", "limit")}
+        values = {k: v for k, v in model.provenance.data.items() if k not in ("leave_out", "limit")}
         same = values.get("name") == data
         chosen[name] = parse(DataSettings, values if same else {"name": data}, source=f"{name}, as it was trained")
     first, *others = chosen
@@ -106,12 +102,7 @@ def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: 
 
 def _remark_on_learned(loaded: "dict[str, Predictor]", data: str, split: str, *, console: Console) -> None:
     for name, predictor in loaded.items():
-        if _trained_on(predictor).get("name") != data or split == "test":
+        if predictor.provenance.data.get("name") != data or split == "test":
             continue
         if split == "train" or predictor.provenance.learned_validation:
-            remark = f"{name}: was trained on these reviews, so its accuracy on them is too high"
-            console.print(remark, highlight=False, markup=False, soft_wrap=True)
-
-
-def _trained_on(model: "Predictor") -> dict[str, Any]:
-    return model.provenance.data
+            base.remark(console, f"{name}: was trained on these reviews, so its accuracy on them is too high")

@@ -22,15 +22,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one and logs it.")] = 8000,
     api_key_file: Annotated[
-        Path | None,
-        typer.Option(help="File of accepted keys, one per line; or $PLAUDIT_API_KEY.", readable=False),
+        Path | None, typer.Option(help="File of accepted keys, one per line; or $PLAUDIT_API_KEY.", readable=False)
     ] = None,
     allow_anonymous: Annotated[
         bool, typer.Option("--allow-anonymous", help="Require no key, even from other machines.")
     ] = False,
-    abstain_below: Annotated[
-        float, typer.Option(metavar="P", help="Predict no label (null) if its probability is lower.")
-    ] = 0.0,
+    abstain_below: base.AbstainOption = 0.0,
     assignments: base.SetOption = None,
     access_log: Annotated[bool, typer.Option(help="Log every request, not only failed ones.")] = True,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Also log the texts of requests.")] = False,
@@ -62,16 +59,10 @@ def serve(
         console = base.progress_console()
         if console.is_terminal:
             url = f"http://{host}:{listener.getsockname()[1]}"
-            console.print(
-                f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True
-            )
+            base.remark(console, f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)")
         ignore_hangups()
+        log = Log(requests=access_log)
         service = Service(
-            served,
-            settings=settings,
-            keys=keys,
-            log=Log(requests=access_log),
-            abstain_below=abstain_below,
-            log_texts=log_texts,
+            served, settings=settings, keys=keys, log=log, abstain_below=abstain_below, log_texts=log_texts
         )
         service.run(listener)
