@@ -16,6 +16,10 @@ from plaudit.errors import SettingsError
 
 VARIABLE = "PLAUDIT_THREADS"
 
+SPIN_COUNT = 10_000
+"""Turns of a loop for which an OpenMP thread waits before it sleeps; by itself 300,000, on a core that another program
+could use. With 1,000 it sleeps too often on a quiet machine (bench/busy_machine.py)."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -69,15 +73,13 @@ def _quota_of(group: Path) -> float:
         return math.inf
 
 
-def sleep_while_waiting() -> None:
-    """Have OpenMP's threads, in this process and its children, sleep while they wait for each other.
+def wait_briefly() -> None:
+    """Have OpenMP's threads, in this process and its children, sleep soon when they wait for each other.
 
-    By default a waiting thread keeps its core busy for milliseconds, which another program could use: next to four busy
-    processes that made a training a hundred times as slow (bench/busy_machine.py). What the user has set stands. It has
-    no effect once torch or scikit-learn is imported.
+    What the user has set stands. It has no effect once torch or scikit-learn is imported.
     """
-    if not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 
 
 def map_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

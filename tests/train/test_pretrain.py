@@ -672,7 +672,7 @@ def test_a_model_that_is_no_lstm_is_refused_in_one_line(tmp_path):
 def test_a_recipe_that_pretrains_another_kind_is_refused_in_one_line(kind):
     table = {"epochs": 1, "max_learning_rate": 0.01}
     values = {"kind": kind, "pretrain": table} | ({"train": table} if kind == "transformer" else {})
-    with pytest.raises(SettingsError, match=r'^recipe\.toml: models\.x: pretrain is for kind "lstm"; leave it out$'):
+    with pytest.raises(SettingsError, match=r'^recipe\.toml: models\.x: pretrain is for kind = "lstm"; leave it out$'):
         model_recipe("x", values, source="recipe.toml")
     recipe = model_recipe("x", values | {"kind": "lstm", "train": table}, source="recipe.toml")
     assert recipe.pretrain.num_samples == 1_024

@@ -13,12 +13,12 @@ from rich.markup import escape
 from plaudit.cli import choose, compress, data, distributed, evaluate, explain, predict, robustness, serve, train  # noqa: F401
 from plaudit.cli.base import app
 from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
-from plaudit.threads import sleep_while_waiting
+from plaudit.threads import wait_briefly
 
 
 def main() -> None:
     """Run the command; an error becomes one line on stderr."""
-    sleep_while_waiting()
+    wait_briefly()
     # A text may hold characters that the terminal cannot encode, such as half of a surrogate pair.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
     try:
