@@ -40,13 +40,28 @@ def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find:
         forget(context.folder)
     if isinstance(entry, LanguageModel):
         return _language_model(entry, splits, context, find)
-    if isinstance(entry, NewModel):
-        trained = _new_model(entry, splits, context, find)
-    elif isinstance(entry, Ensemble):
+    if isinstance(entry, Ensemble):
         trained = _ensemble(entry.model, splits, context, find)
-    else:
-        assert isinstance(entry, SmallerModel)
+    elif isinstance(entry, SmallerModel):
         trained = _smaller(entry, splits, context, find)
+    else:
+        assert isinstance(entry, NewModel)
+        if entry.distill is not None:
+            trained = _distilled(entry, entry.distill, splits, context, find)
+        elif isinstance(entry.model, DocvecSettings):
+            from plaudit.train.docvec import fit_docvec
+
+            trained = fit_docvec(entry.model, splits, context)
+        elif isinstance(entry.model, BowSettings):
+            trained = train_bow(entry.model, splits, context)
+        else:
+            from plaudit.train.fit import fit_network
+
+            assert entry.train is not None, "a recipe's network has a train table"
+            start, seconds = _start(entry, find)
+            trained = fit_network(
+                entry.model, entry.train, splits, context, start=start or entry.pretrain, objective=entry.objective
+            ).plus_seconds(seconds)
     return trained if entry.calibrate is None else _calibrated(trained, entry.calibrate, entry.made_of, splits)
 
 
@@ -66,24 +81,6 @@ def _language_model(entry: LanguageModel, splits: Splits, context: TrainingConte
     title = context.folder.name
     trained = fit_language_model(entry.model, splits, entry.pretrain, context, start=start, title=title)
     return trained.plus_seconds(seconds)
-
-
-def _new_model(entry: NewModel, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
-    if entry.distill is not None:
-        return _distilled(entry, entry.distill, splits, context, find)
-    if isinstance(entry.model, DocvecSettings):
-        from plaudit.train.docvec import fit_docvec
-
-        return fit_docvec(entry.model, splits, context)
-    if isinstance(entry.model, BowSettings):
-        return train_bow(entry.model, splits, context)
-    from plaudit.train.fit import fit_network
-
-    assert entry.train is not None, "a recipe's network has a train table"
-    start, seconds = _start(entry, find)
-    return fit_network(
-        entry.model, entry.train, splits, context, start=start or entry.pretrain, objective=entry.objective
-    ).plus_seconds(seconds)
 
 
 def _start(entry: NewModel | LanguageModel, find: Find) -> "tuple[LSTMModel | None, float]":
