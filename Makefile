@@ -49,14 +49,15 @@ check: setup
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m 'not slow'
 
-# Every check, the README's commands included. The slow tests use both cores each, so they run one after another.
+# Every check, the README's commands included. Tests that start ranks use both cores each, so they run one after another.
 test: check
-	$(BIN)/pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m slow --ignore tests/distributed --ignore tests/test_slurm_local.py
+	$(BIN)/pytest -q -m slow tests/distributed tests/test_slurm_local.py
 
 # The tests of everything that computes, as on a processor that has only AVX2.
 test-avx2: setup
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell OMP_NUM_THREADS=1 \
-		$(BIN)/pytest -q -n 2 -m 'not slow' tests/models tests/text tests/train tests/compress tests/distributed
+		$(BIN)/pytest -q -n 2 -m 'not slow' tests/models tests/text tests/train tests/compress
 
 # Needs a quiet machine and three hours; wrk and h2load for bench/serve; root for bench/distributed.py.
 bench: setup
