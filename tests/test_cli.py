@@ -641,9 +641,8 @@ def test_a_full_disk_leaves_no_half_written_run(folder):
     program = f"{limit}; from plaudit.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", program, "run", "toy.toml"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == [
-        "error: runs/toy/recipe.json: cannot be written (File too large); give a folder with room as --out"
-    ]
+    hint = "give a folder with room that can be written to"
+    assert done.stderr.splitlines()[1:] == [f"error: runs/toy/recipe.json: cannot be written (File too large); {hint}"]
     assert files_below(folder / "runs") == ["toy"]
 
 
