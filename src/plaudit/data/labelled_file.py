@@ -11,19 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from plaudit.data.columns import ROLES, no_usual_column, usual_column
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
-USUAL_NAMES = {
-    "text": "text review review_text review_body sentence comment content body tweet message document",
-    "label": "label labels sentiment class category target polarity rating stars score",
-    "split": "split",
-    "group": "group movie_id product_id",
-    "id": "id",
-}
-ROLES = tuple(USUAL_NAMES)
-"""What a column can be for."""
 _SPLIT_NAMES = {
     "train": "train training",
     "validation": "validation valid val dev",
@@ -89,17 +81,6 @@ class _Rows:
 
     def error(self, i: int, column: str, problem: str) -> DataError:
         return DataError(f"{self.path}: row {self.numbers[i]}, column {column!r} {problem}")
-
-
-def no_usual_column(role: str, names: Sequence[str]) -> str:
-    """Return the message for a file in which no column has a usual name for a role."""
-    return f"no column has a usual name for the {role}; name one of {', '.join(map(repr, names[:20]))}"
-
-
-def usual_column(names: Sequence[str], role: str) -> str | None:
-    """Return the first of USUAL_NAMES for a role that is among the names, in any case; None if none is."""
-    by_folded = {name.strip().casefold(): name for name in reversed(names)}
-    return next((by_folded[name] for name in USUAL_NAMES[role].split() if name in by_folded), None)
 
 
 def _find_columns(path: Path, columns: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from rich.console import Console
 
-from plaudit.data.labelled_file import ROLES, read_labelled_file
+from plaudit.data.columns import ROLES
+from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.sources import imdb, imdb_train
 from plaudit.data.sources.base import Availability, Source
 from plaudit.data.table import Dataset

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from plaudit.data.columns import no_usual_column, usual_column
 from plaudit.data.formats.location import Location
 from plaudit.data.formats.open import (
     JSON_SUFFIXES,
@@ -24,7 +25,6 @@ from plaudit.data.formats.open import (
     unknown_column,
 )
 from plaudit.data.formats.rows import ReadLog, UnreadableRow
-from plaudit.data.labelled_file import no_usual_column, usual_column
 from plaudit.errors import DataError
 from plaudit.scale.arrow_scorer import ArrowScorer, added_columns
 from plaudit.scale.progress import Progress
