@@ -30,7 +30,7 @@ setup: .venv/.tests
 	touch .venv/.demo $@
 
 demo: .venv/.demo
-	$(BIN)/plaudit run recipes/quick.toml --out runs/quick --resume
+	$(BIN)/plaudit run quick --out runs/quick --resume
 	@echo "open $(CURDIR)/runs/quick/report.html"
 
 # The paper, as a page and as a PDF, from the committed results.

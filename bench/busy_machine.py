@@ -98,7 +98,7 @@ def tokens_per_second(arguments):
     lstm = torch.nn.LSTM(hidden * 4 // 3, hidden, batch_first=True, bidirectional=True)
     classifier = torch.nn.Linear(2 * hidden, 2)
     optimizer = torch.optim.AdamW([*embedding.parameters(), *lstm.parameters(), *classifier.parameters()], fused=True)
-    ids, labels = torch.randint(10_000, (18, 230)), torch.randint(2, (18,))  # 4,096 tokens, as recipes/quick.toml has
+    ids, labels = torch.randint(10_000, (18, 230)), torch.randint(2, (18,))  # 4,096 tokens, as the recipe quick has
 
     def forward_and_backward():
         optimizer.zero_grad()

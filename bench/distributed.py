@@ -2,7 +2,7 @@
 
     sudo python bench/distributed.py [--exchanges plain bf16 …] [--links open 1gbit 100mbit] [--out FILE] [--work DIR]
 
-First, for accuracy, two ranks on this host train recipes/distributed.toml to the end by each exchange, and so does one
+First, for accuracy, two ranks on this host train the recipe distributed to the end by each exchange, and so does one
 process alone; `plaudit run` scores each model once on the test split. Then, for speed, two network namespaces stand
 for two hosts, joined by a veth pair; a token-bucket filter (tc tbf) at each end lets through what the link would. Both
 hosts run `plaudit launch --nodes 2`, with one rank and one core each, for `--steps` steps. Bytes are those that
@@ -31,8 +31,9 @@ from rich.table import Table
 from plaudit.distributed.exchange.registry import EXCHANGES
 from plaudit.errors import INTERRUPTED_STATUS
 from plaudit.evaluate.machine import cpu_name
+from plaudit.pipeline.shipped import find_recipe
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
+RECIPE = find_recipe("distributed")
 RATES = {"open": None, "1gbit": "1gbit", "100mbit": "100mbit"}
 HOSTS = ("plaudit-a", "plaudit-b")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")

@@ -25,8 +25,9 @@ from plaudit.distributed.exchange import local
 from plaudit.distributed.exchange.quantized import BLOCK
 from plaudit.models.lstm.network import LSTMNetwork
 from plaudit.pipeline.recipe import read_recipe
+from plaudit.pipeline.shipped import find_recipe
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
+RECIPE = find_recipe("distributed")
 RATES = {"1gbit": 1e9 / 8, "100mbit": 1e8 / 8}
 FABRICS = {"100 Gbit/s": 100e9 / 8, "400 Gbit/s": 400e9 / 8}
 GATHERED = {"top-k": 1.0, "rows": None}

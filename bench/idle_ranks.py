@@ -2,7 +2,7 @@
 
     python bench/idle_ranks.py [--ranks 2 4 8] [--batch 32] [--out FILE]
 
-Times training steps of the LSTM of recipes/distributed.toml for many shapes of batches on one thread, and fits
+Times training steps of the LSTM of the recipe distributed for many shapes of batches on one thread, and fits
 seconds = a + b · width + c · rows · width to them. With that, it simulates an epoch of IMDB's train
 reviews: the usual way, where each rank draws its own random reviews and pads them to the longest of them; and ours,
 where all ranks share batches of reviews of nearly equal length. Only shapes differ, so the share of time that
@@ -30,6 +30,7 @@ from plaudit.distributed.world import World
 from plaudit.evaluate.machine import cpu_name
 from plaudit.models.lstm.network import LSTMModel
 from plaudit.pipeline.recipe import read_recipe
+from plaudit.pipeline.shipped import find_recipe
 from plaudit.train.batches import plan_epoch, rows_of_rank
 from plaudit.train.device import choose_precision
 from plaudit.train.objectives import LabelObjective
@@ -38,7 +39,7 @@ from plaudit.train.settings import ObjectiveSettings
 from plaudit.train.step import Minimized, train_step
 from plaudit.train.targets import Targets
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "distributed.toml"
+RECIPE = find_recipe("distributed")
 SHAPES = [(rows, width) for width in (48, 104, 200, 296, 400) for rows in (4, 8, 16, 32, 64) if rows * width <= 16_384]
 CPU = torch.device("cpu")
 

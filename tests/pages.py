@@ -19,6 +19,7 @@ from typing import Any
 import typer
 
 from plaudit.cli.main import app
+from plaudit.pipeline.shipped import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 SITE_PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -86,7 +87,7 @@ def parse(words: list[str]) -> None:
 
 def completed(tables: dict[str, Any]) -> dict[str, Any]:
     """Return a whole recipe of which the tables may be but a part; what they leave out is as plain as can be."""
-    others = tomllib.loads((ROOT / "recipes" / "tune.toml").read_text(encoding="utf-8"))["models"]
+    others = tomllib.loads((SHIPPED / "tune.toml").read_text(encoding="utf-8"))["models"]
     models = {}
     for name, given in tables.get("models", others).items():
         model = given if {"kind", "from"} & given.keys() else {"kind": "lstm", **given}
@@ -115,8 +116,7 @@ def check_other(line: str) -> None:
 
 
 def prepare_folder(folder: Path) -> Path:
-    """Fill an empty folder with the recipes and with reviews of one's own."""
-    (folder / "recipes").symlink_to(ROOT / "recipes")
+    """Put reviews of one's own into an empty folder."""
     verdicts = {"positive": "A fine thing, works well", "negative": "Arrived broken and late"}
     rows = [f'"{text}, number {i}",{label}' for i in range(150) for label, text in verdicts.items()]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")

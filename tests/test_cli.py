@@ -356,7 +356,7 @@ def test_an_option_means_the_same_wherever_it_stands():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_that_shows_progress_can_be_quiet(verb):
-    in_a_line = ("explain", "report", "serve")  # these only say where the result is
+    in_a_line = ("explain", "recipes", "report", "serve")  # these only say where the result is
     shows = "progress_console(" in inspect.getsource(VERBS[verb].callback) or verb == "predict"
     options = [name for parameter in VERBS[verb].params for name in (*parameter.opts, *parameter.secondary_opts)]
     assert ("--quiet" in options) == ("--verbose" in options) == (shows and verb not in in_a_line)
@@ -480,7 +480,18 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         (("report", "folder", "--out", "page"), "folder/results.json: no such results file"),
         (("report", "reviews.csv", "--out", "page"), "reviews.csv: "),
         (("run", "missing.toml"), "missing.toml: no such recipe"),
-        (("run", "folder"), "folder: not readable as TOML"),
+        (("run", "folder"), "folder: a folder, not a recipe; those that ship are both, bow,"),
+        (("run", "quik"), "quik: no such recipe; did you mean quick? Or give the path of a .toml file"),
+        (("train", "recipes/quick.toml", "--out", "run"), "recipes/quick.toml: no such recipe; did you mean quick? "),
+        (("tune", "tnue", "--model", "bow", "--trials", "1", "--out", "t"), "tnue: no such recipe; did you mean tune?"),
+        (
+            ("compress", "pln", "-o", "out", "--method", "distill"),
+            "pln is unknown; did you mean plan?; or give a model",
+        ),
+        (("recipes", "quik"), "quik: not a recipe that ships; did you mean quick?"),
+        (("recipes", "quick", "--out", "toy.toml"), "toy.toml: exists already"),
+        (("recipes", "--out", "mine.toml"), "--out mine.toml: which recipe?"),
+        (("recipes", "quick", "--json"), "--json is for the list of all recipes"),
         (("run", "broken.toml"), "broken.toml: not readable as TOML"),
         (("run", "toy.toml", "--set", "models.bow.min_cout=3"), "toy.toml: models.bow.min_cout is unknown; did you me"),
         (("run", "toy.toml", "--set", "models.bow.min_count=x"), "toy.toml: models.bow.min_count = 'x': input should"),

@@ -47,7 +47,7 @@ except ImportError:
 
 DATA_NAME = "reviews given to Classifier.fit"
 LSTM_TRAIN = {"epochs": 6, "max_learning_rate": 0.01, "weight_decay": 0.1, "ema_decay": 0.999}
-"""How an LSTM is trained by default: as in recipes/select.toml, for some thousands of reviews."""
+"""How an LSTM is trained by default: as in the recipe `select`, for some thousands of reviews."""
 
 _NO_USE = "Classifier: reviews in unlabelled are of no use to these settings; leave them out, or give a table distill"
 

@@ -8,6 +8,7 @@ import pytest
 from plaudit.errors import SettingsError
 from plaudit.models.kinds import MODELS, SETTINGS, model_class, settings_class
 from plaudit.pipeline.recipe import model_recipe, read_recipe
+from plaudit.pipeline.shipped import SHIPPED
 
 SIZES = {"kind": "lstm", "embedding_size": 8, "hidden_size": 6}
 TRAIN = {"epochs": 1, "max_learning_rate": 0.01}
@@ -258,14 +259,15 @@ def test_a_recipe_resolves_all_its_models(read):
     assert resolved["models"]["lstm"]["pretrained"] == "words"
 
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted([*SHIPPED.glob("*.toml"), *(ROOT / "recipes").glob("*.toml")])
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_every_recipe_that_comes_along_is_valid_and_has_its_soft_labels(path):
     for name, entry in read_recipe(path).models.items():
         soft_labels = getattr(getattr(entry, "distill", None), "soft_labels", None)
-        assert soft_labels is None or (path.parents[1] / soft_labels).is_file(), name
+        assert soft_labels is None or (ROOT / soft_labels).is_file(), name
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -43,6 +43,8 @@ def test_every_recipe_is_read_without_torch_and_scikit_learn():
     program = (
         "from pathlib import Path\n"
         "from plaudit.pipeline.recipe import read_recipe\n"
-        f"for path in Path({str(RECIPES)!r}).glob('*.toml'): read_recipe(path)"
+        "from plaudit.pipeline.shipped import SHIPPED\n"
+        f"for folder in (SHIPPED, Path({str(RECIPES)!r})):\n"
+        "    for path in folder.glob('*.toml'): read_recipe(path)"
     )
     run_without({"torch", "sklearn", "transformers"}, program)

@@ -22,7 +22,7 @@ from plaudit.threads import num_threads
 
 PANELS = {
     "Common commands": ("predict", "train", "run", "evaluate", "compress", "serve"),
-    "Prepare and train": ("data", "select", "tune", "pretrain", "launch", "doctor"),
+    "Prepare and train": ("data", "recipes", "select", "tune", "pretrain", "launch", "doctor"),
     "Understand a model": ("explain", "errors", "robustness", "report"),
     "Calibrate, label, export": ("calibrate", "label", "export"),
 }
@@ -40,7 +40,7 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     cls=_Verbs,
     help="Turn labelled reviews into the smallest, fastest sentiment model that is still accurate, and measure it.",
-    epilog="Examples:\n\nplaudit predict 'A fine film that I will watch again.'\n\nplaudit run recipes/quick.toml",
+    epilog="Examples:\n\nplaudit predict 'A fine film that I will watch again.'\n\nplaudit run quick",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # Rich's own markup would swallow [brackets]
     pretty_exceptions_enable=False,
@@ -93,7 +93,9 @@ VerboseOption = Annotated[
     ),
 ]
 # Whoever reads a path reports an unreadable one in a line, where Typer would draw a box.
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quick.toml.", readable=False)]
+RecipeArgument = Annotated[
+    Path, typer.Argument(help="A recipe: a TOML file, or a name that `plaudit recipes` lists.", readable=False)
+]
 
 
 def _print_version(is_asked: bool) -> None:

@@ -13,9 +13,7 @@ from plaudit.cli import base
 from plaudit.errors import MissingExtraError
 
 
-@base.app.command(
-    epilog="Example:  plaudit select recipes/select.toml --set data.name=reviews.csv --max-latency-ms 1 --out chosen"
-)
+@base.app.command(epilog="Example:  plaudit select select --set data.name=reviews.csv --max-latency-ms 1 --out chosen")
 def select(
     recipe: base.RecipeArgument,
     out: Annotated[Path, base.out_option("Folder of the comparison.")],
@@ -55,7 +53,7 @@ def select(
         raise typer.Exit(1)
 
 
-@base.app.command(epilog="Example:  plaudit tune recipes/tune.toml --model bow --trials 20 --out tuned")
+@base.app.command(epilog="Example:  plaudit tune tune --model bow --trials 20 --out tuned")
 def tune(
     recipe: base.RecipeArgument,
     model: Annotated[str, typer.Option("--model", "-m", help="The model in the recipe to tune.")],

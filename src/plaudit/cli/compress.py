@@ -13,7 +13,7 @@ from plaudit.errors import SettingsError
 
 @base.app.command(
     epilog="Examples:\n\nplaudit compress runs/quick/models/lstm --method prune --ratio 0.5 --out small\n\n"
-    "plaudit compress student.toml --method distill --teacher runs/quick/models/lstm --out student\n\n"
+    "plaudit compress plan --method distill --teacher runs/quick/models/lstm --out student\n\n"
     "plaudit compress small --method quantize --out smaller"
 )
 def compress(

@@ -23,9 +23,9 @@ RendezvousOption = Annotated[
 
 
 @base.app.command(
-    epilog="Examples:\n\nplaudit launch recipes/imdb.toml --out runs/imdb --gpus-per-node 4\n\n"
-    "plaudit launch recipes/imdb.toml --out runs/imdb --nodes 2 --gpus-per-node 4 --rendezvous node1:29400\n\n"
-    "plaudit launch recipes/imdb.toml --out runs/imdb --nodes 2 --gpus-per-node 4 --slurm --sbatch=--time=4:00:00"
+    epilog="Examples:\n\nplaudit launch imdb --out runs/imdb --gpus-per-node 4\n\n"
+    "plaudit launch imdb --out runs/imdb --nodes 2 --gpus-per-node 4 --rendezvous node1:29400\n\n"
+    "plaudit launch imdb --out runs/imdb --nodes 2 --gpus-per-node 4 --slurm --sbatch=--time=4:00:00"
 )
 def launch(
     recipe: base.RecipeArgument,
@@ -54,6 +54,7 @@ def launch(
     from plaudit.distributed.slurm import job_script, submit
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
+    from plaudit.pipeline.shipped import find_recipe
 
     for option, is_given in (("--cpu", on_cpu), ("--sbatch", bool(sbatch))):
         if is_given and not slurm:
@@ -62,7 +63,7 @@ def launch(
     runs.has_begun(settings, out, resume=resume)
     ranks = gpus_per_node or ranks_here()
     cluster = Cluster(nodes, ranks, rendezvous, max_restarts, timeout)
-    given = [str(recipe.absolute()), "--out", str(out.absolute()), "--resume"]
+    given = [str(find_recipe(recipe).absolute()), "--out", str(out.absolute()), "--resume"]
     given += [f"--set={assignment}" for assignment in assignments or ()]
     given += [] if verbose is None else ["--verbose" if verbose else "--quiet"]
     console = base.progress_console(verbose)

@@ -10,7 +10,19 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from plaudit.cli import choose, compress, data, distributed, evaluate, explain, predict, robustness, serve, train  # noqa: F401
+from plaudit.cli import (  # noqa: F401
+    choose,
+    compress,
+    data,
+    distributed,
+    evaluate,
+    explain,
+    predict,
+    recipes,
+    robustness,
+    serve,
+    train,
+)
 from plaudit.cli.base import app
 from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
 from plaudit.threads import wait_briefly

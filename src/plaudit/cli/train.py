@@ -9,7 +9,7 @@ from rich.console import Console
 from plaudit.cli import base
 
 
-@base.app.command(epilog="Example:  plaudit run recipes/quick.toml --out runs/quick --set models.lstm.train.epochs=2")
+@base.app.command(epilog="Example:  plaudit run quick --out runs/quick --set models.lstm.train.epochs=2")
 def run(
     recipe: base.RecipeArgument,
     out: Annotated[Path | None, base.out_option("Folder of the run; by default runs/RECIPE.")] = None,
@@ -36,7 +36,7 @@ def run(
         console.print(f"report: {page}", highlight=False)
 
 
-@base.app.command(epilog="Example:  plaudit pretrain recipes/teachers.toml --out runs/teachers --resume")
+@base.app.command(epilog="Example:  plaudit pretrain recipe.toml --out runs/mine --resume")
 def pretrain(
     recipe: base.RecipeArgument,
     out: base.RunFolderOption,
@@ -53,7 +53,7 @@ def pretrain(
         runs.train(whole, out, resume=resume, console=base.progress_console(verbose), wanted=whole.language_models())
 
 
-@base.app.command(epilog="Example:  plaudit train recipes/plan.toml --out runs/plan --resume")
+@base.app.command(epilog="Example:  plaudit train plan --out runs/plan --resume")
 def train(
     recipe: base.RecipeArgument,
     out: base.RunFolderOption,

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
-from plaudit.bundle.locate import model_folder
+from plaudit.bundle.locate import model_folder, shipped_models
 from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.console import needs_extra
@@ -18,8 +18,9 @@ from plaudit.errors import SettingsError
 from plaudit.pipeline.build import build, teacher
 from plaudit.pipeline.recipe import ModelRecipe, NewModel, SmallerModel, model_recipe, read_recipe
 from plaudit.pipeline.run import save_trained
+from plaudit.pipeline.shipped import shipped_recipes
 from plaudit.predictor import load
-from plaudit.settings import override, parse
+from plaudit.settings import override, parse, unknown_name
 from plaudit.train.context import TrainingContext
 
 
@@ -79,8 +80,8 @@ def _reviews(known: Mapping[str, Any] | None, data: str | None) -> DataSettings:
 
 def _student(model: str) -> tuple[NewModel, dict[str, Any] | None, int]:
     """Return a student, its reviews and its seed: those of a recipe's only model, or of a trained model."""
-    if model.endswith(".toml"):
-        recipe = read_recipe(Path(model))
+    if _is_recipe(model):
+        recipe = read_recipe(model)
         students = [entry for entry in recipe.models.values() if isinstance(entry, NewModel)]
         if len(recipe.models) != 1 or not students:
             raise SettingsError(f"{model}: a student's recipe has one new model; this has {len(recipe.models)} models")
@@ -97,6 +98,18 @@ def _student(model: str) -> tuple[NewModel, dict[str, Any] | None, int]:
     if not isinstance(student, NewModel):
         raise SettingsError(f"{model}: is an ensemble, which cannot be a student; give a model of another kind")
     return student, bundle.provenance.data, 0
+
+
+def _is_recipe(student: str) -> bool:
+    """Say whether a recipe is meant; a shipped model goes before a shipped recipe of the same name."""
+    if student.endswith(".toml"):
+        return True
+    if student in shipped_models() or student.startswith("hf://") or Path(student).is_dir():
+        return False
+    if Path(student).exists() or student in shipped_recipes():
+        return True
+    known = [*shipped_models(), *shipped_recipes()]
+    raise SettingsError(f"{student} {unknown_name(student, known)}; or give a model folder or the path of a recipe")
 
 
 def compress(task: Task, out: Path, *, resume: bool, console: Console) -> dict[str, Any]:

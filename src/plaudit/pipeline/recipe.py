@@ -26,6 +26,7 @@ from plaudit.models.calibration import Method
 from plaudit.models.ensemble import EnsembleSettings
 from plaudit.models.kinds import settings_class
 from plaudit.models.lstm.settings import LSTMSettings
+from plaudit.pipeline.shipped import find_recipe
 from plaudit.settings import Settings, override, parse, read_toml, unknown_name
 from plaudit.train.checks import check_storage, check_train_table
 from plaudit.train.settings import ObjectiveSettings, PretrainSettings, TrainSettings
@@ -250,9 +251,13 @@ class Recipe(Settings):
         return {**values, "models": {name: entry.resolved() for name, entry in self.models.items()}}
 
 
-def read_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
-    """Read a TOML recipe and apply `a.b=value` assignments; SettingsError names file and setting."""
-    source, values = str(path), override(read_toml(path), assignments)
+def read_recipe(recipe: str | Path, assignments: Iterable[str] = ()) -> Recipe:
+    """Read a TOML recipe, a file or one that ships, and apply `a.b=value` assignments.
+
+    SettingsError names file and setting.
+    """
+    path = find_recipe(recipe)
+    source, values = str(recipe), override(read_toml(path), assignments)
     tables = _table(values.get("models", {}), source=source, name="models")
     if not tables:
         raise SettingsError(f'{source}: has no model; add a table such as [models.bow] with kind = "bow"')

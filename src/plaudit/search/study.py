@@ -20,6 +20,7 @@ from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingIn
 from plaudit.evaluate.metrics import accuracy, log_loss
 from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import NewModel, Recipe, read_recipe
+from plaudit.pipeline.shipped import find_recipe
 from plaudit.search.space import Space, decoded, distributions, entry_with, read_space, with_values
 from plaudit.settings import override, read_toml, unknown_name
 from plaudit.storage import HINT
@@ -87,7 +88,7 @@ def read_search(path: Path, assignments: list[str], *, model: str, objective: st
     if objective not in get_args(Objective):
         raise SettingsError(f"--objective {objective}: give {' or '.join(get_args(Objective))}")
     recipe = read_recipe(path, assignments)
-    tables = override(read_toml(path), assignments)
+    tables = override(read_toml(find_recipe(path)), assignments)
     if model not in recipe.models:
         raise SettingsError(f"{path}: models.{model} {unknown_name(model, recipe.models)}")
     if recipe.models[model].is_language_model:
