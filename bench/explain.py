@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 import plaudit
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.splits import prepare
-from plaudit.evaluate.explain.explanation import MAX_PIECES, Explanation, explain, methods_of, model_of
-from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
-from plaudit.evaluate.explain.spans import words_of
 from plaudit.evaluate.machine import code_version, cpu_name
+from plaudit.explain.explanation import MAX_PIECES, Explanation, explain, methods_of, model_of
+from plaudit.explain.gradients import integrated_gradients, trainable
+from plaudit.explain.spans import words_of
 from plaudit.predictor import Predictor
 from plaudit.text.cleaning import CleaningSettings
 

@@ -12,9 +12,6 @@ from plaudit.models.base import Float32Array, softmax
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DECIMALS = 7
-"""Decimals of a probability that is written out, as many as float32 has."""
-
 
 class Predictor:
     """A trained model that predicts; it abstains if the most probable label is less probable than `abstain_below`."""

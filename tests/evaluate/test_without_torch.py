@@ -10,7 +10,7 @@ sys.modules["torch"] = None
 from pathlib import Path
 from rich.console import Console
 from plaudit.data.labelled_file import read_labelled_file
-from plaudit.evaluate.explain.explanation import explain
+from plaudit.explain.explanation import explain
 from plaudit.evaluate.results import add_results
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate

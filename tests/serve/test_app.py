@@ -9,7 +9,7 @@ import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError, SettingsError
-from plaudit.evaluate.explain.explanation import explain
+from plaudit.explain.explanation import explain
 from plaudit.serve.problem import Problem
 
 JSON = {"Content-Type": "application/json"}

@@ -12,7 +12,7 @@ from plaudit.cli.reviews import reviews_for
 from plaudit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from plaudit.evaluate.explain.explanation import Explanation
+    from plaudit.explain.explanation import Explanation
 
 
 @base.app.command(
@@ -34,8 +34,8 @@ def explain(
     as_json: base.JsonOption = False,
 ) -> None:
     """Show how much each word of a text contributes to its label, in log-odds."""
-    from plaudit.evaluate.explain.explanation import explanations
-    from plaudit.evaluate.explain.view import TOP, print_explanation, write_html
+    from plaudit.explain.explanation import explanations
+    from plaudit.explain.view import TOP, print_explanation, write_html
     from plaudit.predictor import load
 
     if top is not None and as_json and html is None:

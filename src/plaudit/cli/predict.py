@@ -90,7 +90,7 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
-    from plaudit.predictor import DECIMALS
+    from plaudit.models.base import DECIMALS
 
     scores = predictor.predict_proba(texts)
     for text, row, verdict in zip(texts, scores, predictor.verdicts(scores), strict=True):

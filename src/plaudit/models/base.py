@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 
 
+DECIMALS = 7
+"""Decimals of a probability that is written out, as many as float32 has."""
+
+
 class ModelSettings(Settings):
     """Base of the settings of every model kind."""
 

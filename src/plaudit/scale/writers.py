@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from plaudit.predictor import DECIMALS
+from plaudit.models.base import DECIMALS
 
 Writer = Callable[[pa.RecordBatch], None]
 

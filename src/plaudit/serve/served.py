@@ -11,8 +11,9 @@ import numpy as np
 from plaudit.bundle.hub import PREFIX, split_reference
 from plaudit.bundle.locate import model_folder
 from plaudit.errors import PlauditError, SettingsError
-from plaudit.evaluate.explain.explanation import Explanation, explanations
-from plaudit.predictor import DECIMALS, Predictor, load
+from plaudit.explain.explanation import Explanation, explanations
+from plaudit.models.base import DECIMALS
+from plaudit.predictor import Predictor, load
 from plaudit.serve.batching import Batcher
 from plaudit.serve.metrics import Metrics
 from plaudit.serve.problem import overloaded

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from plaudit.console import needs_extra, progress
 from plaudit.errors import DataError
-from plaudit.evaluate.explain.explanation import explanations, methods_of, model_of
 from plaudit.evaluate.record import Record
+from plaudit.explain.explanation import explanations, methods_of, model_of
 from plaudit.models.base import Float32Array, Model
 from plaudit.predictor import Predictor
 

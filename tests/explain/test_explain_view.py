@@ -9,8 +9,8 @@ from rich.console import Console
 
 from plaudit.cli.main import main
 from plaudit.errors import OutputError
-from plaudit.evaluate.explain import view
-from plaudit.evaluate.explain.explanation import Explanation, Token, explain
+from plaudit.explain import view
+from plaudit.explain.explanation import Explanation, Token, explain
 
 
 def explanation_of(text, contributions, **changes):

@@ -12,17 +12,16 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from plaudit.errors import DataError, SettingsError
-from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
-from plaudit.evaluate.explain.spans import Span, Word, pieces_of, words_of
-from plaudit.models.base import Float32Array, Model
+from plaudit.explain.gradients import integrated_gradients, trainable
+from plaudit.explain.spans import Span, Word, pieces_of, words_of
+from plaudit.models.base import DECIMALS, Float32Array, Model
 from plaudit.models.bow.model import BowModel
-from plaudit.predictor import DECIMALS, Predictor
 from plaudit.settings import unknown_name
 from plaudit.text import reference
 from plaudit.text.cleaning import CleaningSettings
@@ -88,8 +87,17 @@ class Explanation:
         }
 
 
+class HasModel(Protocol):
+    """What predicts with a model, as a `Predictor` does, and may calibrate what it returns."""
+
+    model: Model
+
+    def predict_proba(self, texts: Sequence[str]) -> Float32Array:
+        """Return the probability of each label, float32 [N, C]."""
+
+
 def explain(
-    source: Predictor | Model,
+    source: HasModel | Model,
     texts: Sequence[str],
     *,
     method: Method | None = None,
@@ -106,7 +114,7 @@ def explain(
 
 
 def explanations(
-    source: Predictor | Model,
+    source: HasModel | Model,
     texts: Iterable[str],
     *,
     method: str | None,
@@ -154,9 +162,9 @@ def methods_of(model: Model) -> tuple[Method, ...]:
     return (*best.get(model.settings.kind, ()), "occlusion")
 
 
-def model_of(source: Predictor | Model) -> Model:
+def model_of(source: HasModel | Model) -> Model:
     """Return the model of a predictor, or the model itself."""
-    return source.model if isinstance(source, Predictor) else source
+    return source if isinstance(source, Model) else source.model
 
 
 def _choose_method(model: Model, method: str | None) -> Method:

@@ -13,10 +13,10 @@ import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import DataError, MissingExtraError, SettingsError
-from plaudit.evaluate.explain import explanation as module
-from plaudit.evaluate.explain.explanation import explain, methods_of
-from plaudit.evaluate.explain.gradients import integrated_gradients, trainable
-from plaudit.evaluate.explain.spans import pieces_of, words_of
+from plaudit.explain import explanation as module
+from plaudit.explain.explanation import explain, methods_of
+from plaudit.explain.gradients import integrated_gradients, trainable
+from plaudit.explain.spans import pieces_of, words_of
 from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from plaudit.evaluate.explain.explanation import Explanation, Token
+from plaudit.explain.explanation import Explanation, Token
 from plaudit.storage import replacing
 
 TOP = 5
