@@ -88,16 +88,21 @@ class FastText(FittedPeer):
     """Joulin et al. 2016; `normalize` as its tutorial does, the other settings are those of train_supervised."""
 
     def fit(self, texts, labels):
-        """Write the shuffled lines that fastText reads, and train on every core."""
+        """Train, on every core unless settings say otherwise."""
         import fasttext
 
         settings = {name: value for name, value in self.settings.items() if name != "normalize"}
-        lines = [f"__label__{label} {line}" for label, line in zip(labels, self._lines(texts), strict=True)]
-        random.Random(0).shuffle(lines)
+        settings = {"thread": num_cores(), "verbose": 0} | settings
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "train.txt"
-            path.write_text("".join(lines), encoding="utf-8")
-            self.model = fasttext.train_supervised(str(path), thread=num_cores(), verbose=0, **settings)
+            self.write(texts, labels, path)
+            self.model = fasttext.train_supervised(str(path), **settings)
+
+    def write(self, texts, labels, path):
+        """Write lines of text and label, shuffled, to a file."""
+        lines = [f"__label__{label} {line}" for label, line in zip(labels, self._lines(texts), strict=True)]
+        random.Random(0).shuffle(lines)
+        path.write_text("".join(lines), encoding="utf-8")
 
     def save(self, folder):
         """Write fastText's own file."""

@@ -1,7 +1,7 @@
 """What all programs in the comparison share: they get raw texts and labels, and predict labels.
 
-Labels are 0, negative, and 1, positive. Each method imports the library it needs, so that no process loads
-the library of another peer.
+For bench/peers.py, labels are 0, negative, and 1, positive. Each method imports the library it needs, so that no
+process loads the library of another peer.
 """
 
 import pickle
@@ -30,6 +30,8 @@ class Peer(ABC):
 
     ours: ClassVar[bool] = False
     speed_only: ClassVar[bool] = False
+    cached_seconds: ClassVar[float] = 0.0
+    """What a cache saved the last call of `train` or `predict`, to be added to the time that it took."""
 
     @abstractmethod
     def train(self, texts: Sequence[str], labels: np.ndarray) -> float | None:
