@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,9 @@ def main() -> None:
         peers = tuple(peer for peer in peers if peer.name != AUTOTUNED)
     chosen = [peer for peer in peers if any(part.lower() in peer.name.lower() for part in arguments.only)]
     if not chosen:
-        sys.exit(f"--only: no name has that in it; names are: {'; '.join(peer.name for peer in peers)}")
+        sys.exit(
+            f"--only {' '.join(arguments.only)} is in no name; names are: {'; '.join(peer.name for peer in peers)}"
+        )
     tasks = list(curve_tasks(arguments.data) if arguments.curve else map(folder_task, arguments.folders))
     arguments.work.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -118,7 +120,7 @@ def main() -> None:
         "cpu": cpu_name(),
         "cores": num_cores(),
         "threads": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "PLAUDIT_THREADS")},
-        "versions": {library: version(library) for library in LIBRARIES},
+        "versions": {library: version(library) for library in LIBRARIES if installed(library)},
         "rows": [asdict(row) for row in rows],
     }
     write_text(arguments.out, json.dumps(content, indent=1) + "\n", hint="name another --out")
@@ -142,6 +144,10 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"two data folders have one name: {' '.join(names)}")
     arguments.out = arguments.out or Path("docs/results") / ("own_curve.json" if arguments.curve else "own_texts.json")
     return arguments
+
+
+def installed(library: str) -> bool:
+    return any(distributions(name=library))
 
 
 def folder_task(folder: Path) -> Task:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.models.transformer.model import MINILM_PACKAGE
 from plaudit.storage import replacing
 
 BATCH = 32
@@ -78,6 +77,8 @@ class Embeddings:
 
 @lru_cache
 def _minilm() -> tuple[Any, Any]:
+    from plaudit.models.transformer.model import MINILM_PACKAGE
+
     # Located without importing it, since the package imports sentence-transformers.
     found = importlib.util.find_spec(MINILM_PACKAGE)
     if found is None:

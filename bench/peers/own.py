@@ -110,15 +110,9 @@ class WordsAndCharacters(FittedPeer):
         self.vectorizers = [CountVectorizer(**counts) for counts in self.settings["counts"]]
         counts = [vectorizer.fit_transform(texts) for vectorizer in self.vectorizers]
 
-        def features_of(learned, held_out):
-            # Only the n-grams of what is learned, as if the rest had never been counted.
-            known = [np.flatnonzero(part[learned].getnnz(axis=0)) for part in counts]
-            first = [part[learned][:, columns] for part, columns in zip(counts, known, strict=True)]
-            second = [part[held_out][:, columns] for part, columns in zip(counts, known, strict=True)]
-            weights, features = _weighed(first)
-            return features, _apply(weights, second)
-
-        self.chosen = by_cross_validation(self.settings["candidates"], labels, features_of)
+        self.chosen = by_cross_validation(
+            self.settings["candidates"], labels, lambda learned, held_out: fold_features(counts, learned, held_out)
+        )
         self.weights, features = _weighed(counts)
         self.classifier = linear(self.chosen, labels).fit(features, labels)
 
@@ -126,6 +120,16 @@ class WordsAndCharacters(FittedPeer):
         """Return the most probable class."""
         counts = [vectorizer.transform(texts) for vectorizer in self.vectorizers]
         return self.classifier.predict(_apply(self.weights, counts))
+
+
+def fold_features(counts, learned, held_out):
+    """Return the TF-IDF of the rows to learn from and of those held out, as if the latter had never been counted."""
+    known = [np.flatnonzero(part[learned].getnnz(axis=0)) for part in counts]
+    first, second = (
+        [part[rows][:, columns] for part, columns in zip(counts, known, strict=True)] for rows in (learned, held_out)
+    )
+    weights, features = _weighed(first)
+    return features, _apply(weights, second)
 
 
 def _weighed(counts):
@@ -266,7 +270,7 @@ class EmbeddingRegression(FittedPeer):
 
 
 def linear(candidate: dict[str, Any], labels: np.ndarray) -> Any:
-    """Return an unfitted linear classifier: softmax, or an SVM or logistic regression of each class against the rest."""
+    """Return an unfitted softmax classifier, or an SVM or logistic regression of each class against the rest."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import LinearSVC
