@@ -266,7 +266,13 @@ def test_a_network_is_validated_on_reviews_held_out(fitted_lstm):
     assert [event["epoch"] for event in fitted_lstm.history_] == [1, 2]
     assert fitted_lstm.validation_accuracy_ == max(event["validation_accuracy"] for event in fitted_lstm.history_)
     assert fitted_lstm.predict(TEXTS).dtype == np.array(NUMBERS).dtype
-    assert "lstm" in repr(fitted_lstm)
+
+
+def test_a_fitted_classifier_shows_what_it_is(fitted_lstm):
+    new = clone(fitted_lstm)
+    assert repr(new).startswith("Classifier(")
+    assert repr(fitted_lstm) == f"<{new!r}: {fitted_lstm.predictor_.summary}>"
+    assert f"; {100 * fitted_lstm.validation_accuracy_:.2f} % accuracy on validation; " in repr(fitted_lstm)
 
 
 def test_the_same_seed_gives_the_same_network_and_another_one_another(fitted_lstm):

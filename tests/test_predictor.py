@@ -1,16 +1,21 @@
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import plaudit
 from plaudit.bundle.folder import save_bundle
 from plaudit.bundle.locate import DEFAULT_MODEL, shipped_models
 from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import BundleError, DataError, SettingsError
+from plaudit.explain.explanation import explain
+from plaudit.models.bow.fit import fit_bow
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Calibration
-from plaudit.predictor import Predictor, load
+from plaudit.predictor import Prediction, Predictor, load
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +114,59 @@ def test_a_calibrated_bundle_predicts_calibrated_probabilities(toy, toy_bow, tmp
     assert (toy.calibration, calibrated.calibration) == (None, "temperature")
     assert np.array_equal(calibrated.predict_proba(texts), calibration.apply(toy.predict_proba(texts)))
     assert (calibrated.predict_proba(texts).max(axis=1) < toy.predict_proba(texts).max(axis=1)).all()
+
+
+def test_a_predictor_can_be_called_with_one_text_or_with_many(toy):
+    texts = ["a lovely film", "a dull film"]
+    surest = toy.predict_proba(texts).max(axis=1).tolist()
+    assert toy(texts) == [Prediction("positive", surest[0]), Prediction("negative", surest[1])]
+    assert toy(texts[0]) == toy(np.array(texts))[0] == toy(texts)[0]
+    assert toy([]) == []
+    label, probability = toy(texts[0])
+    assert (str(toy(texts[0])), label) == (f"positive {probability:.3f}", "positive")
+    assert repr(toy(texts[0])) == f"Prediction(label='positive', probability={probability:.3f})"
+
+
+def test_a_call_abstains_as_predict_does(toy_bow_folder):
+    careful = load(toy_bow_folder, abstain_below=1.0)
+    prediction = careful("a lovely film")
+    assert prediction.label is None
+    assert 0.5 < prediction.probability < 1
+    assert str(prediction) == f"– {prediction.probability:.3f}"
+
+
+@pytest.mark.parametrize("given", [None, 3, b"film", ["fine", None]])
+def test_a_call_with_what_is_no_text_is_refused(toy, given):
+    with pytest.raises(DataError, match=r"^texts"):
+        toy(given)
+    with pytest.raises(DataError, match=r"^texts"):
+        toy.explain(given)
+
+
+def test_a_predictor_explains_one_text_or_many(toy):
+    texts = ("a lovely film", "a dull film")
+    assert toy.explain(texts) == explain(toy, texts)
+    assert toy.explain(texts[0]) == explain(toy, texts[:1])[0]
+    other = toy.explain(texts[0], method="occlusion", label="negative")
+    assert (other.label, other.predicted, other.method) == ("negative", "positive", "occlusion")
+
+
+def test_an_explanation_shows_its_strongest_words(toy):
+    why = toy.explain("a lovely film")
+    assert re.fullmatch(rf"<Explanation of positive {why.probability:.3f}: for .*lovely \+\d.*; against .+>", repr(why))
+
+
+def test_a_predictor_shows_what_it_is(toy, toy_bow_folder):
+    assert repr(toy).startswith("<Predictor bow: negative, positive; ")
+    assert repr(load(toy_bow_folder, abstain_below=0.8)).endswith("B; abstains below 0.8>")
+    assert repr(load("bow")) == (
+        "<Predictor bow: negative, positive; trained on imdb; 92.30 % accuracy on validation; 1.17 MB>"
+    )
+
+
+def test_many_labels_are_shown_as_their_number(tmp_path):
+    texts, labels = [f"word{i % 7}" for i in range(140)], np.arange(140) % 7
+    settings = BowSettings(min_count=1, slot_bits=16)
+    model = fit_bow(settings, texts, labels, tuple("abcdefg"), console=Console(quiet=True))
+    save_bundle(TrainedModel(model=model), tmp_path / "model")
+    assert re.fullmatch(r"<Predictor bow: 7 labels; \d+\.\d+ [kM]B>", repr(load(tmp_path / "model")))

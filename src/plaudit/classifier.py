@@ -210,6 +210,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         loaded.set_params(**_params(loaded.bundle_.manifest))
         return loaded
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803  # scikit-learn's name
+        settings = super().__repr__(N_CHAR_MAX)
+        return f"<{settings}: {self.predictor_.summary}>" if hasattr(self, "predictor_") else settings
+
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401
         tags = super().__sklearn_tags__()
         tags.input_tags.string = tags.input_tags.one_d_array = True

@@ -1,7 +1,7 @@
-"""Loads a trained model and predicts labels and probabilities of texts."""
+"""Loads a trained model, predicts labels and probabilities of texts, and explains them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from plaudit.bundle.folder import Bundle, load_bundle
 from plaudit.bundle.locate import DEFAULT_MODEL, model_folder
@@ -12,9 +12,31 @@ from plaudit.models.base import Float32Array, softmax
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from plaudit.explain.explanation import Explanation, Method
+
+_LISTED_LABELS = 5
+"""A predictor with more labels than this shows their number alone."""
+
+
+class Prediction(NamedTuple):
+    """The most probable label of a text, None where the predictor abstains, and its probability."""
+
+    label: str | None
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{'–' if self.label is None else self.label} {self.probability:.3f}"
+
+    def __repr__(self) -> str:
+        return f"Prediction(label={self.label!r}, probability={self.probability:.3f})"
+
 
 class Predictor:
-    """A trained model that predicts; it abstains if the most probable label is less probable than `abstain_below`."""
+    """A trained model that predicts; it abstains if the most probable label is less probable than `abstain_below`.
+
+    Call it with one text for a `Prediction`, or with many for a list of them. `labels` are the names of its classes, in
+    the order of its probabilities.
+    """
 
     def __init__(self, bundle: Bundle, *, abstain_below: float = 0.0) -> None:
         self.model = bundle.model
@@ -27,10 +49,62 @@ class Predictor:
         self.abstain_below = abstain_below
         self._calibration = bundle.calibration
 
+    def __repr__(self) -> str:
+        abstains = [f"abstains below {self.abstain_below:g}"] if self.abstain_below else []
+        return f"<Predictor {'; '.join([self.summary, *abstains])}>"
+
+    @property
+    def summary(self) -> str:
+        """Its kind and labels, what it was trained on, its accuracy and its size, as far as its bundle records them."""
+        many = len(self.labels) > _LISTED_LABELS
+        parts = [f"{self.kind}: {f'{len(self.labels)} labels' if many else ', '.join(self.labels)}"]
+        if "name" in self.provenance.data:
+            parts.append(f"trained on {Path(self.provenance.data['name']).name}")
+        if self.provenance.validation_accuracy is not None:
+            parts.append(f"{100 * self.provenance.validation_accuracy:.2f} % accuracy on validation")
+        size = f"{self.size_bytes / 1e6:.2f} MB" if self.size_bytes >= 100_000 else f"{self.size_bytes / 1e3:.1f} kB"
+        return "; ".join([*parts, size])
+
     @property
     def calibration(self) -> str | None:
         """How its probabilities are calibrated, None if they are not."""
         return None if self._calibration is None else self._calibration.method
+
+    @overload
+    def __call__(self, texts: str) -> Prediction: ...
+
+    @overload
+    def __call__(self, texts: Values) -> list[Prediction]: ...
+
+    def __call__(self, texts: Values) -> Prediction | list[Prediction]:
+        """Return the prediction for one text, or a list of them for as many texts as `predict` takes."""
+        if isinstance(texts, str):
+            return self([texts])[0]
+        probabilities = self.predict_proba(texts)
+        surest = probabilities.max(axis=1, initial=0).tolist()
+        return [Prediction(*pair) for pair in zip(self.verdicts(probabilities), surest, strict=True)]
+
+    @overload
+    def explain(self, texts: str, *, method: "Method | None" = None, label: str | None = None) -> "Explanation": ...
+
+    @overload
+    def explain(
+        self, texts: Values, *, method: "Method | None" = None, label: str | None = None
+    ) -> "list[Explanation]": ...
+
+    def explain(
+        self, texts: Values, *, method: "Method | None" = None, label: str | None = None
+    ) -> "Explanation | list[Explanation]":
+        """Return how much each word of a text contributes to a label, by default the predicted one; a list for many.
+
+        `method` is exact (bow), gradients (lstm) or occlusion, by default the best for the model. SettingsError if the
+        label or the method is unknown, MissingExtraError if the method needs a package that is not installed.
+        """
+        from plaudit.explain.explanation import explain
+
+        if isinstance(texts, str):
+            return explain(self, [texts], method=method, label=label)[0]
+        return explain(self, as_texts(texts), method=method, label=label)
 
     def predict_proba(self, texts: Values) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.

@@ -78,7 +78,7 @@ def test_words_are_coloured_by_sign_and_strength():
 
 
 def test_occurrences_of_a_word_are_summed_whatever_their_case():
-    pro, con = view.top_words(explanation_of("Fine fine FINE dull", [1, 1, 1, -2]), 5)
+    pro, con = explanation_of("Fine fine FINE dull", [1, 1, 1, -2]).top_words(5)
     assert (pro, con) == ([("fine", 3)], [("dull", -2)])
 
 

@@ -34,8 +34,8 @@ def explain(
     as_json: base.JsonOption = False,
 ) -> None:
     """Show how much each word of a text contributes to its label, in log-odds."""
-    from plaudit.explain.explanation import explanations
-    from plaudit.explain.view import TOP, print_explanation, write_html
+    from plaudit.explain.explanation import TOP, explanations
+    from plaudit.explain.view import print_explanation, write_html
     from plaudit.predictor import load
 
     if top is not None and as_json and html is None:

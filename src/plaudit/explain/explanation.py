@@ -9,6 +9,7 @@ Shapes: N texts, C classes.
 """
 
 import importlib.util
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,12 @@ METHODS: tuple[Method, ...] = get_args(Method)
 MAX_PIECES = 500
 """In a text with more tokens than this, occlusion leaves out sentences instead of tokens."""
 
+TOP = 5
+"""How many words for and against the label are listed."""
+
+CONTROLS = {c: "\N{REPLACEMENT CHARACTER}" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
+"""Control characters would move the terminal's cursor or change its colours."""
+
 _BATCH_CHARACTERS = 4_000_000
 
 _PLAIN_WORDS = CleaningSettings(punctuation="keep")
@@ -50,7 +57,7 @@ class Token:
     contribution: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """The contribution of each token to the log-odds of `label`, which need not be the `predicted` one.
 
@@ -66,6 +73,20 @@ class Explanation:
     tokens: tuple[Token, ...]
     rest: float
     log_odds: float
+
+    def __repr__(self) -> str:
+        pro, con = (in_words(words) for words in self.top_words(TOP))
+        return f"<Explanation of {self.label} {self.probability:.3f}: for {pro}; against {con}>"
+
+    def top_words(self, top: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+        """Return the words that contribute most for and most against the label, summed over their occurrences."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for token in self.tokens:
+            sums[" ".join(token.text.split()).casefold()] += token.contribution
+        ordered = sorted(sums.items(), key=lambda item: -item[1])
+        pro = [(word, total) for word, total in ordered if total > 0][:top]
+        con = [(word, total) for word, total in reversed(ordered) if total < 0][:top]
+        return pro, con
 
     @property
     def gap(self) -> float:
@@ -85,6 +106,12 @@ class Explanation:
             "log_odds": round(self.log_odds, DECIMALS),
             "gap": round(self.gap, DECIMALS),
         }
+
+
+def in_words(words: Sequence[tuple[str, float]]) -> str:
+    """Return words and what they contribute as a line, long words cut."""
+    short = [(word if len(word) <= 40 else word[:39] + "…", total) for word, total in words]
+    return ", ".join(f"{word} {total:+.2f}" for word, total in short).translate(CONTROLS) or "–"
 
 
 class HasModel(Protocol):

@@ -4,7 +4,6 @@ Blue words contribute to the label, orange ones against it, in hues that colour-
 is relative to the strongest word of the text.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,11 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from plaudit.explain.explanation import Explanation, Token
+from plaudit.explain.explanation import CONTROLS, TOP, Explanation, Token, in_words
 from plaudit.storage import replacing
-
-TOP = 5
-"""How many words for and against the label are listed below a text."""
 
 FAINTEST = 0.08
 """Words weaker than this share of the strongest are not coloured."""
@@ -24,9 +20,6 @@ FAINTEST = 0.08
 # From weak to strong, each light enough for black letters.
 _FOR_SHADES = ("#d4e6f5", "#a3cdec", "#6fb3e0", "#4a9ad4")
 _AGAINST_SHADES = ("#fde4c4", "#fbc88a", "#f5aa4e", "#e6902a")
-
-# Control characters would move the terminal's cursor or change its colours.
-_CONTROLS = {c: "\N{REPLACEMENT CHARACTER}" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
 
 def strength(token: Token, explanation: Explanation) -> float:
@@ -36,30 +29,18 @@ def strength(token: Token, explanation: Explanation) -> float:
     return share if abs(share) >= FAINTEST else 0.0
 
 
-def top_words(explanation: Explanation, top: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """Return the words that contribute most for and most against the label, summed over their occurrences."""
-    sums: defaultdict[str, float] = defaultdict(float)
-    for token in explanation.tokens:
-        sums[" ".join(token.text.split()).casefold()] += token.contribution
-    ordered = sorted(sums.items(), key=lambda item: -item[1])
-    pro = [(word, total) for word, total in ordered if total > 0][:top]
-    con = [(word, total) for word, total in reversed(ordered) if total < 0][:top]
-    return pro, con
-
-
 def print_explanation(explanation: Explanation, console: Console, *, top: int = TOP) -> None:
     """Print the prediction, the coloured text, and its top words for and against."""
     console.print(Text(_prediction(explanation), "bold"), soft_wrap=True)
-    shown = Text(explanation.text.translate(_CONTROLS))
+    shown = Text(explanation.text.translate(CONTROLS))
     for token in explanation.tokens:
         share = strength(token, explanation)
         if share:
             shades = _FOR_SHADES if share > 0 else _AGAINST_SHADES
             shown.stylize(f"#000000 on {shades[min(3, int(4 * abs(share)))]}", token.start, token.end)
     console.print(shown)
-    for title, words in zip(("for", "against"), top_words(explanation, top), strict=True):
-        listed = ", ".join(f"{_short(word)} {total:+.2f}" for word, total in words) or "–"
-        console.print(Text.assemble((f"{title:<7} ", "dim"), listed.translate(_CONTROLS)), soft_wrap=True)
+    for title, words in zip(("for", "against"), explanation.top_words(top), strict=True):
+        console.print(Text.assemble((f"{title:<7} ", "dim"), in_words(words)), soft_wrap=True)
     console.print(Text(_arithmetic(explanation), "dim"), soft_wrap=True)
 
 
@@ -74,10 +55,6 @@ def _arithmetic(explanation: Explanation) -> str:
     total = sum(token.contribution for token in explanation.tokens)
     sums = f"log-odds {explanation.log_odds:+.2f} = words {total:+.2f}, rest {explanation.rest:+.2f}"
     return f"{sums}, unexplained {round(explanation.gap, 2) + 0.0:+.2f}; {explanation.method}"
-
-
-def _short(word: str) -> str:
-    return word if len(word) <= 40 else word[:39] + "…"
 
 
 INK, PAPER = ("#1b1d20", "#e4e6e8"), ("#ffffff", "#14171a")
@@ -135,11 +112,8 @@ def write_html(path: Path, explanations: Sequence[Explanation], *, model: str, t
 
 
 def _article(explanation: Explanation, top: int) -> str:
-    words = zip(("for", "against"), top_words(explanation, top), strict=True)
-    lists = "".join(
-        f"<dt>{title}</dt><dd>{', '.join(f'{escape(_short(word))} {total:+.2f}' for word, total in listed) or '–'}</dd>"
-        for title, listed in words
-    )
+    words = zip(("for", "against"), explanation.top_words(top), strict=True)
+    lists = "".join(f"<dt>{title}</dt><dd>{escape(in_words(listed))}</dd>" for title, listed in words)
     return f"""<article>
 <h2>{escape(_prediction(explanation))}</h2>
 <p class="text">{_marked(explanation)}</p>
