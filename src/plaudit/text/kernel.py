@@ -33,6 +33,9 @@ _PART, _SPECIAL, _IS_MARK = np.uint64(1), np.uint64(2), np.uint64(1 << 32)
 # An entry of an n-gram table: tag below, weight above. Seen slots are bits of 32-bit words.
 _HALF, _WORD_SHIFT, _BIT_MASK = np.uint32(16), np.uint32(5), np.uint32(31)
 
+# Numbers, because a call of ord compiles numba's strings.
+_LESS_THAN, _GREATER_THAN, _SLASH, _EXCLAMATION, _HASH, _SEMICOLON = map(ord, "<>/!#;")
+
 _CHUNK = 1024
 
 _compiled = numba.njit(cache=True, nogil=True)
@@ -132,18 +135,19 @@ def _extend(ngram, token):
 def _after_markup(data, position, end):
     """Return where the tag or character reference that may start at `position` ends; `position` if none does."""
     first = data[position + _ONE] if position + _ONE < end else np.uint8(0)
-    if data[position] == ord("<"):
-        if not (97 <= (first | 32) <= 122 or first == ord("/") or first == ord("!")):
+    if data[position] == _LESS_THAN:
+        is_letter = 97 <= (first | 32) <= 122
+        if not is_letter and first != _SLASH and first != _EXCLAMATION:
             return position
         for i in range(position + np.uint64(2), min(end, position + np.uint64(258))):
-            if data[i] == ord(">"):
+            if data[i] == _GREATER_THAN:
                 return np.uint64(i) + _ONE
-            if data[i] == ord("<"):
+            if data[i] == _LESS_THAN:
                 return position
         return position
-    start = position + np.uint64(2 if first == ord("#") else 1)
+    start = position + np.uint64(2 if first == _HASH else 1)
     for i in range(start, min(end, start + np.uint64(9))):
-        if data[i] == ord(";") and i > start:
+        if data[i] == _SEMICOLON and i > start:
             return np.uint64(i) + _ONE
         if not (97 <= (data[i] | 32) <= 122 or 48 <= data[i] <= 57):
             return position
@@ -234,8 +238,14 @@ def _code_point(data, position):
 
 @_compiled
 def _scratch(offsets):
-    """Return an array for the tokens of the longest text: at most one per byte, and one past the end."""
-    return np.empty((np.max(np.diff(offsets)) if len(offsets) > 1 else 0) + 1, np.uint64)
+    """Return an array for the tokens of the longest text: at most one per byte, and one past the end.
+
+    A loop, because np.max(np.diff(offsets)) takes six seconds to compile, more than all else here together.
+    """
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    return np.empty(longest + 1, np.uint64)
 
 
 @_compiled
