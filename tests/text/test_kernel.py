@@ -63,9 +63,9 @@ def test_tokens_equal_those_of_the_reference(texts: list[str], cleaning: Cleanin
 @given(st.lists(any_text, max_size=4), any_cleaning, st.integers(1, 4))
 def test_ngram_keys_equal_those_of_the_reference(texts: list[str], cleaning: CleaningSettings, max_order: int) -> None:
     data, offsets = kernel.join_utf8(texts)
-    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(cleaning), max_order)
+    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(cleaning), max_order, characters)
     for i, text in enumerate(texts):
-        expected = sorted(h >> 32 for h in reference.ngram_hashes(text, cleaning, max_order))
+        expected = sorted(h >> 32 for h in reference.ngram_hashes(text, cleaning, max_order, characters))
         assert sorted(keys[ends[i] : ends[i + 1]].tolist()) == expected
 
 
@@ -126,7 +126,7 @@ def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bi
     columns = [{key: data.draw(multiples_of_a_power_of_two) for key in known} for _ in range(2)]
     weights = np.array([[column[key] for column in columns] for key in known], np.float16).reshape(len(known), 2)
     table = kernel.ngram_table(np.array(known, np.uint32), weights, slot_bits)
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table, is_l2)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table, is_l2, 0)
     assert scores.T.tolist() == [scores_by_reference(texts, cleaning, column, is_l2=is_l2) for column in columns]
 
 
@@ -135,7 +135,7 @@ def test_scores_count_each_ngram_of_a_text_once_in_any_number_of_texts() -> None
     key = reference.ngram_hashes("good", cleaning, 1)[0] >> 32
     table = kernel.ngram_table(np.array([key], np.uint32), np.array([[0.5, -2]], np.float16), 20)
     texts = ["good good", "bad", "Good, good"] * 300
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, False)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, False, 0)
     assert scores.tolist() == [[0.5, -2], [0, 0], [0.5, -2]] * 300
 
 
@@ -144,23 +144,23 @@ def test_a_table_holds_every_float16_exactly() -> None:
     key = np.array([reference.ngram_hashes("good", cleaning, 1)[0] >> 32], np.uint32)
     for weight in np.array([2**-24, 3e-6, -6.1e-5, 1 / 3, -65504, 0], np.float16):  # subnormal ones included
         table = kernel.ngram_table(key, weight.reshape(1, 1), 16)
-        scores = kernel.ngram_scores(*kernel.join_utf8(["good"]), kernel.cleaning_tables(cleaning), 1, table, False)
+        scores = kernel.ngram_scores(*kernel.join_utf8(["good"]), kernel.cleaning_tables(cleaning), 1, table, False, 0)
         assert scores.tolist() == [[float(weight)]]
 
 
 def test_an_empty_slot_is_no_known_ngram_and_a_weight_of_0_is_one() -> None:
     cleaning = CleaningSettings()
     many = " ".join(f"w{i}" for i in range(500_000))
-    keys, _ = kernel.ngram_keys(*kernel.join_utf8([many]), kernel.cleaning_tables(cleaning), 1)
+    keys, _ = kernel.ngram_keys(*kernel.join_utf8([many]), kernel.cleaning_tables(cleaning), 1, 0)
     first, second = np.flatnonzero((keys & np.uint32(0xFFFF)) == 0)[:2]  # an empty slot of 16 bits looks just so
     known, other = keys[[first]], keys[[second]]
     texts = [f"w{first}", f"w{first} w{second}", f"w{second}"]
     for weight, expected in ((2.0, [2, 2, 0]), (0.0, [0, 0, 0])):
         table = kernel.ngram_table(known, np.array([[weight]], np.float16), 16)
-        scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True)
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True, 0)
         assert scores.ravel().tolist() == expected
     table = kernel.ngram_table(np.append(known, other), np.array([[2], [0]], np.float16), 16)
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 1, table, True, 0)
     assert scores.ravel().tolist() == [2, np.sqrt(np.float32(2)), 0]
 
 

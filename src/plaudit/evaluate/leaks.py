@@ -118,7 +118,7 @@ def _shingles(texts: Sequence[str]) -> "sparse.csr_matrix":
     from plaudit.text import kernel
 
     data, offsets = kernel.join_utf8(texts)
-    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(CleaningSettings().resolved()), ORDER)
+    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(CleaningSettings().resolved()), ORDER, 0)
     # A text of n tokens has n + (n - 1) + … n-grams of orders 1, 2, … one after the other; its last n - 4 are 5-grams.
     num_ngrams, lost = np.diff(ends), ORDER * (ORDER - 1) // 2
     num_5grams = np.where(num_ngrams > lost, (num_ngrams + lost) // ORDER - (ORDER - 1), 0)

@@ -1,6 +1,7 @@
 """An ensemble: the weighted sum of several models' centred logits.
 
-Its bundle holds all members; the name of each tensor and file begins with its member's number.
+Its bundle holds all members; the name of each tensor and file begins with its member's number. A member may know other
+labels than the ensemble: its projection, [C', C], says what its logits mean for each of the ensemble's.
 
 Shapes: N texts, C classes.
 """
@@ -19,6 +20,7 @@ from plaudit.models.kinds import runtime_class
 from plaudit.settings import Settings, parse
 
 _MEMBERS_FILE = "members.json"
+_PROJECTION = "projection"
 
 
 class EnsembleSettings(ModelSettings):
@@ -49,6 +51,8 @@ class _Member(Settings):
 
     kind: str
     settings: dict[str, Any]
+    labels: tuple[str, ...] | None = None
+    """Those of a member with a projection; the others know the ensemble's."""
 
 
 class EnsembleModel(Model):
@@ -57,21 +61,42 @@ class EnsembleModel(Model):
     Settings: ClassVar[type[ModelSettings]] = EnsembleSettings
     settings: EnsembleSettings
 
-    def __init__(self, settings: EnsembleSettings, labels: tuple[str, ...], members: Sequence[Model]) -> None:
+    def __init__(
+        self,
+        settings: EnsembleSettings,
+        labels: tuple[str, ...],
+        members: Sequence[Model],
+        projections: Mapping[int, Float32Array],
+    ) -> None:
         super().__init__(settings, labels)
         self.models = tuple(members)
+        self.projections = dict(projections)
 
     @classmethod
-    def of(cls, members: Mapping[str, Model], weights: Sequence[float]) -> Self:
-        """Join models by name, in order; all have the same labels."""
+    def of(
+        cls,
+        members: Mapping[str, Model],
+        weights: Sequence[float],
+        *,
+        projections: Mapping[int, npt.NDArray[np.floating[Any]]] | None = None,
+    ) -> Self:
+        """Join models by name, in order; all have the first one's labels but for those with a projection, [C', C]."""
         settings = EnsembleSettings(members=tuple(members), weights=tuple(weights))
         models = list(members.values())
-        return cls(settings, models[0].labels, models)
+        rounded = {number: np.asarray(matrix, np.float32) for number, matrix in (projections or {}).items()}
+        return cls(settings, models[0].labels, models, rounded)
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return float32 [N, C]."""
         assert self.settings.weights is not None
-        return blend([model.logits(texts) for model in self.models], self.settings.weights)
+        return blend([self.member_logits(number, texts) for number in range(len(self.models))], self.settings.weights)
+
+    def member_logits(self, number: int, texts: Sequence[str]) -> Float32Array:
+        """Return one member's logits of the ensemble's labels, float32 [N, C], not yet weighted."""
+        logits = self.models[number].logits(texts)
+        if number not in self.projections:
+            return logits
+        return np.asarray(centred(logits) @ self.projections[number], np.float32)
 
     def state(self) -> ModelState:
         """Return all members' states."""
@@ -82,7 +107,11 @@ class EnsembleModel(Model):
             state = model.state()
             tensors |= {f"{number}/{name}": tensor for name, tensor in state.tensors.items()}
             files |= {f"{number}.{name}": content for name, content in state.files.items()}
-            described.append({"kind": model.settings.kind, "settings": model.settings.model_dump(mode="json")})
+            entry: dict[str, Any] = {"kind": model.settings.kind, "settings": model.settings.model_dump(mode="json")}
+            if number in self.projections:
+                tensors[f"{number}/{_PROJECTION}"] = self.projections[number]
+                entry["labels"] = model.labels
+            described.append(entry)
         return ModelState(tensors, {**files, _MEMBERS_FILE: json.dumps(described, indent=1).encode() + b"\n"})
 
     @classmethod
@@ -99,14 +128,24 @@ class EnsembleModel(Model):
                 f"{num_members} members, {num_weights} weights, but {len(described)} in {_MEMBERS_FILE}; save it again"
             )
         members = []
+        projections: dict[int, Float32Array] = {}
         for number, (name, entry) in enumerate(zip(settings.members, described, strict=True)):
             try:
                 member_class = runtime_class(entry.kind)
                 member_settings = parse(member_class.Settings, entry.settings, source=_MEMBERS_FILE, prefix=name)
             except SettingsError as error:
                 raise BundleError(f"{error}; this needs a newer version of Plaudit") from None
-            members.append(member_class.from_state(member_settings, labels, _member_state(state, number)))
-        return cls(settings, labels, members)
+            member = _member_state(state, number)
+            projection = member.tensors.pop(_PROJECTION, None)
+            known = labels if entry.labels is None else entry.labels
+            if (projection is None) != (entry.labels is None):
+                raise BundleError(f"member {name} has labels but no projection, or the other way; save it again")
+            if projection is not None:
+                if projection.dtype != np.float32 or projection.shape != (len(known), len(labels)):
+                    raise BundleError(f"the projection of {name} is not float32 {(len(known), len(labels))}; save it again")
+                projections[number] = np.asarray(projection, np.float32)
+            members.append(member_class.from_state(member_settings, known, member))
+        return cls(settings, labels, members, projections)
 
 
 def _member_state(state: ModelState, number: int) -> ModelState:

@@ -10,6 +10,11 @@ TOKEN_MULTIPLIER = 0x9E3779B97F4A7C15
 NGRAM_MULTIPLIER = 0xD6E8FEB86659FD93
 MASK = (1 << 64) - 1
 
+EDGE = 1
+"""Stands on both sides of a word for its first or last character's neighbour; it is never the code of a letter."""
+CHARACTERS = 0x2545F4914F6CDD1D
+"""What the hash of an n-gram of characters starts from; those of tokens start from 0."""
+
 
 def hash_token(code_points: list[int]) -> int:
     """Return the 64-bit hash of a token given as folded code points."""

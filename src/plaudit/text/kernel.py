@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable, character_table
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.text.hashing import NGRAM_MULTIPLIER, TOKEN_MULTIPLIER
+from plaudit.text.hashing import CHARACTERS, EDGE, NGRAM_MULTIPLIER, TOKEN_MULTIPLIER
 from plaudit.text.reference import stop_word_tokens, token_hash
 
 # Arithmetic stays in 64 bits only between numpy scalars: numba turns int with uint64 into a float.
 _MULTIPLIER = np.uint64(TOKEN_MULTIPLIER)
 _NGRAM_MULTIPLIER = np.uint64(NGRAM_MULTIPLIER)
+_EDGE, _CHARACTERS = np.uint64(EDGE), np.uint64(CHARACTERS)
 _U29, _U32, _ONE, _ZERO = np.uint64(29), np.uint64(32), np.uint64(1), np.uint64(0)
 
 # The row of a byte: what to xor into a token's hash and to multiply it by, the hash of a punctuation mark, and a kind.
@@ -238,14 +239,14 @@ def _code_point(data, position):
 
 @_compiled
 def _scratch(offsets):
-    """Return an array for the tokens of the longest text: at most one per byte, and one past the end.
+    """Return an array for the tokens of the longest text: at most one per byte, and two past the end.
 
     A loop, because np.max(np.diff(offsets)) takes six seconds to compile, more than all else here together.
     """
     longest = 0
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    return np.empty(longest + 1, np.uint64)
+    return np.empty(longest + 2, np.uint64)
 
 
 @_compiled
@@ -291,15 +292,68 @@ def _write_keys(tokens, count, max_order, ngrams, keys):
 
 
 @_compiled
-def ngram_keys(data, offsets, cleaning, max_order):
-    """Return the high 32 bits of the hash of each n-gram of order 1 … max_order, and int64 [N + 1] offsets."""
+def _most_keys(num_bytes, num_texts, max_order, characters):
+    """Return how many keys texts can have. A word of L bytes, one more behind it, has L + 2 characters: 3 / 2 at most."""
+    return num_bytes * max_order + (num_bytes + num_texts) * 3 // 2 * max(0, characters - 1)
+
+
+@_compiled
+def _write_character_keys(data, start, end, cleaning, characters, word, keys):
+    """Write the high 32 bits of the hash of each n-gram of 2 … `characters` characters of a word, edges marked.
+
+    `word` is an array for the characters of the longest word. Returns how many keys there are.
+    """
+    rows = cleaning.rows
+    total = length = _ZERO
+    position = np.uint64(start)
+    while position <= np.uint64(end):
+        kind = letter = _ZERO
+        after = position + _ONE
+        if position < np.uint64(end):
+            row = np.uint64(data[position]) << _ROW_BITS
+            letter, kind = rows[row], rows[row | _KIND]
+            if kind == _SPECIAL:
+                letter, _, _, kind, after = _special(data, position, np.uint64(end), cleaning)
+        if kind == _PART:
+            word[length + _ONE] = letter * _MULTIPLIER
+            length += _ONE
+        elif length > _ZERO:
+            word[_ZERO] = word[length + _ONE] = _EDGE * _MULTIPLIER
+            for first in range(length + _ONE):
+                ngram = _extend(_CHARACTERS, word[first])
+                for t in range(first + _ONE, min(first + np.uint64(characters), length + np.uint64(2))):
+                    ngram = _extend(ngram, word[t])
+                    keys[total] = ngram >> _U32
+                    total += _ONE
+            length = _ZERO
+        position = after
+    return total
+
+
+@_compiled
+def _write_all_keys(data, start, end, cleaning, max_order, characters, tokens, ngrams, keys):
+    """Write the keys of one text's n-grams of words and of characters and return how many there are."""
+    count = _kept_tokens(data, start, end, cleaning, tokens)
+    total = _write_keys(tokens, count, max_order, ngrams, keys)
+    if characters > 1:
+        total += _write_character_keys(data, start, end, cleaning, characters, tokens, keys[total:])
+    return total
+
+
+@_compiled
+def ngram_keys(data, offsets, cleaning, max_order, characters):
+    """Return the high 32 bits of the hash of each n-gram, and int64 [N + 1] offsets.
+
+    N-grams are of 1 … max_order words and, inside words, of 2 … `characters` characters.
+    """
     tokens = _scratch(offsets)
     ngrams = np.empty_like(tokens)
-    keys = np.empty(len(data) * max_order, np.uint32)
+    keys = np.empty(_most_keys(len(data), len(offsets), max_order, characters), np.uint32)
     ends = np.zeros(len(offsets), np.int64)
     for i in range(len(offsets) - 1):
-        count = _kept_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
-        ends[i + 1] = ends[i] + np.int64(_write_keys(tokens, count, max_order, ngrams, keys[ends[i] :]))
+        start, end = offsets[i], offsets[i + 1]
+        count = _write_all_keys(data, start, end, cleaning, max_order, characters, tokens, ngrams, keys[ends[i] :])
+        ends[i + 1] = ends[i] + np.int64(count)
     return keys[: ends[-1]], ends
 
 
@@ -363,21 +417,21 @@ def _sum_weights(found, floats, count):
 
 
 @_compiled
-def ngram_scores(data, offsets, cleaning, max_order, table, is_l2):
+def ngram_scores(data, offsets, cleaning, max_order, table, is_l2, characters):
     """Return the summed weights of each text's distinct known n-grams, float32 [N, K]; `table` as of `ngram_table`.
 
     If `is_l2`, over the square root of how many they are.
     """
     tokens = _scratch(offsets)
     ngrams = np.empty_like(tokens)
-    keys = np.empty(len(tokens) * max_order, np.uint32)
+    keys = np.empty(_most_keys(len(tokens), 1, max_order, characters), np.uint32)
     found = np.empty(len(keys) + 1, np.uint32)
     floats = found.view(np.float32)
     seen = np.zeros(table.shape[1] >> 5, np.uint32)
     scores = np.empty((len(offsets) - 1, len(table)), np.float32)
     for i in range(len(offsets) - 1):
-        count = _kept_tokens(data, offsets[i], offsets[i + 1], cleaning, tokens)
-        num_keys = _write_keys(tokens, count, max_order, ngrams, keys)
+        start, end = offsets[i], offsets[i + 1]
+        num_keys = _write_all_keys(data, start, end, cleaning, max_order, characters, tokens, ngrams, keys)
         for k in range(len(table)):
             num_distinct = _distinct_entries(keys, num_keys, table[k], seen, found)
             scores[i, k] = _sum_weights(found, floats, num_distinct)

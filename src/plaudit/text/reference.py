@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from plaudit.text.characters import PUNCTUATION, SEPARATOR, classify
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.text.hashing import extend_ngram, hash_token
+from plaudit.text.hashing import CHARACTERS, EDGE, MASK, TOKEN_MULTIPLIER, extend_ngram, hash_token
 
 MARKUP = re.compile(rb"<[A-Za-z/!][^<>]{0,255}>|&#?[A-Za-z0-9]{1,8};")
 
@@ -50,12 +50,28 @@ def token_hash(token: str) -> int:
     return hash_token([ord(character) for character in token])
 
 
-def ngram_hashes(text: str, cleaning: CleaningSettings, max_order: int) -> list[int]:
-    """Return the 64-bit hashes of the text's n-grams of order 1 … max_order, repeats included."""
+def ngram_hashes(text: str, cleaning: CleaningSettings, max_order: int, characters: int = 0) -> list[int]:
+    """Return the 64-bit hashes of the text's n-grams, repeats included.
+
+    They are those of 1 … max_order tokens, and those of 2 … `characters` characters of a word with an edge on each side.
+    """
     hashes = []
     ngrams: list[int] = []  # those that end at the token before, by order
     for token in tokenize(text, cleaning):
         value = token_hash(token)
         ngrams = [extend_ngram(shorter, value) for shorter in [0, *ngrams[: max_order - 1]]]
         hashes += ngrams
+    if characters > 1:
+        for token in _tokens(text, cleaning):
+            if classify(token[0], cleaning) > PUNCTUATION:
+                hashes += _character_hashes([EDGE, *map(ord, token), EDGE], characters)
     return hashes
+
+
+def _character_hashes(word: list[int], longest: int) -> Iterator[int]:
+    values = [(code * TOKEN_MULTIPLIER) & MASK for code in word]
+    for first in range(len(word) - 1):
+        ngram = extend_ngram(CHARACTERS, values[first])
+        for value in values[first + 1 : first + longest]:
+            ngram = extend_ngram(ngram, value)
+            yield ngram

@@ -37,7 +37,7 @@ def read_flat(path):
     table = array("<u4", places[6], num_problems, 1 << slot_bits)
 
     def logits(texts):
-        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, max_order, table, bool(flags & 2))
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, max_order, table, bool(flags & 2), 0)
         return logits_of_problems(scores * scale + bias)
 
     return tuple(labels), logits

@@ -9,6 +9,7 @@ Shapes: N texts, C classes, F n-grams.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +21,21 @@ from plaudit.models.base import Float32Array
 from plaudit.models.bow.model import BowModel, StoredWeights, nearest_int8, positive_labels
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
+from plaudit.threads import map_threads
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Scores of K binary problems: weights float64 [F, K], bias [K], and the weights of S further features, [S, K]."""
+
+    weights: Float64Array
+    bias: Float64Array
+    of_features: Float64Array
 
 
 def fit_bow(
@@ -36,28 +47,93 @@ def fit_bow(
     console: Console,
 ) -> BowModel:
     """Fit a model to texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: it takes no seed."""
+    settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+    with console.status("counting n-grams"):
+        presence = distinct_ngrams(settings, texts, label_ids, len(labels))
+    with console.status(f"fitting {len(labels)} labels on {len(presence.keys):,} n-grams"):
+        fitted = fit_scores(settings, presence.matrix, label_ids, labels)
+    return bow_of(settings, labels, presence.keys, fitted)
+
+
+def distinct_ngrams(
+    settings: BowSettings, texts: Sequence[str], label_ids: npt.NDArray[np.int64], num_classes: int
+) -> Presence:
+    """Return the texts' frequent n-grams, one for each slot of the table."""
+    return one_ngram_per_slot(
+        frequent_ngrams(texts, settings), np.eye(num_classes)[label_ids], settings.slot_bits
+    )
+
+
+def fit_scores(
+    settings: BowSettings,
+    matrix: "sparse.csr_matrix",
+    label_ids: npt.NDArray[np.int64],
+    labels: Sequence[str],
+    *,
+    features: Float32Array | None = None,
+    is_learned: npt.NDArray[np.bool_] | None = None,
+) -> Fitted:
+    """Fit one logistic regression for each binary problem, given which text has which n-gram, [N, F] of 0 and 1.
+
+    `features`, [N, S], are given further columns, which are not scaled. Where `is_learned`, [F], is False, an n-gram
+    only counts towards the length of its row. The scores are divided by the settings' temperature.
+    """
     with needs_extra("train", "training"):
         from scipy import sparse
         from sklearn.linear_model import LogisticRegression
-    settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
-    with console.status("counting n-grams"):
-        presence = one_ngram_per_slot(
-            frequent_ngrams(texts, settings), np.eye(len(labels))[label_ids], settings.slot_bits
-        )
+    rows, length = scaled_rows(matrix, settings.norm)
+    learned = np.arange(matrix.shape[1]) if is_learned is None else np.flatnonzero(is_learned)
+    known = matrix if is_learned is None else matrix[:, learned]
+    rows = rows if is_learned is None else rows[:, learned]
+    given = np.zeros((len(label_ids), 0), np.float32) if features is None else features
+    rarity = inverse_document_frequency(known) if settings.scale == "idf" else None
 
-    def fit_problem(rows: "sparse.csr_matrix", positive: int) -> tuple[Float64Array, float]:
+    def fit_problem(positive: int) -> tuple[Float64Array, float, Float64Array]:
         is_positive = label_ids == positive
-        if rows.shape[1] == 0:  # no n-gram is frequent enough: predict how often the label occurs
-            counts = np.bincount(is_positive, minlength=2) + settings.smoothing
-            return np.zeros(0), float(np.log(counts[1] / counts[0]))
-        ratio = log_count_ratio(presence.matrix, is_positive.astype(np.float64), settings.smoothing)
+        num_positive = int(is_positive.sum())
+        if num_positive in (0, len(label_ids)) or rows.shape[1] + given.shape[1] == 0:
+            # Nothing to learn from: predict how often the label occurs.
+            odds = (num_positive + settings.smoothing) / (len(label_ids) - num_positive + settings.smoothing)
+            return np.zeros(len(learned)), float(np.log(odds)), np.zeros(given.shape[1])
+        scale = rarity
+        if scale is None:
+            scale = log_count_ratio(known, is_positive.astype(np.float64), settings.smoothing)
         regression = LogisticRegression(
-            C=settings.inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=1000
+            C=settings.inverse_regularization,
+            solver="liblinear",
+            dual=True,
+            random_state=0,
+            max_iter=1000,
+            class_weight=None if settings.class_weight == "none" else settings.class_weight,
         )
-        regression.fit(rows @ sparse.diags(ratio), is_positive)
-        return ratio * regression.coef_[0], float(regression.intercept_[0])
+        columns = rows @ sparse.diags(scale)
+        regression.fit(sparse.hstack([columns, given]).tocsr() if given.shape[1] else columns, is_positive)
+        coefficients = regression.coef_[0]
+        weights = scale * coefficients[: len(learned)]
+        return weights, float(regression.intercept_[0]), coefficients[len(learned) :]
 
-    return fit_problems(settings, presence, labels, fit_problem, console=console)
+    problems = map_threads(fit_problem, list(positive_labels(labels)))
+    weights = np.zeros((matrix.shape[1], len(problems)))
+    weights[learned] = length * np.stack([weights for weights, _, _ in problems], axis=1)
+    bias = np.array([bias for _, bias, _ in problems])
+    of_features = np.stack([own for _, _, own in problems], axis=1)
+    return Fitted(*(part / settings.temperature for part in (weights, bias, of_features)))
+
+
+def bow_of(settings: BowSettings, labels: tuple[str, ...], keys: npt.NDArray[np.uint32], fitted: Fitted) -> BowModel:
+    """Return the model of fitted scores, stored as the settings say."""
+    stored: tuple[StoredWeights, Float32Array | None] = fitted.weights.astype(np.float16), None
+    if settings.storage == "int8":
+        stored = nearest_int8(fitted.weights)
+    bias = fitted.bias.astype(np.float32)
+    return BowModel(settings, labels, keys=keys, weights=stored[0], bias=bias, scale=stored[1])
+
+
+def inverse_document_frequency(matrix: "sparse.csr_matrix") -> Float64Array:
+    """Return the log of how rare each n-gram is, float64 [F], 1 on average over all occurrences."""
+    counts = np.asarray(matrix.sum(axis=0), np.float64).ravel()
+    rarity = np.log((1 + matrix.shape[0]) / (1 + counts)) + 1
+    return np.asarray(rarity * (counts.sum() / max(1.0, counts @ rarity)))
 
 
 def fit_problems(
@@ -80,12 +156,8 @@ def fit_problems(
             weights, bias = fit_problem(rows, positive)
         columns.append(length * weights)
         biases.append(bias)
-    weights = np.stack(columns, axis=1)
-    stored: tuple[StoredWeights, Float32Array | None] = weights.astype(np.float16), None
-    if settings.storage == "int8":
-        stored = nearest_int8(weights)
-    bias_array = np.array(biases, np.float32)
-    return BowModel(settings, labels, keys=presence.keys, weights=stored[0], bias=bias_array, scale=stored[1])
+    fitted = Fitted(np.stack(columns, axis=1), np.array(biases), np.zeros((0, len(biases))))
+    return bow_of(settings, labels, presence.keys, fitted)
 
 
 def one_ngram_per_slot(presence: Presence, shares: Float64Array, slot_bits: int) -> Presence:

@@ -64,7 +64,7 @@ class BowModel(Model):
         if self._characters_left > 0:
             self._characters_left -= sum(map(len, texts))
         scores = self._reference_scores(texts) if self._characters_left > 0 else self._kernel_scores(texts)
-        return logits_of_problems(scores * self.scale + self.bias)
+        return logits_of_problems(scores * self.scale + self.bias, self.settings.probabilities)
 
     def logits_of_column(self, texts: "pa.StringArray") -> Float32Array:
         """Return float32 [N, C], computed on the calling thread by the kernel, which reads the column's buffers."""
@@ -72,13 +72,15 @@ class BowModel(Model):
 
         cleaning, table = self.tables
         is_l2 = self.settings.norm == "l2"
-        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2)
-        return logits_of_problems(scores * self.scale + self.bias)
+        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2, self.settings.characters)
+        return logits_of_problems(scores * self.scale + self.bias, self.settings.probabilities)
 
     def _reference_scores(self, texts: Sequence[str]) -> Float32Array:
         scores = np.zeros((len(texts), len(self.bias)), np.float32)
         for i, text in enumerate(texts):
-            hashes = reference.ngram_hashes(text, self.settings.cleaning, self.settings.max_order)
+            hashes = reference.ngram_hashes(
+                text, self.settings.cleaning, self.settings.max_order, self.settings.characters
+            )
             keys = np.unique(np.array([value >> 32 for value in hashes], np.uint32))
             places = np.searchsorted(self.keys, keys)
             inside = places < len(self.keys)
@@ -93,10 +95,12 @@ class BowModel(Model):
         from plaudit.text import kernel
 
         cleaning, table = self.tables  # before threads ask for them at once
-        max_order, is_l2 = self.settings.max_order, self.settings.norm == "l2"
+        settings, is_l2 = self.settings, self.settings.norm == "l2"
 
         def scores(chunk: Sequence[str]) -> Float32Array:
-            found: Float32Array = kernel.ngram_scores(*kernel.join_utf8(chunk), cleaning, max_order, table, is_l2)
+            found: Float32Array = kernel.ngram_scores(
+                *kernel.join_utf8(chunk), cleaning, settings.max_order, table, is_l2, settings.characters
+            )
             return found
 
         return np.concatenate([np.zeros((0, len(table)), np.float32), *map_threads(scores, list(kernel.chunks(texts)))])
@@ -139,10 +143,12 @@ def positive_labels(labels: Sequence[str]) -> Sequence[int]:
     return range(1, 2) if len(labels) == 2 else range(len(labels))
 
 
-def logits_of_problems(scores: Float32Array) -> Float32Array:
+def logits_of_problems(scores: Float32Array, probabilities: str = "one-vs-rest") -> Float32Array:
     """Return the logits of the labels, float32 [N, C], given those of the binary problems, [N, K]."""
     if scores.shape[1] == 1:
         return np.concatenate([-scores / 2, scores / 2], axis=1)
+    if probabilities == "softmax":
+        return scores
     # The softmax of log-sigmoids is the normalized probability of one-against-the-rest classifiers.
     return -np.logaddexp(np.float32(0), -scores)
 

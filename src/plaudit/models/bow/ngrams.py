@@ -31,9 +31,14 @@ class Presence:
 class NgramSettings(Protocol):
     """Which n-grams a text has, and how often one must occur to count."""
 
-    cleaning: CleaningSettings
-    max_order: int
-    min_count: int
+    @property
+    def cleaning(self) -> CleaningSettings: ...
+    @property
+    def max_order(self) -> int: ...
+    @property
+    def characters(self) -> int: ...
+    @property
+    def min_count(self) -> int: ...
 
 
 def frequent_ngrams(texts: Sequence[str], settings: NgramSettings) -> Presence:
@@ -56,7 +61,8 @@ def _ngram_keys(texts: Sequence[str], settings: NgramSettings) -> tuple[npt.NDAr
     from plaudit.text import kernel
 
     data, offsets = kernel.join_utf8(texts)
-    keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(settings.cleaning), settings.max_order)
+    tables = kernel.cleaning_tables(settings.cleaning)
+    keys, ends = kernel.ngram_keys(data, offsets, tables, settings.max_order, settings.characters)
     return keys, ends
 
 

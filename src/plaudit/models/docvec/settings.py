@@ -1,6 +1,6 @@
 """Settings of the document vectors."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class DocvecSettings(ModelSettings):
     cleaning: CleaningSettings = CleaningSettings(punctuation="keep")
     max_order: int = Field(3, ge=1, le=8)
     """Longest n-gram, in tokens."""
+    characters: ClassVar[int] = 0
     min_count: int = Field(10, ge=1)
     """An n-gram counts if it occurs this often in the train and unlabelled reviews."""
     embedding_size: int = Field(256, ge=1)

@@ -1,0 +1,138 @@
+"""Fits a bag of n-grams that starts from another model, and learns only what that model lacks.
+
+The other model's logits of a text are further columns of the logistic regression, multiplied by a strength: the larger
+it is, the less regularization keeps the regression from trusting them. A bag of n-grams is added into the new table
+(`fit_from_bow`), so that the result is one bag and as fast as any; every other model stays a member of an ensemble.
+
+Shapes: N texts, C classes, C' classes of the model to start from, F n-grams, K binary problems.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from plaudit.errors import SettingsError
+from plaudit.models.base import Float32Array, Model
+from plaudit.models.bow.fit import Fitted, bow_of, distinct_ngrams, fit_scores
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.ngrams import Presence, find_ngrams
+from plaudit.models.bow.settings import BowSettings
+from plaudit.models.ensemble import EnsembleModel, centred
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """The model to start from, its name, and how strongly to trust it from the outset."""
+
+    name: str
+    model: Model
+    strength: float
+
+
+def fit_with_head_start(
+    settings: BowSettings,
+    start: HeadStart,
+    texts: Sequence[str],
+    label_ids: npt.NDArray[np.int64],
+    labels: tuple[str, ...],
+    *,
+    console: Console,
+) -> Model:
+    """Fit to texts with label ids 0 … C - 1; SettingsError if the settings do not fit the model to start from."""
+    settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
+    if isinstance(start.model, BowModel):
+        return _fit_from_bow(settings, start, texts, label_ids, labels, console=console)
+    settings = with_scores_that_add_up(settings, labels)
+    with console.status("counting n-grams"):
+        presence = distinct_ngrams(settings, texts, label_ids, len(labels))
+    with console.status(f"asking {start.name} about {len(texts):,} texts"):
+        features = start.strength * centred(start.model.logits(texts))
+    with console.status(f"fitting {len(labels)} labels on {len(presence.keys):,} n-grams"):
+        fitted = fit_scores(settings, presence.matrix, label_ids, labels, features=features)
+    bag = bow_of(settings, labels, presence.keys, fitted)
+    own = start.strength * fitted.of_features
+    projection = np.concatenate([-own / 2, own / 2], axis=1) if own.shape[1] == 1 else own
+    return EnsembleModel.of({"bag": bag, start.name: start.model}, (1.0, 1.0), projections={1: projection})
+
+
+def with_scores_that_add_up(settings: BowSettings, labels: Sequence[str]) -> BowSettings:
+    """Return settings whose logits are the scores themselves, to which others can be added."""
+    return settings.model_copy(update={"probabilities": "softmax"}) if len(labels) > 2 else settings
+
+
+def settings_for_start(settings: BowSettings, start: BowModel) -> BowSettings:
+    """Return settings under which the table of `start` can be added to that of a new bag."""
+    theirs = start.settings
+    return settings.model_copy(
+        update={
+            "cleaning": theirs.cleaning,
+            "max_order": theirs.max_order,
+            "norm": theirs.norm,
+            "slot_bits": max(settings.slot_bits, theirs.slot_bits),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class JoinedNgrams:
+    """N-grams of new texts together with those of the bag to start from."""
+
+    presence: Presence
+    """Of both, in the new texts."""
+    is_learned: npt.NDArray[np.bool_]
+    """Which the new texts have often enough, [F]."""
+    weights: Float32Array
+    """Those of the bag to start from, [F, K'], 0 for what it does not know."""
+
+    def scores(self, rows: npt.NDArray[np.int64], norm: str) -> Float32Array:
+        """Return the scores, without bias, that the bag to start from gives these texts by the joint table, [N, K']."""
+        matrix = self.presence.matrix[rows]
+        scores = np.asarray(matrix @ self.weights, np.float32)
+        if norm == "l2":
+            scores /= np.sqrt(np.maximum(np.diff(matrix.indptr), 1)).astype(np.float32)[:, None]
+        return scores
+
+
+def join_ngrams(settings: BowSettings, own: Presence, start: BowModel, texts: Sequence[str]) -> JoinedNgrams:
+    """Add the n-grams of `start` to a new bag's own, which win where two would need one slot."""
+    shift = np.uint32(32 - settings.slot_bits)
+    is_new = ~np.isin(start.keys >> shift, own.keys >> shift)
+    is_shared = np.isin(start.keys, own.keys)
+    keys = np.sort(np.concatenate([own.keys, start.keys[is_new]]))
+    # Two n-grams of a bag of fewer slots never need one slot of a table with more.
+    weights = np.zeros((len(keys), start.weights.shape[1]), np.float32)
+    kept = is_new | is_shared
+    weights[np.searchsorted(keys, start.keys[kept])] = start.weights[kept] * start.scale
+    return JoinedNgrams(find_ngrams(texts, settings, keys), np.isin(keys, own.keys), weights)
+
+
+def _fit_from_bow(
+    settings: BowSettings,
+    start: HeadStart,
+    texts: Sequence[str],
+    label_ids: npt.NDArray[np.int64],
+    labels: tuple[str, ...],
+    *,
+    console: Console,
+) -> BowModel:
+    assert isinstance(start.model, BowModel)
+    adapted = settings_for_start(settings, start.model)
+    changed = [name for name in ("max_order", "norm") if getattr(adapted, name) != getattr(settings, name)]
+    if adapted.cleaning != settings.cleaning:
+        changed.append("cleaning")
+    if changed:
+        needed = ", ".join(f"{name} = {getattr(adapted, name)!r}" for name in changed)
+        raise SettingsError(f"start = {start.name}: its table can be added to only with {needed}")
+    with console.status("counting n-grams"):
+        own = distinct_ngrams(adapted, texts, label_ids, len(labels))
+        joined = join_ngrams(adapted, own, start.model, texts)
+    features = start.strength * joined.scores(np.arange(len(texts)), adapted.norm)
+    with console.status(f"fitting {len(labels)} labels on {len(own.keys):,} n-grams"):
+        fitted = fit_scores(
+            adapted, joined.presence.matrix, label_ids, labels, features=features, is_learned=joined.is_learned
+        )
+    folded = fitted.weights + joined.weights @ (start.strength * fitted.of_features)
+    return bow_of(adapted, labels, joined.presence.keys, Fitted(folded, fitted.bias, fitted.of_features[:0]))
