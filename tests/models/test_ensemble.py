@@ -52,7 +52,7 @@ def folder(ensemble, tmp_path):
 
 def saved(model, folder, **changes):
     """Save a model with other files than its own; None leaves one out."""
-    spoilt = EnsembleModel(model.settings, model.labels, model.models)
+    spoilt = EnsembleModel(model.settings, model.labels, model.models, model.projections)
     state = model.state()
     tensors = {name: tensor for name, tensor in state.tensors.items() if name not in changes}
     files = {name: content for name, content in {**state.files, **changes}.items() if content is not None}

@@ -60,8 +60,10 @@ def test_tokens_equal_those_of_the_reference(texts: list[str], cleaning: Cleanin
 
 
 @settings(max_examples=200)
-@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(1, 4))
-def test_ngram_keys_equal_those_of_the_reference(texts: list[str], cleaning: CleaningSettings, max_order: int) -> None:
+@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(1, 4), st.integers(0, 6))
+def test_ngram_keys_equal_those_of_the_reference(
+    texts: list[str], cleaning: CleaningSettings, max_order: int, characters: int
+) -> None:
     data, offsets = kernel.join_utf8(texts)
     keys, ends = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(cleaning), max_order, characters)
     for i, text in enumerate(texts):

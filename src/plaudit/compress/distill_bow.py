@@ -15,7 +15,7 @@ from rich.console import Console
 
 from plaudit.errors import SettingsError
 from plaudit.models.base import softmax
-from plaudit.models.bow.fit import fit_problems, log_count_ratio, one_ngram_per_slot
+from plaudit.models.bow.fit import fit_problems, inverse_document_frequency, log_count_ratio, one_ngram_per_slot
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
@@ -51,11 +51,17 @@ def fit_bow_student(
     if unknown:
         raise SettingsError(f"a bow student learns from {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
     targets.refuse_idle(objective)
+    for name, value in (("class_weight", "none"), ("temperature", 1.0)):
+        if getattr(settings, name) != value:
+            raise SettingsError(f"{name} = {getattr(settings, name)} has no effect on a student; leave it out")
     settings = settings.model_copy(update={"refit": False})
+    rarity = inverse_document_frequency(presence.matrix) if settings.scale == "idf" else None
     shares = _shares(targets, len(labels))
 
     def fit_problem(rows: "sparse.csr_matrix", positive: int) -> tuple[Float64Array, float]:
-        ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
+        ratio = rarity
+        if ratio is None:
+            ratio = log_count_ratio(presence.matrix, shares[:, positive], settings.smoothing)
         loss = _binary_loss(targets, positive, objective)
         return _minimize(rows, ratio, loss, settings.inverse_regularization)
 

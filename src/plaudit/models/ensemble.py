@@ -142,7 +142,9 @@ class EnsembleModel(Model):
                 raise BundleError(f"member {name} has labels but no projection, or the other way; save it again")
             if projection is not None:
                 if projection.dtype != np.float32 or projection.shape != (len(known), len(labels)):
-                    raise BundleError(f"the projection of {name} is not float32 {(len(known), len(labels))}; save it again")
+                    raise BundleError(
+                        f"the projection of {name} is not float32 {(len(known), len(labels))}; save it again"
+                    )
                 projections[number] = np.asarray(projection, np.float32)
             members.append(member_class.from_state(member_settings, known, member))
         return cls(settings, labels, members, projections)

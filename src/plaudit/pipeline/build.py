@@ -13,6 +13,7 @@ from plaudit.compress.settings import DistillSettings
 from plaudit.console import needs_extra
 from plaudit.data.splits import Splits
 from plaudit.errors import SettingsError
+from plaudit.models.bow.head_start import HeadStart
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Method, fit_calibration
 from plaudit.models.docvec.settings import DocvecSettings
@@ -53,7 +54,7 @@ def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find:
 
             trained = fit_docvec(entry.model, splits, context)
         elif isinstance(entry.model, BowSettings):
-            trained = train_bow(entry.model, splits, context)
+            trained = train_bow(entry.model, splits, context, head_start(entry, find))
         else:
             from plaudit.train.fit import fit_network
 
@@ -93,6 +94,13 @@ def _start(entry: NewModel | LanguageModel, find: Find) -> "tuple[LSTMModel | No
     if not isinstance(bundle.model, LSTMModel):
         raise SettingsError(f"pretrained = {entry.pretrained}: is of kind {bundle.manifest.kind}; give an lstm")
     return bundle.model, bundle.provenance.train_seconds or 0.0
+
+
+def head_start(entry: NewModel, find: Find) -> HeadStart | None:
+    """Return the model that a bag of n-grams starts from, if any; BundleError if there is none of that name."""
+    if entry.start is None:
+        return None
+    return HeadStart(entry.start, load_bundle(find(entry.start)).model, entry.start_strength)
 
 
 def _ensemble(settings: EnsembleSettings, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:

@@ -22,6 +22,7 @@ from plaudit.compress.settings import DistillSettings, PruneSettings, QuantizeSe
 from plaudit.data.load import DataSettings
 from plaudit.errors import SettingsError
 from plaudit.models.base import ModelSettings
+from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Method
 from plaudit.models.ensemble import EnsembleSettings
 from plaudit.models.kinds import settings_class
@@ -51,6 +52,8 @@ class ModelRecipe(Settings):
     def resolved(self) -> dict[str, Any]:
         """Return the table with every setting, defaults included."""
         values = self.model_dump(mode="json", by_alias=True)
+        if values.get("start") is None:
+            values.pop("start_strength", None)
         return {**values.pop("model", {}), **{key: value for key, value in values.items() if value is not None}}
 
 
@@ -102,8 +105,23 @@ class NewModel(ModelRecipe):
     """How an LSTM or a transformer is trained."""
     distill: DistillSettings | None = None
     """Which teachers it learns from, and how."""
+    start: str | None = None
+    """The model whose predictions a bag of n-grams starts from, with any labels; it learns what that model lacks."""
+    start_strength: float = Field(default=0.5, gt=0)
+    """How strongly to trust it from the outset."""
     calibrate: Method | None = None
     """How its probabilities are corrected on validation once it is made."""
+
+    @model_validator(mode="after")
+    def _only_a_bag_has_a_head_start(self) -> Self:
+        if self.start is None:
+            if "start_strength" in self.model_fields_set:
+                raise ValueError("start_strength has no effect without start; name a model to start from")
+        elif not isinstance(self.model, BowSettings):
+            raise ValueError('start is for kind = "bow"; an LSTM starts from pretrained = "NAME"')
+        elif self.distill is not None:
+            raise ValueError("start has no effect on a student; leave it or the distill table out")
+        return self
 
     @model_validator(mode="after")
     def _starts_with_one_thing(self) -> Self:
@@ -145,7 +163,7 @@ class NewModel(ModelRecipe):
     def made_of(self) -> tuple[str, ...]:
         """Return what it starts with, what it is combined with and its teachers."""
         beside, teachers = (None, ()) if self.distill is None else (self.distill.beside, self.distill.teachers)
-        return (*filter(None, (self.pretrained, beside)), *teachers)
+        return (*filter(None, (self.pretrained, self.start, beside)), *teachers)
 
 
 class Ensemble(ModelRecipe):
@@ -206,6 +224,8 @@ class ReportSettings(Settings):
     """How many characters of a misclassified review the page shows; 0 leaves the texts out."""
     robustness: tuple[str, ...] = ()
     """Models that are also tested for robustness."""
+    baselines: bool = False
+    """Also score the share of the largest class, and TF-IDF with logistic regression, on the same split."""
     errors: str | None = None
     """The model whose mistakes are analysed: doubtful labels, misleading words, similar training reviews."""
 

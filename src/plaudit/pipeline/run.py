@@ -38,6 +38,7 @@ from plaudit.evaluate.robustness.datasets import Reviews, find_sets_folder
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
+from plaudit.pipeline.baselines import BASELINES, fit_baseline
 from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import LanguageModel, ModelRecipe, NewModel, Recipe, SmallerModel
 from plaudit.predictor import load
@@ -137,11 +138,12 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
     splits = train(recipe, out, resume=resume, console=console)
     results_file = out / "results.json"
     scored = {result.model for result in read_results(results_file).results} if results_file.exists() else set()
-    for name in finished:
+    baselines = BASELINES if recipe.report.baselines else ()
+    for name in (*finished, *baselines):
         if name in scored:
             continue
         evaluation = evaluate(
-            load(out / "models" / name),
+            fit_baseline(name, splits) if name in baselines else load(out / "models" / name),
             splits.test,
             label_names=splits.labels,
             model_name=name,
@@ -151,8 +153,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
         )
         write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
         add_results(results_file, [evaluation.result])
-    if not (scored.issuperset(finished) and (out / "analysis.json").exists()):
-        judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in finished]
+    if not (scored.issuperset((*finished, *baselines)) and (out / "analysis.json").exists()):
+        judged = [read_predictions(out / "predictions" / f"{name}.parquet") for name in (*finished, *baselines)]
         with console.status("comparing models"):
             write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
     for result in read_results(results_file).results:

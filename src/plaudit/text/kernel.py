@@ -293,7 +293,7 @@ def _write_keys(tokens, count, max_order, ngrams, keys):
 
 @_compiled
 def _most_keys(num_bytes, num_texts, max_order, characters):
-    """Return how many keys texts can have. A word of L bytes, one more behind it, has L + 2 characters: 3 / 2 at most."""
+    """Return how many keys texts can have; a word of L bytes and one byte behind it make L + 2 characters at most."""
     return num_bytes * max_order + (num_bytes + num_texts) * 3 // 2 * max(0, characters - 1)
 
 

@@ -53,7 +53,7 @@ def token_hash(token: str) -> int:
 def ngram_hashes(text: str, cleaning: CleaningSettings, max_order: int, characters: int = 0) -> list[int]:
     """Return the 64-bit hashes of the text's n-grams, repeats included.
 
-    They are those of 1 … max_order tokens, and those of 2 … `characters` characters of a word with an edge on each side.
+    They are those of 1 … max_order tokens, and those of 2 … `characters` characters of a word, its edges marked.
     """
     hashes = []
     ngrams: list[int] = []  # those that end at the token before, by order

@@ -59,9 +59,7 @@ def distinct_ngrams(
     settings: BowSettings, texts: Sequence[str], label_ids: npt.NDArray[np.int64], num_classes: int
 ) -> Presence:
     """Return the texts' frequent n-grams, one for each slot of the table."""
-    return one_ngram_per_slot(
-        frequent_ngrams(texts, settings), np.eye(num_classes)[label_ids], settings.slot_bits
-    )
+    return one_ngram_per_slot(frequent_ngrams(texts, settings), np.eye(num_classes)[label_ids], settings.slot_bits)
 
 
 def fit_scores(

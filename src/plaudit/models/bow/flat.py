@@ -49,6 +49,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from plaudit.errors import SettingsError
 from plaudit.models.bow.model import BowModel
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable
 
@@ -63,7 +64,11 @@ _STRIPS_HTML, _IS_L2 = 1, 2
 
 
 def write_flat(model: BowModel, path: Path) -> None:
-    """Write a model as a flat file."""
+    """Write a model as a flat file; SettingsError if the format cannot hold what it was fitted with."""
+    if model.settings.characters > 1:
+        raise SettingsError("the flat format holds no n-grams of characters; train the model with characters = 0")
+    if len(model.labels) > 2 and model.settings.probabilities == "softmax":
+        raise SettingsError('the flat format holds no softmax of scores; train with probabilities = "one-vs-rest"')
     cleaning, table = model.tables
     labels = [label.encode() for label in model.labels]
     numbers, pages = _pages(cleaning.characters)

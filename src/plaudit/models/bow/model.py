@@ -72,7 +72,9 @@ class BowModel(Model):
 
         cleaning, table = self.tables
         is_l2 = self.settings.norm == "l2"
-        scores = kernel.ngram_scores(*kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2, self.settings.characters)
+        scores = kernel.ngram_scores(
+            *kernel.join_utf8(texts), cleaning, self.settings.max_order, table, is_l2, self.settings.characters
+        )
         return logits_of_problems(scores * self.scale + self.bias, self.settings.probabilities)
 
     def _reference_scores(self, texts: Sequence[str]) -> Float32Array:

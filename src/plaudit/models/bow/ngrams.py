@@ -32,13 +32,20 @@ class NgramSettings(Protocol):
     """Which n-grams a text has, and how often one must occur to count."""
 
     @property
-    def cleaning(self) -> CleaningSettings: ...
+    def cleaning(self) -> CleaningSettings:
+        """How texts become tokens."""
+
     @property
-    def max_order(self) -> int: ...
+    def max_order(self) -> int:
+        """Longest n-gram, in tokens."""
+
     @property
-    def characters(self) -> int: ...
+    def characters(self) -> int:
+        """Longest n-gram of characters."""
+
     @property
-    def min_count(self) -> int: ...
+    def min_count(self) -> int:
+        """Rarer n-grams do not count."""
 
 
 def frequent_ngrams(texts: Sequence[str], settings: NgramSettings) -> Presence:

@@ -15,7 +15,7 @@ class BowSettings(ModelSettings):
     cleaning: CleaningSettings = CleaningSettings(punctuation="keep")
     max_order: int = Field(3, ge=1, le=8)
     """Longest n-gram, in tokens."""
-    characters: int = Field(0, ge=0, le=8)
+    characters: int = Field(default=0, ge=0, le=8)
     """Longest n-gram of characters inside a word, from two on; 0 uses none. For word forms, misspellings, and languages
     that are written without spaces."""
     min_count: int = Field(5, ge=1)
@@ -25,7 +25,7 @@ class BowSettings(ModelSettings):
     scale: Literal["log-count", "idf"] = "log-count"
     """What an n-gram is scaled by before the fit: its log-count ratio, or its inverse document frequency, which knows
     no labels."""
-    smoothing: float = Field(1.0, gt=0)
+    smoothing: float = Field(default=1.0, gt=0)
     """Added to each count in the log-count ratio."""
     inverse_regularization: float = Field(0.2, gt=0)
     """C of the logistic regression."""
@@ -34,7 +34,7 @@ class BowSettings(ModelSettings):
     probabilities: Literal["one-vs-rest", "softmax"] = "one-vs-rest"
     """How more than two labels share the probability: each in proportion to its own binary problem's, or by a softmax
     of the scores."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """Divides the fitted scores: above 1 if they would be too sure. Changes no predicted label."""
     storage: Literal["fp16", "int8"] = "fp16"
     """How a weight is stored; int8 has one scale for each binary problem."""

@@ -1,0 +1,141 @@
+"""Candidates for a bag of n-grams, and the texts as they all share them: counted once, scored by the start models once.
+
+Shapes: N texts, C classes, C' classes of a model to start from, F n-grams, K binary problems.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from plaudit.bundle.folder import load_bundle
+from plaudit.bundle.locate import model_folder
+from plaudit.models.base import Float32Array, Model
+from plaudit.models.bow.fit import Fitted, fit_scores
+from plaudit.models.bow.head_start import JoinedNgrams, join_ngrams, settings_for_start
+from plaudit.models.bow.model import BowModel
+from plaudit.models.bow.ngrams import Presence, frequent_ngrams
+from plaudit.models.bow.settings import BowSettings
+from plaudit.models.ensemble import centred
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to fit a bag of n-grams."""
+
+    settings: BowSettings
+    start: str | None = None
+    strength: float = 0.5
+
+    def described(self) -> str:
+        """Return the candidate in a few words, as progress and reports show it."""
+        parts = [f"n-grams of up to {self.settings.max_order} words"]
+        if self.settings.characters:
+            parts.append(f"of up to {self.settings.characters} characters")
+        parts.append(f"scaled by {self.settings.scale}")
+        if self.settings.class_weight == "balanced":
+            parts.append("balanced classes")
+        parts.append(f"C = {self.settings.inverse_regularization:g}")
+        if self.start is not None:
+            parts.append(f"head start from {self.start} × {self.strength:g}")
+        return ", ".join(parts)
+
+    def with_settings(self, **changes: object) -> "Candidate":
+        """Return the candidate with some settings of its bag changed."""
+        return replace(self, settings=self.settings.model_copy(update=changes))
+
+
+class Material:
+    """Labelled texts, with what several candidates need of them."""
+
+    def __init__(self, texts: Sequence[str], label_ids: Int64Array, labels: tuple[str, ...]) -> None:
+        self.texts = list(texts)
+        self.label_ids = label_ids
+        self.labels = labels
+        self._presence: dict[tuple[int, int, str], Presence] = {}
+        self._joined: dict[tuple[int, int, str], JoinedNgrams] = {}
+        self._logits: dict[str, Float32Array] = {}
+        self._starts: dict[str, Model] = {}
+
+    @cached_property
+    def num_characters(self) -> int:
+        """Characters of all texts."""
+        return sum(map(len, self.texts))
+
+    def start(self, name: str) -> Model:
+        """Return a model to start from; BundleError if there is none."""
+        if name not in self._starts:
+            self._starts[name] = load_bundle(model_folder(name)).model
+        return self._starts[name]
+
+    def prepare(self, candidate: Candidate) -> None:
+        """Count and score what this candidate needs, and no other did before; the first time, this compiles kernels."""
+        start = None if candidate.start is None else self.start(candidate.start)
+        if isinstance(start, BowModel):
+            self._join(settings_for_start(candidate.settings, start), start, candidate.start or "")
+        else:
+            self._ngrams(candidate.settings)
+            if start is not None:
+                self._centred(candidate.start)
+
+    def scores(self, candidate: Candidate, train: Int64Array, test: Int64Array) -> npt.NDArray[np.float64]:
+        """Return the scores of the texts `test` by a bag fitted to the texts `train`, float64 [N, K]."""
+        settings = candidate.settings
+        start = None if candidate.start is None else self.start(candidate.start)
+        if isinstance(start, BowModel):
+            settings = settings_for_start(settings, start)
+            joined = self._join(settings, start, candidate.start or "")
+            matrix, may_be_learned = joined.presence.matrix, joined.is_learned
+            from_start = np.asarray(joined.weights.any(axis=1))
+            features = joined.scores(np.arange(len(self.texts)), settings.norm)
+        else:
+            matrix = self._ngrams(settings).matrix
+            may_be_learned = np.ones(matrix.shape[1], np.bool_)
+            from_start = ~may_be_learned
+            features = np.zeros((len(self.texts), 0), np.float32) if start is None else self._centred(candidate.start)
+        features = candidate.strength * features
+        # What no text of `train` has must not count towards a row's length, as it will not in a new text.
+        counts = np.asarray(matrix[train].sum(axis=0)).ravel()
+        is_learned = may_be_learned & (counts >= settings.min_count)
+        kept = np.flatnonzero(is_learned | from_start)
+        matrix = matrix[:, kept]
+        fitted = fit_scores(
+            settings,
+            matrix[train],
+            self.label_ids[train],
+            self.labels,
+            features=features[train],
+            is_learned=is_learned[kept] if from_start.any() else None,
+        )
+        return _scores(fitted, matrix[test], features[test], settings.norm)
+
+    def _ngrams(self, settings: BowSettings) -> Presence:
+        key = settings.max_order, settings.characters, settings.cleaning.model_dump_json()
+        if key not in self._presence:
+            self._presence[key] = frequent_ngrams(self.texts, settings)
+        return self._presence[key]
+
+    def _join(self, settings: BowSettings, start: BowModel, name: str) -> JoinedNgrams:
+        key = settings.max_order, settings.characters, name
+        if key not in self._joined:
+            self._joined[key] = join_ngrams(settings, self._ngrams(settings), start, self.texts)
+        return self._joined[key]
+
+    def _centred(self, name: str | None) -> Float32Array:
+        assert name is not None
+        if name not in self._logits:
+            self._logits[name] = centred(self.start(name).logits(self.texts))
+        return self._logits[name]
+
+
+def _scores(fitted: Fitted, matrix: object, features: Float32Array, norm: str) -> npt.NDArray[np.float64]:
+    rows = matrix
+    sums = np.asarray(rows @ fitted.weights, np.float64)  # type: ignore[operator]  # scipy has no types
+    if norm == "l2":
+        sums /= np.sqrt(np.maximum(np.diff(rows.indptr), 1))[:, None]  # type: ignore[attr-defined]
+    scores: npt.NDArray[np.float64] = sums + features @ fitted.of_features + fitted.bias
+    return scores
