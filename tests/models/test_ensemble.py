@@ -221,7 +221,7 @@ def test_another_number_of_members_is_refused(ensemble, tmp_path):
 @pytest.mark.parametrize("weights", [None, (1.0,), (1.0, 1.0, 1.0)])
 def test_another_number_of_weights_than_members_is_refused(ensemble, tmp_path, weights):
     settings = ensemble.settings.model_copy(update={"weights": weights})
-    assert_refused(saved(EnsembleModel(settings, LABELS, ensemble.models), tmp_path / "spoilt"), "2 members")
+    assert_refused(saved(EnsembleModel(settings, LABELS, ensemble.models, {}), tmp_path / "spoilt"), "2 members")
 
 
 @pytest.mark.parametrize(
