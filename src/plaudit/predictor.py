@@ -12,7 +12,7 @@ from plaudit.models.base import Float32Array, softmax
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from plaudit.explain.explanation import Explanation, Method
+    from plaudit.explain.explanation import Explanation
 
 _LISTED_LABELS = 5
 """A predictor with more labels than this shows their number alone."""
@@ -85,26 +85,24 @@ class Predictor:
         return [Prediction(*pair) for pair in zip(self.verdicts(probabilities), surest, strict=True)]
 
     @overload
-    def explain(self, texts: str, *, method: "Method | None" = None, label: str | None = None) -> "Explanation": ...
+    def explain(self, texts: str, *, method: str | None = None, label: str | None = None) -> "Explanation": ...
 
     @overload
-    def explain(
-        self, texts: Values, *, method: "Method | None" = None, label: str | None = None
-    ) -> "list[Explanation]": ...
+    def explain(self, texts: Values, *, method: str | None = None, label: str | None = None) -> "list[Explanation]": ...
 
     def explain(
-        self, texts: Values, *, method: "Method | None" = None, label: str | None = None
+        self, texts: Values, *, method: str | None = None, label: str | None = None
     ) -> "Explanation | list[Explanation]":
         """Return how much each word of a text contributes to a label, by default the predicted one; a list for many.
 
         `method` is exact (bow), gradients (lstm) or occlusion, by default the best for the model. SettingsError if the
         label or the method is unknown, MissingExtraError if the method needs a package that is not installed.
         """
-        from plaudit.explain.explanation import explain
+        from plaudit.explain.explanation import explanations
 
-        if isinstance(texts, str):
-            return explain(self, [texts], method=method, label=label)[0]
-        return explain(self, as_texts(texts), method=method, label=label)
+        given = [texts] if isinstance(texts, str) else as_texts(texts)
+        found = list(explanations(self, given, method=method, label=label))
+        return found[0] if isinstance(texts, str) else found
 
     def predict_proba(self, texts: Values) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.
