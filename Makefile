@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := train,report,demo
-TESTS := $(DEMO),transformer,explain,onnx,serve,remote,cluster,hub,mlflow,track,docs,dev
+TESTS := $(DEMO),transformer,explain,onnx,serve,remote,spreadsheet,cluster,hub,mlflow,track,docs,dev
 
 # uv installs in seconds what takes pip minutes. It ignores pip's settings, so pip's folder of wheels is passed to it. If uv is
 # missing or fails, pip installs.

@@ -70,7 +70,7 @@ def folder(toy_file, toy_bow_folder, tmp_path, monkeypatch):
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("review,sentiment\n")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
-    (tmp_path / "latin.csv").write_bytes("review\nÄrger\n".encode("latin-1"))
+    (tmp_path / "cyrillic.csv").write_bytes("review\nХорошо\n".encode("cp1251"))
     (tmp_path / "ragged.csv").write_text("review,sentiment\na,b,c\n")
     (tmp_path / "one.csv").write_text("review,sentiment\nlovely,positive\nsuperb,positive\n")
     (tmp_path / "odd.csv").write_text("review,sentiment\nlovely,positive\nso-so,neutral\ndull,negative\n")
@@ -422,8 +422,8 @@ SERVE = ("serve", "--port", "0", "-m", "toy")
         ((*SCORE, "folder"), "folder: a folder without any review file; those end in .csv"),
         ((*SCORE, "empty.csv"), "empty.csv: the file is empty"),
         ((*SCORE, "header.csv"), "header.csv: has no rows to score"),
-        ((*SCORE, "binary.csv"), "binary.csv: this is a binary or UTF-16 file"),
-        ((*SCORE, "latin.csv"), "latin.csv: row 1, column 'review' is not UTF-8; save it as UTF-8"),
+        ((*SCORE, "binary.csv"), "binary.csv: this is a binary file, or in UTF-16"),
+        ((*SCORE, "cyrillic.csv"), "cyrillic.csv: row 1, column 'review' is not UTF-8; save it as UTF-8"),
         ((*SCORE, "ragged.csv"), "ragged.csv: row 1 has 3 cells where the header has 2"),
         (
             (*SCORE, "reviews.csv", "--text", "revew"),

@@ -76,6 +76,22 @@ TextOption = Annotated[
 LabelOption = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="Your file's label column, if it has an unusual name.")
 ]
+SeparatorOption = Annotated[
+    str | None, typer.Option(metavar="CHARACTER", help="What separates cells of a text file: ';' or tab, for example.")
+]
+EncodingOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A text file's encoding: cp1252 or utf-16, for example.")
+]
+QuotingOption = Annotated[
+    str | None, typer.Option(metavar="HOW", help="Quotes in a quoted cell: double, backslash; none quotes no cell.")
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first row names the columns; else they are 1, 2, …"),
+]
+TableOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The sheet of a spreadsheet, or the file in a zip archive.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 SetOption = Annotated[
     list[str] | None,
@@ -153,13 +169,13 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def data_settings(assignments: Sequence[str] | None, *, text: str | None, label: str | None) -> list[str]:
-    """Return the assignments of --set, and those that --text and --label stand for."""
-    columns = {"text_column": text, "label_column": label}
+def data_settings(
+    assignments: Sequence[str] | None, *, text: str | None, label: str | None, **file: str | bool | None
+) -> list[str]:
+    """Return the assignments of --set, and those that --text, --label and the options about the file stand for."""
+    values = {"text_column": text, "label_column": label, **file}
     named = [
-        f"{setting}={json.dumps(column, ensure_ascii=False)}"
-        for setting, column in columns.items()
-        if column is not None
+        f"{setting}={json.dumps(value, ensure_ascii=False)}" for setting, value in values.items() if value is not None
     ]
     return [*named, *(assignments or ())]
 

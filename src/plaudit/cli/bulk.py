@@ -12,10 +12,11 @@ from rich.console import Console
 
 from plaudit.cli import base
 from plaudit.errors import OutputError, SettingsError
-from plaudit.settings import unknown_name
+from plaudit.settings import parse, unknown_name
 
 if TYPE_CHECKING:
     from plaudit.data.formats.find import InputFile
+    from plaudit.data.formats.read_options import ReadOptions
     from plaudit.predictor import Predictor
     from plaudit.scale.folder import Engine, Summary
     from plaudit.scale.part import Counts
@@ -30,6 +31,9 @@ _CHOICES = {
     "engine": ("local", "ray"),
 }
 
+_MAX_DESCRIBED = 10
+"""Of how many files the beginning is looked at before any is scored, to say how they are written."""
+
 
 @dataclass(frozen=True)
 class BulkOptions:
@@ -37,6 +41,11 @@ class BulkOptions:
 
     inputs: Sequence[str]
     text: str | None
+    separator: str | None
+    encoding: str | None
+    quoting: str | None
+    header: bool | None
+    table: str | None
     out: str | None
     format: str | None
     drop: Sequence[str]
@@ -77,15 +86,25 @@ class BulkOptions:
         """Whether rows that cannot be read are written to a side file."""
         return self.on_error != "fail"
 
+    @property
+    def read_options(self) -> "ReadOptions":
+        """How the input is written; SettingsError if an option has no such value."""
+        from plaudit.data.formats.read_options import ReadOptions
+
+        values = {name: getattr(self, name) for name in ReadOptions.model_fields}
+        return parse(ReadOptions, values, source="--input")
+
     def _refuse(self, names: Sequence[str], where: str) -> None:
         for name in names:
-            if getattr(self, name):
+            value = getattr(self, name)
+            if value or (name == "header" and value is not None):
                 raise SettingsError(f"{_as_option(name)} has no effect {where}")
 
 
 def score_inputs(options: BulkOptions, *, model: str, abstain_below: float, as_json: bool) -> None:
     """Score the files in `options.inputs` to `options.out`."""
     from plaudit.data.formats.find import find_files
+    from plaudit.data.formats.open import find_format
     from plaudit.predictor import load
 
     files = find_files(options.inputs)
@@ -97,8 +116,12 @@ def score_inputs(options: BulkOptions, *, model: str, abstain_below: float, as_j
         raise SettingsError(f"{place} cannot take the scores of {len(files):,} files; let --out name a folder")
     console = base.progress_console(options.verbose)
     predictor = load(model, abstain_below=abstain_below)
+    for file in files[:_MAX_DESCRIBED]:
+        found = find_format(file.location, options.read_options)
+        if not found.is_standard:
+            base.remark(console, f"{file.location}: {found.describe()}")
     if out is None:
-        _print_scores(predictor, files[0], options.text, as_json=as_json)
+        _print_scores(predictor, files[0], options, as_json=as_json)
     elif options.to_folder:
         _score_to_folder(predictor, files, out, options, _engine(options, model), console=console, as_json=as_json)
     else:
@@ -131,7 +154,14 @@ def _score_to_file(
     from plaudit.scale.local import score_file
 
     counts = score_file(
-        predictor, file, out, column=options.text, drop=options.drop, rejects=options.rejects, console=console
+        predictor,
+        file,
+        out,
+        column=options.text,
+        read_options=options.read_options,
+        drop=options.drop,
+        rejects=options.rejects,
+        console=console,
     )
     if as_json:
         typer.echo(json.dumps({"output": options.out, **counts._asdict()}))
@@ -157,6 +187,7 @@ def _score_to_folder(
         out,
         suffix=f".{options.format or 'parquet'}",
         column=options.text,
+        read_options=options.read_options,
         drop=options.drop,
         rejects=options.rejects,
         resume=options.resume,
@@ -195,12 +226,14 @@ def _print_summary(console: Console, counts: "Counts | Summary", output: str, re
     base.remark(console, line)
 
 
-def _print_scores(predictor: "Predictor", file: "InputFile", column: str | None, *, as_json: bool) -> None:
+def _print_scores(predictor: "Predictor", file: "InputFile", options: BulkOptions, *, as_json: bool) -> None:
     from plaudit.scale.arrow_scorer import added_columns
     from plaudit.scale.local import scored_batches
     from plaudit.scale.writers import write_json_lines
 
-    text_column, batches = scored_batches(predictor, file.location, column=column)
+    text_column, batches = scored_batches(
+        predictor, file.location, column=options.text, read_options=options.read_options
+    )
     shown_columns = (text_column, *added_columns(predictor.labels))
     for batch in batches:
         if as_json:

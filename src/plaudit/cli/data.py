@@ -58,6 +58,11 @@ def data_inspect(
     out: Annotated[Path | None, base.out_option("Folder for quality.json and plots.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    separator: base.SeparatorOption = None,
+    encoding: base.EncodingOption = None,
+    quoting: base.QuotingOption = None,
+    header: base.HeaderOption = None,
+    table: base.TableOption = None,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -67,7 +72,17 @@ def data_inspect(
     from plaudit.data.quality.view import print_report, write_report
 
     console = base.progress_console(verbose)
-    dataset, _ = _load(name, base.data_settings(assignments, text=text, label=label), console)
+    options = base.data_settings(
+        assignments,
+        text=text,
+        label=label,
+        separator=separator,
+        encoding=encoding,
+        quoting=quoting,
+        header=header,
+        table=table,
+    )
+    dataset, _ = _load(name, options, console)
     report = inspect(dataset)
     if out is not None:
         written = write_report(report, out)

@@ -31,6 +31,11 @@ def predict(
         ),
     ] = None,
     text: base.TextOption = None,
+    separator: base.SeparatorOption = None,
+    encoding: base.EncodingOption = None,
+    quoting: base.QuotingOption = None,
+    header: base.HeaderOption = None,
+    table: base.TableOption = None,
     out: Annotated[
         str | None, base.out_option("A .csv, .tsv, .jsonl or .parquet file to write, or a folder; by default, stdout.")
     ] = None,
@@ -61,6 +66,11 @@ def predict(
     options = BulkOptions(
         inputs=tuple(inputs or ()),
         text=text,
+        separator=separator,
+        encoding=encoding,
+        quoting=quoting,
+        header=header,
+        table=table,
         out=out,
         format=output_format,
         drop=tuple(drop or ()),

@@ -21,4 +21,7 @@ def usual_column(names: Sequence[str], role: str) -> str | None:
 
 def no_usual_column(role: str, names: Sequence[str]) -> str:
     """Return the message for a file in which no column has a usual name for a role."""
-    return f"no column has a usual name for the {role}; name one of {', '.join(map(repr, names[:20]))}"
+    listed = ", ".join(repr(name[:40]) for name in names[:20])
+    is_row = any(len(name.split()) > 2 for name in names)
+    hint = "; if these are not names but a row, give --no-header" if is_row else ""
+    return f"no column has a usual name for the {role}; name one of {listed}{hint}"

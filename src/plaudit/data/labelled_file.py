@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from plaudit.data.columns import ROLES, no_usual_column, usual_column
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
@@ -29,18 +30,23 @@ POSITIVE = ("positive", "pos", "good", "1", "+1")
 
 
 def read_labelled_file(
-    path: Path, columns: Mapping[str, str] | None = None, *, labels: tuple[str, ...] | None = None
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    labels: tuple[str, ...] | None = None,
+    read_options: ReadOptions | None = None,
 ) -> Dataset:
-    """Read a CSV, TSV, JSON-lines or Parquet file; rows without text are dropped and counted.
+    """Read a file of labelled reviews; rows without text are dropped and counted.
 
     `columns` names the column for some of ROLES; the others take the first usual name that the file has. Labels are
     named by their values: numbers in their order, words sorted, negative before positive. With `labels`, these names
     and their order hold; values may differ in case, and 0, 1, neg or pos stand for negative and positive. Without a
     split column, all rows are train.
     """
-    column_of = _find_columns(path, columns or {})
+    column_of = _find_columns(path, columns or {}, read_options)
     names = list(dict.fromkeys(column_of.values()))
-    table = pa.Table.from_batches(open_batches(path, names), schema=pa.schema([(name, pa.string()) for name in names]))
+    batches = open_batches(path, names, read_options)
+    table = pa.Table.from_batches(batches, schema=pa.schema([(name, pa.string()) for name in names]))
     if not len(table):
         raise DataError(f"{path}: the file has no rows; it needs at least one of each label")
     rows, dropped = _Rows(path, table, np.arange(1, len(table) + 1)).with_text(column_of["text"])
@@ -58,6 +64,8 @@ def read_labelled_file(
     }
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if read_options is not None and read_options.given():
+        digest = hashlib.sha256(f"{digest} {read_options.model_dump_json()}".encode()).hexdigest()
     return Dataset(path.name, labels, pa.table(content, schema=SCHEMA), digest, dropped)
 
 
@@ -83,9 +91,9 @@ class _Rows:
         return DataError(f"{self.path}: row {self.numbers[i]}, column {column!r} {problem}")
 
 
-def _find_columns(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
+def _find_columns(path: Path, columns: Mapping[str, str], read_options: ReadOptions | None) -> dict[str, str]:
     """Return the column of each role that the file has."""
-    names = column_names(path)
+    names = column_names(path, read_options)
     column_of = {}
     for role in ROLES:
         column = columns.get(role) or usual_column(names, role)

@@ -7,12 +7,13 @@ from pydantic import Field
 from rich.console import Console
 
 from plaudit.data.columns import ROLES
+from plaudit.data.formats.open import find_format
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.sources import imdb, imdb_train
 from plaudit.data.sources.base import Availability, Source
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, SettingsError
-from plaudit.settings import Settings
 
 DATASETS: dict[str, Source] = {
     "imdb": imdb.SOURCE,
@@ -20,11 +21,11 @@ DATASETS: dict[str, Source] = {
 }
 
 
-class DataSettings(Settings):
+class DataSettings(ReadOptions):
     """Which reviews, and how they are split."""
 
     name: str
-    """A name in DATASETS, or the path of your own CSV, TSV, JSON-lines or Parquet file."""
+    """A name in DATASETS, or the path of your own file."""
 
     text_column: str | None = None
     """Column of your file that holds the text; None takes the first usual name, such as text or review."""
@@ -69,11 +70,17 @@ def load_dataset(settings: DataSettings, *, console: Console | None = None) -> D
     """
     chosen = {role: getattr(settings, f"{role}_column") for role in ROLES}
     columns = {role: column for role, column in chosen.items() if column is not None}
+    read_options = settings.read_options()
     source = DATASETS.get(settings.name)
     if source is None:
+        path = Path(settings.name)
         _check_is_file(settings.name)
-        return read_labelled_file(Path(settings.name), columns, labels=settings.labels)
-    without_effect = [f"{role}_column" for role in columns] + ["labels"] * (settings.labels is not None)
+        found = find_format(path, read_options)
+        if console is not None and not found.is_standard:
+            console.print(f"{path}: {found.describe()}", highlight=False, markup=False, soft_wrap=True)
+        return read_labelled_file(path, columns, labels=settings.labels, read_options=read_options)
+    without_effect = [f"{role}_column" for role in columns] + list(read_options.given())
+    without_effect += ["labels"] * (settings.labels is not None)
     if without_effect:
         raise SettingsError(f"data.{without_effect[0]} has no effect on {settings.name}; leave it out")
     return source.load(console)

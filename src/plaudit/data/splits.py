@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.load import DataSettings
 from plaudit.data.table import Dataset, with_split
 from plaudit.errors import DataError
@@ -57,7 +58,7 @@ def prepare(dataset: Dataset, settings: DataSettings) -> Splits:
             rows["train"], rows[name] = hold_out(dataset, keys, rows["train"], fraction, rng, purpose=name)
     dropped = dict(dataset.dropped)
     _drop_repeated(rows, keys, dropped)
-    split_settings = settings.model_dump_json(exclude={"name", "leave_out"})
+    split_settings = settings.model_dump_json(exclude={"name", "leave_out", *ReadOptions.model_fields})
     if settings.leave_out is not None:
         ids = listed_ids(Path(settings.leave_out))
         _drop_listed(dataset, rows, ids, dropped, source=settings.leave_out)

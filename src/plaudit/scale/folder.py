@@ -8,6 +8,7 @@ from rich.console import Console
 
 from plaudit.data.formats.find import InputFile
 from plaudit.data.formats.open import file_suffix
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
 from plaudit.scale.job import Job, JobFolder, Part, cut_into_parts
@@ -42,6 +43,7 @@ def score_folder(
     *,
     suffix: str,
     column: str | None,
+    read_options: ReadOptions | None = None,
     drop: Sequence[str],
     rejects: bool,
     resume: bool,
@@ -54,7 +56,7 @@ def score_folder(
     DataError if no row can be read.
     """
     first = files[0].location
-    columns = choose_columns(first, predictor.labels, text=column, drop=drop, rejects=rejects)
+    columns = choose_columns(first, predictor.labels, read_options, text=column, drop=drop, rejects=rejects)
     all_parquet = {suffix, *(file_suffix(file.location) for file in files)} == {".parquet"}
     job = Job(
         model_digest=predictor.digest,

@@ -66,6 +66,7 @@ class Job(Settings):
         return {
             "the model": self.model_digest,
             "--abstain-below": self.abstain_below,
+            "how files are read": self.columns.read_options,
             "the columns": self.columns,
             "--on-error": self.rejects,
             "--format": {Path(part.name).suffix for part in self.parts},

@@ -12,6 +12,7 @@ from rich.console import Console
 from plaudit.data.formats.find import InputFile
 from plaudit.data.formats.location import Location
 from plaudit.data.formats.open import batch_schema, open_batches
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.formats.rows import ReadLog
 from plaudit.errors import DataError, OutputError
 from plaudit.predictor import Predictor
@@ -29,6 +30,7 @@ def score_file(
     out: Path,
     *,
     column: str | None,
+    read_options: ReadOptions | None = None,
     drop: Sequence[str],
     rejects: bool,
     console: Console,
@@ -41,7 +43,7 @@ def score_file(
     if out.suffix.lower() not in WRITERS:
         raise OutputError(f"{out}: write to one of {', '.join(WRITERS)}, or to a folder")
     source = file.location
-    columns = choose_columns(source, predictor.labels, text=column, drop=drop, rejects=rejects)
+    columns = choose_columns(source, predictor.labels, read_options, text=column, drop=drop, rejects=rejects)
     _check_has_rows(source, columns, rejects=rejects)
     threads = num_threads()
     with (
@@ -61,7 +63,7 @@ def score_file(
 
 
 def scored_batches(
-    predictor: Predictor, source: Location, *, column: str | None
+    predictor: Predictor, source: Location, *, column: str | None, read_options: ReadOptions | None = None
 ) -> tuple[str, Iterator[pa.RecordBatch]]:
     """Return the column of texts, and a stream of rows with `predicted` and, for each label, `probability_LABEL`.
 
@@ -69,19 +71,19 @@ def scored_batches(
     column of the file comes along as text. DataError if a row cannot be read.
     """
     scorer = ArrowScorer(predictor)
-    columns = choose_columns(source, predictor.labels, text=column, drop=(), rejects=False)
+    columns = choose_columns(source, predictor.labels, read_options, text=column, drop=(), rejects=False)
     schema = pa.schema([*batch_schema(source, columns.carried), *scorer.schema])
-    batches = open_batches(source, columns.read)
+    batches = open_batches(source, columns.read, columns.read_options)
     return columns.text, (scored(scorer, batch, columns, schema) for batch in batches)
 
 
 def _check_has_rows(source: Location, columns: Columns, *, rejects: bool) -> None:
     """DataError before anything is written if no row can be read, which names the first row."""
     log = ReadLog(lambda _: None) if rejects else ReadLog()
-    with closing(open_batches(source, columns.read, log=log)) as batches:
+    with closing(open_batches(source, columns.read, columns.read_options, log=log)) as batches:
         if any(len(batch) for batch in batches):
             return
-    for _ in open_batches(source, columns.read):
+    for _ in open_batches(source, columns.read, columns.read_options):
         pass
     raise DataError(f"{source}: has no rows to score")
 

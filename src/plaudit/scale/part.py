@@ -17,13 +17,13 @@ import pyarrow as pa
 from plaudit.data.columns import no_usual_column, usual_column
 from plaudit.data.formats.location import Location
 from plaudit.data.formats.open import (
-    JSON_SUFFIXES,
     batch_schema,
     column_names,
-    file_suffix,
+    find_format,
     open_batches,
     unknown_column,
 )
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.formats.rows import ReadLog, UnreadableRow
 from plaudit.errors import DataError
 from plaudit.scale.arrow_scorer import ArrowScorer, added_columns
@@ -46,6 +46,8 @@ class Columns(Settings):
     """The columns that are written next to the scores."""
     keep_types: bool
     """Whether they keep the types that Parquet gives them; else all are strings."""
+    read_options: ReadOptions = ReadOptions()
+    """How the files are written."""
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -72,13 +74,20 @@ class Counts(NamedTuple):
 
 
 def choose_columns(
-    first: Location, labels: Sequence[str], *, text: str | None, drop: Sequence[str], rejects: bool
+    first: Location,
+    labels: Sequence[str],
+    read_options: ReadOptions | None = None,
+    *,
+    text: str | None,
+    drop: Sequence[str],
+    rejects: bool,
 ) -> Columns:
     """Choose what is read of a job's files by the columns of the first, all as strings.
 
     DataError if there is no column `text` or to `drop`, or if one has a name that scores are written under.
     """
-    names = column_names(first, log=ReadLog(lambda _: None) if rejects else None) or column_names(first)
+    names = column_names(first, read_options, log=ReadLog(lambda _: None) if rejects else None)
+    names = names or column_names(first, read_options)
     for name in added_columns(labels):
         if name in names:
             raise DataError(f"{first}: has a column {name!r} already; rename it, scores are written under that name")
@@ -89,7 +98,9 @@ def choose_columns(
     if text is None:
         raise DataError(f"{first}: {no_usual_column('text', names)}")
     carried = tuple(name for name in names if name not in drop)
-    return Columns(known=tuple(names), text=text, carried=carried, keep_types=False)
+    return Columns(
+        known=tuple(names), text=text, carried=carried, keep_types=False, read_options=read_options or ReadOptions()
+    )
 
 
 class ScoringPool(NamedTuple):
@@ -128,7 +139,9 @@ def score_part(
         _rejected_rows(source, rejected_to) as log,
         WRITERS[out.suffix.lower()](temporary, schema) as write,
         closing(
-            open_batches(source, columns.read, log=log, keep_types_of=columns.kept, row_groups=row_groups)
+            open_batches(
+                source, columns.read, columns.read_options, log=log, keep_types_of=columns.kept, row_groups=row_groups
+            )
         ) as batches,
         closing(_map(score, batches) if pool is None else _map_in_pool(score, batches, pool)) as scored_batches,
     ):
@@ -150,9 +163,9 @@ def scored(scorer: ArrowScorer, batch: pa.RecordBatch, columns: Columns, schema:
 
 def _check_columns(source: Location, columns: Columns) -> None:
     """DataError if the file lacks a column, or has one that would be left out silently."""
-    if file_suffix(source) in JSON_SUFFIXES:
+    if find_format(source, columns.read_options).kind == "JSON lines":
         return  # whose first row need not have all fields
-    names = column_names(source)
+    names = column_names(source, columns.read_options)
     for name in columns.read:
         if name not in names:
             raise DataError(f"{source}: {unknown_column(name, names)}; the first file has it")

@@ -162,11 +162,10 @@ def test_repeated_column_is_refused(tmp_path):
         (b"", "the file is empty"),
         (b" \n\n", "the file is empty"),
         (b"text,label\nfine,1\nbad,0,more\n", "row 2 has 3 cells where the header has 2"),
-        (b'text,label\nfine,1\n"bad,0\nfine,1\n', "row 2 has 1 cells where the header has 2"),
-        (b"text,label\nfine,1\ncaf\xe9,0\n", "row 2, column 'text' is not UTF-8; save it as UTF-8"),
-        (b"t\xe9xt,label\nfine,1\n", "the header is not UTF-8"),
-        (bytes(range(256)), "binary or UTF-16"),
-        ("text,label\nfine,1\n".encode("utf-16"), "binary or UTF-16"),
+        (b'text,label\nfine,1\n"bad,0\nfine\n', "row 2 has 1 cells where the header has 2"),
+        (b"text,label\nfine,1\ncaf\xff,0\n", "row 2, column 'text' is not UTF-8; save it as UTF-8"),
+        (b"t\xffxt,label\nfine,1\n", "the header is not UTF-8"),
+        (bytes(range(256)), "binary file, or in UTF-16"),
         (b"PK\x03\x04\x14", "zip archive"),
         (gzip.compress(b"text,label\nfine,1\n", mtime=0), "let its name end in .gz"),
         (b'"' + b"x" * 200_000 + b"\n1\n", "the header is not readable"),
@@ -177,7 +176,7 @@ def test_unusable_csv_says_why(tmp_path, content, why):
 
 
 def test_row_number_of_bad_bytes_counts_across_batches(tmp_path):
-    path = csv_file(tmp_path, b"text\n" + b"fine\n" * 10 + b"caf\xe9\n")
+    path = csv_file(tmp_path, b"text\n" + b"fine\n" * 10 + b"caf\xff\n")
     with pytest.raises(DataError, match="row 11, column 'text' is not UTF-8"):
         list(open_batches(path, ["text"], batch_rows=3))
 
@@ -199,7 +198,7 @@ def test_row_longer_than_the_bound_is_named(tmp_path, monkeypatch):
         (b'{"text": "a", "label": 1}\n{"text": \n', "row 2 is not a JSON object"),
         (b'[{"text": "a"}]', "row 1 is not a JSON object; write one a line"),
         (b"[" * 100_000, "row 1 is not a JSON object"),
-        (b'{"text": "a", "label": 1}\n{"text": "caf\xe9"}', "row 2 is not UTF-8"),
+        (b'{"text": "a", "label": 1}\n{"text": "caf\xff"}', "row 2 is not UTF-8"),
         (b'{"text": ["a"], "label": 1}', "row 1, field 'text' is a JSON list"),
         (b'{"text": "\\ud83d", "label": 1}', "half a surrogate pair"),
         (b'{"review": "a", "label": 1}', "no column 'text'; columns: 'review', 'label'"),
@@ -257,7 +256,7 @@ def rejected(path, columns, **options):
 def test_rows_of_csv_that_cannot_be_read_are_rejected_in_order(tmp_path):
     path = csv_file(
         tmp_path,
-        b'text,label\nfine,1\nbad,0,more\n\ncaf\xe9,0\n"two\nlines",1\nshort\nfine,2\n"open,1\nnever\nended,2\n',
+        b'text,label\nfine,1\nbad,0,more\n\ncaf\xff,0\n"two\nlines",1\nshort\nfine,2\n"open,1\nnever\nended,2\n',
     )
     for batch_rows in (1, 2, 100):
         rows, wrong = rejected(path, ["text", "label"], batch_rows=batch_rows)
@@ -270,7 +269,7 @@ def test_rows_of_csv_that_cannot_be_read_are_rejected_in_order(tmp_path):
             "has 1 cells where the header has 2",
         ]
         assert wrong[0].content == "bad,0,more"
-        assert json.loads(wrong[1].content) == {"text": r"caf\xe9", "label": "0"}
+        assert json.loads(wrong[1].content) == {"text": r"caf\xff", "label": "0"}
         assert wrong[3].reason.endswith("it is 3 lines long: is a quote left open?")
 
 
@@ -278,7 +277,7 @@ def test_rejected_rows_are_logged_once_and_with_their_numbers_across_blocks(tmp_
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 32 * 1024)
     lines = [f"row {i},1,2" if i % 7 == 3 else f"row {i},1" for i in range(1500)]
     lines[1200] = "x" * 20_000 + ",1"  # longer than a block: the file is read twice
-    lines[1201] = "r\xe9,1"
+    lines[1201] = "r\xff,1"
     path = csv_file(tmp_path, ("text,label\n" + "\n".join(lines) + "\n").encode("latin-1"))
     rows, wrong = rejected(path, ["text"], batch_rows=64)
     expected = sorted({i + 1 for i in range(1500) if i % 7 == 3} - {1201, 1202} | {1202})
@@ -292,7 +291,7 @@ def test_lines_that_are_no_json_objects_are_rejected_in_order(tmp_path, monkeypa
     lines = [
         b"{",
         b'{"text": "fine"}',
-        b"caf\xe9",
+        b"caf\xff",
         long,
         b'{"text": ["a"]}',
         b'{"text": "\\ud83d"}',
@@ -303,7 +302,7 @@ def test_lines_that_are_no_json_objects_are_rejected_in_order(tmp_path, monkeypa
     assert [row.row for row in wrong] == [1, 3, 4, 5, 6]
     assert [row.reason.split(";")[0] for row in wrong] == [
         "is not a JSON object",
-        "is not UTF-8 (byte 3)",
+        "is not UTF-8",
         "is longer than 0 MiB",
         "field 'text' is a JSON list",
         "field 'text' contains half a surrogate pair",
@@ -335,9 +334,9 @@ def test_the_log_counts_the_bytes_read_of_the_file(tmp_path):
         assert log.bytes_read == path.stat().st_size
 
 
-@pytest.mark.parametrize("name", ["reviews.xlsx", "reviews", "reviews.parquet.gz", "reviews.txt"])
+@pytest.mark.parametrize("name", ["reviews.docx", "reviews", "reviews.parquet.gz"])
 def test_unknown_kind_of_file_lists_the_known(tmp_path, name):
-    assert "give .csv, .tsv or .jsonl" in error_of(csv_file(tmp_path, "text\n", name))
+    assert "give .csv, .tsv, .txt or .jsonl" in error_of(csv_file(tmp_path, "text\n", name))
 
 
 def test_missing_file_is_named(tmp_path):

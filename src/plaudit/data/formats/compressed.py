@@ -1,6 +1,7 @@
 """Text files, local or remote, compressed or not: opened as a stream of bytes, with errors that name the file."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -8,11 +9,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pyarrow as pa
 
+from plaudit.data.formats.archive import MAGIC, open_member
+from plaudit.data.formats.as_utf8 import as_utf8
+from plaudit.data.formats.dialect import Dialect, Start
+from plaudit.data.formats.encoding import find_encoding
 from plaudit.data.formats.location import Location
+from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.formats.rows import UTF8_HINT, ReadLog
 from plaudit.errors import DataError, PlauditError
 
@@ -23,6 +29,8 @@ DECOMPRESSORS: dict[str, Callable[[Any], Any]] = {
     ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
     ".lz4": lambda file: pa.CompressedInputStream(file, "lz4"),
 }
+START_BYTES = 1 << 18
+"""What is looked at to find out how a file is written."""
 
 
 class _Counted(io.RawIOBase):
@@ -41,40 +49,75 @@ class _Counted(io.RawIOBase):
         self._log.bytes_read += len(content)
         return len(content)
 
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
     def close(self) -> None:
         self._file.close()
         super().close()
 
 
-def open_text(location: Location, log: ReadLog) -> IO[bytes]:
-    """Open a text file, decompressed, after its byte order mark if it has one; DataError if it is not text."""
-    decompress = DECOMPRESSORS.get(Path(location.name.lower()).suffix)
-    raw = _Counted(location.open(), log)
-    try:
-        stored = io.BufferedReader(raw, 1 << 18)
-        file = stored if decompress is None else io.BufferedReader(cast(Any, decompress(stored)), 1 << 18)
-        start = file.peek(4096)[:4096]
-        if problem := _not_text(start):
-            raise DataError(f"{location}: {problem}")
-        if start.startswith(b"\xef\xbb\xbf"):
-            file.read(3)
-    except BaseException:
-        raw.close()
-        raise
+def open_text(location: Location, log: ReadLog, dialect: Dialect) -> IO[bytes]:
+    """Open a text file, decompressed and as UTF-8 without byte order mark."""
+    file = _open_stored(location, log, dialect.member)
+    if dialect.encoding != "utf-8" or dialect.ends_in_cr:
+        return as_utf8(file, dialect, name=str(location))
+    if file.peek(3)[:3] == codecs.BOM_UTF8:
+        file.read(3)
     return file
 
 
-def _not_text(start: bytes) -> str | None:
-    """Return why the beginning of a file is not text, None if it is."""
+def read_start(location: Location, member: str | None, options: ReadOptions) -> Start:
+    """Return the first 256 KiB of a text file and its encoding; DataError if it is not text."""
+    with _open_stored(location, ReadLog(), member) as file:
+        start = file.read(START_BYTES)
+    is_whole = len(start) < START_BYTES
     if not start.strip():
-        return "the file is empty; it needs a header and at least one row"
-    if start.startswith(b"PK\x03\x04"):
-        return "this is a zip archive (or a spreadsheet); unzip it, or save it as CSV"
+        raise DataError(f"{location}: the file is empty; it needs a header and at least one row")
     if start.startswith(b"\x1f\x8b"):
-        return "this is a gzip file; let its name end in .gz"
-    if b"\0" in start:
-        return f"this is a binary or UTF-16 file, not UTF-8 text; {UTF8_HINT}"
-    return None
+        raise DataError(f"{location}: this is a gzip file; let its name end in .gz")
+    if start.startswith(MAGIC):
+        raise DataError(f"{location}: this is a zip archive or a spreadsheet; let its name end in .zip or .xlsx")
+    encoding = options.encoding or find_encoding(start)
+    if encoding is None:
+        raise DataError(f"{location}: this is a binary file, or in UTF-16 without a byte order mark; {UTF8_HINT}")
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    text = decoder.decode(start).removeprefix("\ufeff")
+    if not text.strip():
+        raise DataError(f"{location}: the file is empty; it needs a header and at least one row")
+    is_guess = options.encoding is None and encoding == "cp1252"
+    return Start(text, is_whole, encoding, is_encoding_guessed=is_guess, member=member)
+
+
+def _open_stored(location: Location, log: ReadLog, member: str | None) -> "_Stream":
+    """Open a file, decompressed."""
+    raw = _Counted(location.open(), log)
+    try:
+        if member is not None:
+            return _Stream(open_member(location, io.BufferedReader(raw, 1 << 18), member), raw)
+        decompress = DECOMPRESSORS.get(Path(location.name.lower()).suffix)
+        return _Stream(decompress(io.BufferedReader(raw, 1 << 18)) if decompress else raw, raw)
+    except BaseException:
+        raw.close()
+        raise
+
+
+class _Stream(io.BufferedReader):
+    """What a decompressor reads from a file, which it does not close itself."""
+
+    def __init__(self, content: Any, stored: _Counted) -> None:  # noqa: ANN401  # any of DECOMPRESSORS
+        super().__init__(content, 1 << 18)
+        self._stored = stored
+
+    def close(self) -> None:
+        super().close()
+        self._stored.close()
 
 
 @contextmanager

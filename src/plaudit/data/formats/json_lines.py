@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from plaudit.data.formats import rows as limits
 from plaudit.data.formats.compressed import open_text
+from plaudit.data.formats.dialect import Dialect
 from plaudit.data.formats.location import Location
-from plaudit.data.formats.rows import BATCH_BYTES, CONTENT_CHARACTERS, UTF8_HINT, ReadLog, UnreadableRow, printable
+from plaudit.data.formats.rows import BATCH_BYTES, CONTENT_CHARACTERS, ReadLog, UnreadableRow, not_encoded, printable
 
 
 def json_rows(
-    location: Location, file: IO[bytes], log: ReadLog, *, fields: Sequence[str] = ()
+    location: Location, file: IO[bytes], log: ReadLog, dialect: Dialect, *, fields: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Yield each line that is a JSON object, with these fields as strings or None; other lines go to the log."""
     number = 0
@@ -24,7 +25,7 @@ def json_rows(
                 raise _UnreadableError(f"is longer than {limits.MAX_ROW_BYTES >> 20} MiB; write one object a line")
             if line.isspace():
                 continue
-            row = _parsed(line)
+            row = _parsed(line, dialect.encoding)
             row |= {name: _as_string(name, row.get(name)) for name in fields}
         except _UnreadableError as error:
             log.add(location, [UnreadableRow(number, str(error), printable(line[: 4 * CONTENT_CHARACTERS]))])
@@ -34,12 +35,14 @@ def json_rows(
             yield row
 
 
-def json_batches(location: Location, schema: pa.Schema, batch_rows: int, log: ReadLog) -> Iterator[pa.RecordBatch]:
+def json_batches(
+    location: Location, schema: pa.Schema, batch_rows: int, log: ReadLog, dialect: Dialect
+) -> Iterator[pa.RecordBatch]:
     """Yield batches of the schema's columns, all of which are strings."""
     rows: list[dict[str, str | None]] = []
     num_characters = 0
-    with open_text(location, log) as file:
-        for row in json_rows(location, file, log, fields=schema.names):
+    with open_text(location, log, dialect) as file:
+        for row in json_rows(location, file, log, dialect, fields=schema.names):
             rows.append({name: row[name] for name in schema.names})
             num_characters += sum(len(cell or "") for cell in rows[-1].values())
             if len(rows) == batch_rows or num_characters > BATCH_BYTES:
@@ -53,11 +56,11 @@ class _UnreadableError(Exception):
     """Why a row cannot be read."""
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
+def _parsed(line: bytes, encoding: str) -> dict[str, Any]:
     try:
         row = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        raise _UnreadableError(f"is not UTF-8 (byte {error.start}); {UTF8_HINT}") from None
+    except UnicodeDecodeError:
+        raise _UnreadableError(not_encoded(encoding)) from None
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):

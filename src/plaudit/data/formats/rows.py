@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from plaudit.data.formats.encoding import shown
 from plaudit.data.formats.location import Location
+from plaudit.data.formats.read_options import naming
 from plaudit.errors import DataError
 
 MAX_ROW_BYTES = 64 << 20
@@ -20,7 +22,7 @@ BATCH_BYTES = 16 << 20
 """About what a batch holds. Batches of 2 MiB make scoring Parquet a tenth slower: the model fills the cache, and what
 is done once a batch finds it cold."""
 CONTENT_CHARACTERS = 1 << 16
-UTF8_HINT = "save it as UTF-8"
+UTF8_HINT = f"save it as UTF-8, or name its encoding ({naming('encoding')})"
 
 
 class UnreadableRow(NamedTuple):
@@ -61,10 +63,12 @@ def decoded(
     log: ReadLog,
     *,
     unreadable: Sequence[UnreadableRow] = (),
+    encoding: str | None = None,
 ) -> pa.RecordBatch:
     """Cast a batch to `schema` without the rows that are not UTF-8; `rows` are the numbers of the batch's rows.
 
-    Those rows are logged in one order with the rows that are `unreadable` already.
+    `encoding` is that of a text file, before it is read as UTF-8. Those rows are logged in one order with those that
+    are `unreadable` already.
     """
     try:
         columns = [batch[field.name].cast(field.type) for field in schema]
@@ -75,7 +79,7 @@ def decoded(
     except pa.ArrowInvalid:
         bad_columns = _columns_not_utf8(batch, schema)
         not_utf8 = [
-            UnreadableRow(int(rows[i]), f"column {name!r} is not UTF-8; {UTF8_HINT}", _as_json(batch, schema, i))
+            UnreadableRow(int(rows[i]), f"column {name!r} {not_encoded(encoding)}", _as_json(batch, schema, i))
             for i, name in bad_columns.items()
         ]
         log.add(location, sorted([*unreadable, *not_utf8]))
@@ -109,6 +113,19 @@ def _as_json(batch: pa.RecordBatch, schema: pa.Schema, i: int) -> str:
     cells = {name: batch[name][i] for name in schema.names}
     content = {name: printable(c.as_buffer()) if hasattr(c, "as_buffer") else c.as_py() for name, c in cells.items()}
     return json.dumps(content, ensure_ascii=False, default=str)
+
+
+def not_encoded(encoding: str | None) -> str:
+    """Say that a row is not in the encoding of its text file, or not UTF-8 (None), and what to do."""
+    if encoding is None:
+        return "is not UTF-8; save it as UTF-8"
+    hint = UTF8_HINT if encoding == "utf-8" else f"name another encoding ({naming('encoding')})"
+    return f"is not {shown(encoding)}; {hint}"
+
+
+def column_labels(names: Sequence[str]) -> list[str]:
+    """Return the names in a header, `column_3` for a third that is blank."""
+    return [name if name.strip() else f"column_{i}" for i, name in enumerate(names, start=1)]
 
 
 def printable(content: Any) -> str:  # noqa: ANN401  # bytes, or one of Arrow's buffers
