@@ -94,7 +94,12 @@ def test_recipe_json_holds_every_setting(write_recipe, tmp_path):
     assert recipe["seed"] == 3
     assert recipe["models"]["bow"]["max_order"] == 2
     assert recipe["models"]["bow"]["cleaning"]["strip_html"] is True
-    assert recipe["report"] == {"excerpt_characters": 300, "robustness": [], "errors": None}
+    assert recipe["report"] == {
+        "baselines": False,
+        "excerpt_characters": 300,
+        "robustness": [],
+        "errors": None,
+    }
 
 
 def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):

@@ -9,6 +9,7 @@ from rich.console import Console
 from plaudit.data.columns import ROLES
 from plaudit.data.formats.open import find_format
 from plaudit.data.formats.read_options import ReadOptions
+from plaudit.data.further_files import with_test_file, with_unlabelled_file
 from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.sources import imdb, imdb_train
 from plaudit.data.sources.base import Availability, Source
@@ -41,6 +42,12 @@ class DataSettings(ReadOptions):
 
     id_column: str | None = None
     """Column of your file with a unique name for each row; None takes `id` if there is one and it is unique."""
+
+    test_file: str | None = None
+    """Another file with the same columns, all of whose rows are the test split."""
+
+    unlabelled_file: str | None = None
+    """Another file of texts, whose labels are not read, for what learns from unlabelled texts."""
 
     labels: tuple[str, ...] | None = None
     """Names of your file's labels in order, such as those of a model; None takes the values in the file, sorted."""
@@ -78,9 +85,17 @@ def load_dataset(settings: DataSettings, *, console: Console | None = None) -> D
         found = find_format(path, read_options)
         if console is not None and not found.is_standard:
             console.print(f"{path}: {found.describe()}", highlight=False, markup=False, soft_wrap=True)
-        return read_labelled_file(path, columns, labels=settings.labels, read_options=read_options)
+        dataset = read_labelled_file(path, columns, labels=settings.labels, read_options=read_options)
+        if settings.test_file is not None:
+            _check_is_file(settings.test_file)
+            dataset = with_test_file(dataset, Path(settings.test_file), columns, read_options)
+        if settings.unlabelled_file is not None:
+            _check_is_file(settings.unlabelled_file)
+            dataset = with_unlabelled_file(dataset, Path(settings.unlabelled_file), settings.text_column, read_options)
+        return dataset
     without_effect = [f"{role}_column" for role in columns] + list(read_options.given())
-    without_effect += ["labels"] * (settings.labels is not None)
+    for_files = ("labels", "test_file", "unlabelled_file")
+    without_effect += [name for name in for_files if getattr(settings, name) is not None]
     if without_effect:
         raise SettingsError(f"data.{without_effect[0]} has no effect on {settings.name}; leave it out")
     return source.load(console)

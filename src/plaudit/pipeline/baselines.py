@@ -43,9 +43,6 @@ def fit_baseline(name: str, splits: Splits) -> BaselinePredictor:
     """Fit one of BASELINES to train and validation, as the models are."""
     with needs_extra("train", "a baseline"):
         from sklearn.dummy import DummyClassifier
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
     began = time.perf_counter()
     texts: Sequence[str] = [*splits.train["text"].to_pylist(), *splits.validation["text"].to_pylist()]
     labels = np.concatenate([labels_of(splits.train), labels_of(splits.validation)])
@@ -53,10 +50,18 @@ def fit_baseline(name: str, splits: Splits) -> BaselinePredictor:
         estimator = DummyClassifier(strategy="prior").fit(texts, labels)
         num_parameters = len(splits.labels)
     else:
-        # Usual settings: pairs of words, counts on a log scale, weak regularization.
-        estimator = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
-            LogisticRegression(C=10, max_iter=1000),
-        ).fit(texts, labels)
+        estimator = tfidf_regression().fit(texts, labels)
         num_parameters = int(estimator[-1].coef_.size)
     return BaselinePredictor(estimator, splits.labels, time.perf_counter() - began, num_parameters)
+
+
+def tfidf_regression() -> Any:  # noqa: ANN401  # scikit-learn has no types
+    """Return TF-IDF with logistic regression as it is usually set: pairs of words, counts on a log scale, C = 10."""
+    with needs_extra("train", "a baseline"):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+    return make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+        LogisticRegression(C=10, max_iter=1000),
+    )

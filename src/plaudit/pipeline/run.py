@@ -46,6 +46,9 @@ from plaudit.report.write import write_report
 from plaudit.storage import write_text
 from plaudit.train.context import TrainingContext
 
+_BEFORE_TRAINING = {"recipe.json", "data.json", "ranks", "recipe.toml", "choice.json"}
+"""What a folder may hold before anything is trained."""
+
 NUM_ERRORS = 50
 """Length of each list of errors.json."""
 
@@ -195,7 +198,7 @@ def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:
     Until something is trained, a recipe may still change: settings that turn out wrong leave a folder to use again.
     """
     path = out / "recipe.json"
-    if not storage.has_begun(out, path.name, of="run", resume=resume, ignored={path.name, "data.json", "ranks"}):
+    if not storage.has_begun(out, path.name, of="run", resume=resume, ignored=_BEFORE_TRAINING):
         return False
     try:
         before = {**json.loads(path.read_bytes())}

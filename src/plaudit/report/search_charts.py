@@ -88,3 +88,20 @@ def pruning_sweep(table: Sequence[Mapping[str, Any]]) -> str:
             layers.append(base.mark_rule().encode(y=alt.Y("lowest:Q", title=title), y2="highest:Q"))
         panels.append(alt.layer(*layers).properties(width=WIDTH - 140, height=HEIGHT - 40))
     return as_svg(alt.hconcat(*panels))
+
+
+def learning_curve(points: Sequence[Mapping[str, Any]]) -> str:
+    """Draw `accuracy`, with `low` … `high`, against the number of `labels` for each `model`."""
+    names = list(dict.fromkeys(point["model"] for point in points))
+    base = alt.Chart({"values": list(points)}).encode(
+        x=alt.X(
+            "labels:Q", title="labelled texts", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~s")
+        ),
+        color=series_colour("model", names, legend={}),
+    )
+    scale = alt.Scale(zero=False)
+    line = base.mark_line(point=True, strokeWidth=2).encode(
+        y=alt.Y("accuracy:Q", title="accuracy", scale=scale, axis=percent_axis())
+    )
+    spread = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    return as_svg(alt.layer(spread, line).properties(width=WIDTH, height=HEIGHT))
