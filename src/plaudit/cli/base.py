@@ -1,6 +1,7 @@
 """The command itself, the options that several verbs share, and where progress is printed."""
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -135,6 +136,8 @@ def progress_console(verbose: bool | None = None) -> Console:
     Only the first of many ranks prints. `verbose` is True for --verbose, False for --quiet.
     """
     quiet = verbose is False or os.environ.get("RANK", "0") != "0"
+    if quiet:
+        logging.getLogger("plaudit").setLevel(logging.WARNING)
     if not verbose:
         return Console(stderr=True, quiet=quiet)
     console = _TimedConsole(stderr=True, quiet=quiet)
@@ -147,6 +150,18 @@ def progress_console(verbose: bool | None = None) -> Console:
 def remark(console: Console, text: str) -> None:
     """Print a line as it is, however long."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Remarks(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        remark(Console(stderr=True), record.getMessage())
+
+
+def show_log(handler: logging.Handler | None = None) -> None:
+    """Give what the package logs, from INFO on, to a handler; by default each message becomes a line on stderr."""
+    logger = logging.getLogger("plaudit")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler or _Remarks()]
 
 
 class _TimedConsole(Console):

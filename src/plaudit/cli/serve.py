@@ -41,7 +41,7 @@ def serve(
     from plaudit.settings import override, parse
 
     with needs_extra("serve", "serving"):
-        from plaudit.serve.log import Log
+        from plaudit.serve.log import LibraryHandler, Log
         from plaudit.serve.run import KEY_VARIABLE, Service, bind, ignore_hangups, is_loopback, read_keys
         from plaudit.serve.settings import ServeSettings
 
@@ -62,6 +62,7 @@ def serve(
             base.remark(console, f"Loading {', '.join(served)} to serve on {url} (Ctrl-C stops)")
         ignore_hangups()
         log = Log(requests=access_log)
+        base.show_log(LibraryHandler(log))
         service = Service(
             served, settings=settings, keys=keys, log=log, abstain_below=abstain_below, log_texts=log_texts
         )

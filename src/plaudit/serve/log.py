@@ -1,6 +1,7 @@
 """The service's log: one JSON object per line on stderr."""
 
 import json
+import logging
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -32,3 +33,15 @@ class Log:
         """Write a bug's type and traceback, without its message, which may contain a text."""
         trace = "".join(traceback.format_tb(error.__traceback__))
         self.event("crash", level="error", error=type(error).__name__, traceback=trace, **fields)
+
+
+class LibraryHandler(logging.Handler):
+    """Writes what the package logs, such as that it compiles, as events."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        self._log.event("message", level=record.levelname.lower(), message=record.getMessage())

@@ -11,11 +11,11 @@ and property tests compare the two. Cleaning settings arrive as tables, so one c
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from plaudit.compiled import compiled
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable, character_table
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.hashing import CHARACTERS, EDGE, NGRAM_MULTIPLIER, TOKEN_MULTIPLIER
@@ -39,7 +39,7 @@ _LESS_THAN, _GREATER_THAN, _SLASH, _EXCLAMATION, _HASH, _SEMICOLON = map(ord, "<
 
 _CHUNK = 1024
 
-_compiled = numba.njit(cache=True, nogil=True)
+_compiled = compiled()
 
 
 class CleaningTables(NamedTuple):
@@ -404,7 +404,7 @@ def _distinct_entries(keys, num_keys, entries, seen, found):
 
 
 # Sums may be taken in any order, which lets them run in parallel.
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(fastmath={"reassoc", "nsz"})
 def _sum_weights(found, floats, count):
     """Return the sum of the weights in the first entries of `found`; `floats` is its memory, which is overwritten."""
     for j in range(count):

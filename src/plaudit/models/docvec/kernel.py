@@ -11,13 +11,14 @@ Shapes: N texts, F n-grams, E embedding, G n-grams of all texts together.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 # (numba infers the argument types of the compiled functions, so theirs are not annotated)
 
-import numba
 import numpy as np
+
+from plaudit.compiled import compiled
 
 _GROUP = 16
 _NEGATIVES = np.float32(5)
 
-_compiled = numba.njit(cache=True, nogil=True, fastmath=True)
+_compiled = compiled(fastmath=True)
 
 
 @_compiled

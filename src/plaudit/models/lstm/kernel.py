@@ -26,6 +26,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from plaudit.compiled import compiled
 from plaudit.models.base import Float32Array
 from plaudit.models.lstm.vector_ir import INT32, INT64, Emitter, Vector
 
@@ -44,7 +45,7 @@ _TANH_LIMIT = 7.0
 _INT8 = ir.IntType(8)
 _CACHE_LINE = 16
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiled(error_model="numpy")
 
 
 class Layer(NamedTuple):
@@ -293,7 +294,7 @@ def _finish(text, layer, states, starts, lengths, pooled, all_states):
 
 
 # Sums may be taken in any order, which lets them run in parallel.
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@compiled(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 def _dot(a, b):
     total = np.float32(0)
     for i in range(len(a)):
