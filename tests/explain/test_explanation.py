@@ -26,7 +26,7 @@ from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.runtime import LSTMRuntime
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.text.cleaning import CleaningSettings
-from plaudit.text.reference import tokenize
+from plaudit.text.reference import character_hashes, tokenize
 from tests.conftest import toy_reviews
 
 pytest.importorskip("captum")
@@ -104,6 +104,51 @@ def test_exact_contributions_of_three_labels_add_up_to_the_labels_own_problem(th
     z = three_labels._kernel_scores([text])[0, k] * three_labels.scale[k] + three_labels.bias[k]
     assert explanation.rest + contributions(explanation).sum() == pytest.approx(z, abs=1e-4)
     assert explanation.gap == pytest.approx(0, abs=1e-4)
+
+
+CHARACTERS = [
+    {"characters": 4},
+    {"characters": 3, "cleaning": CleaningSettings(stop_words=("the", "was")), "scale": "idf", "norm": "none"},
+    {"characters": 5, "probabilities": "softmax", "temperature": 2.0},
+    {"probabilities": "softmax"},
+]
+
+
+@pytest.fixture(scope="module", params=CHARACTERS, ids=str)
+def with_characters(request):
+    """Models of two and of three labels, most of them with n-grams of characters."""
+    reviews = [*toy_reviews(60), *((f"so so middling film number {i}", "mixed") for i in range(30))]
+    texts, label_ids = [text for text, _ in reviews], np.array([*[0, 1] * 30, *[2] * 30])
+    chosen, quiet = BowSettings(min_count=2, slot_bits=16, **request.param), Console(quiet=True)
+    two = fit_bow(chosen, texts[:60], label_ids[:60], ("negative", "positive"), console=quiet)
+    return two, fit_bow(chosen, texts, label_ids, ("negative", "positive", "mixed"), console=quiet)
+
+
+@settings(max_examples=30)
+@given(text=TEXTS)
+def test_exact_contributions_count_ngrams_of_characters(with_characters, text):
+    for model in with_characters:
+        for k, label in enumerate(model.labels):
+            (explanation,) = explain(model, [text], label=label)
+            score = model._kernel_scores([text])[0] * model.scale + model.bias
+            own = score[k] if len(model.labels) > 2 else (2 * k - 1) * score[0]
+            assert explanation.rest + contributions(explanation).sum() == pytest.approx(own, abs=1e-3)
+            assert explanation.gap == pytest.approx(0, abs=1e-3)
+
+
+def test_ngrams_of_characters_count_for_their_word_and_stop_words_have_them():
+    cleaning = CleaningSettings(stop_words=("the",))
+    of_the = [value >> 32 for value in character_hashes("the", cleaning, 3)]
+    keys = np.array(sorted({*of_the, next(character_hashes("film", cleaning, 3)) >> 32}), np.uint32)
+    model = BowModel(
+        BowSettings(cleaning=cleaning, characters=3, norm="none"),
+        ("negative", "positive"),
+        keys=keys,
+        weights=np.ones((len(keys), 1), np.float16),
+        bias=np.zeros(1, np.float32),
+    )
+    (explanation,) = explain(model, ["The film"])
+    assert [(token.text, token.contribution) for token in explanation.tokens] == [("The", len(of_the)), ("film", 1)]
 
 
 def test_a_weight_is_shared_over_the_tokens_and_occurrences_of_its_ngram():

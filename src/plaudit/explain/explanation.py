@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -160,7 +161,7 @@ def explanations(
         target = predicted if label is None else model.labels.index(label)
         words = words_of(text, getattr(model.settings, "cleaning", _PLAIN_WORDS))
         spans, contributions, rest = attribute(text, words, target)
-        log_odds = _one_against_the_rest(logits, target) if chosen == "exact" else _margins(logits[None], target)[0]
+        log_odds = _own_score(model, logits, target) if chosen == "exact" else _margins(logits[None], target)[0]
         tokens = (Token(s, e, text[s:e], float(c)) for (s, e), c in zip(spans, contributions, strict=True))
         return Explanation(
             text=text,
@@ -225,24 +226,35 @@ def _attribution(model: Model, method: Method) -> _Attribution:
 
 
 def _exact(model: BowModel, text: str, words: list[Word], label: int) -> tuple[Sequence[Span], Float64Array, float]:
-    """Split the weight of each distinct n-gram evenly over its occurrences, and each occurrence over its tokens."""
+    """Split the weight of each distinct n-gram evenly over its occurrences, and each occurrence over its tokens.
+
+    N-grams of characters belong to their word, and stop words have them too.
+    """
     problem, sign = (0, 2 * label - 1) if len(model.labels) == 2 else (label, 1)
-    order = model.settings.max_order
-    hashes = reference.ngram_hashes(text, model.settings.cleaning, order)
+    cleaning, order, longest = model.settings.cleaning, model.settings.max_order, model.settings.characters
+    every = words_of(text, cleaning.model_copy(update={"stop_words": ()})) if longest > 1 else words
+    hashes = reference.ngram_hashes(text, cleaning, order)
     # The reference lists, token by token, the n-grams that end there, the shortest first.
     num_ending = np.minimum(np.arange(len(words)) + 1, order)
     ends = np.repeat(np.arange(len(words)), num_ending)
     orders = np.arange(len(hashes)) - np.repeat(np.cumsum(num_ending) - num_ending, num_ending) + 1
+    of_words = [list(reference.character_hashes(word.token, cleaning, longest)) for word in every]
     keys, places, counts = np.unique(
-        np.array([value >> 32 for value in hashes], np.uint32), return_inverse=True, return_counts=True
+        np.array([value >> 32 for value in chain(hashes, *of_words)], np.uint32),
+        return_inverse=True,
+        return_counts=True,
     )
-    weights = _weights(model, keys, problem) * sign / counts
-    shares = weights[places] / orders
-    contributions = np.zeros(len(words))
+    added = (_weights(model, keys, problem) * sign / counts)[places]
+    shares = added[: len(hashes)] / orders
+    of_tokens = np.zeros(len(words))
     for back in range(order):
         covered = orders > back
-        contributions += np.bincount(ends[covered] - back, shares[covered], minlength=len(words))
-    return _spans(words), contributions, sign * float(model.bias[problem])
+        of_tokens += np.bincount(ends[covered] - back, shares[covered], minlength=len(words))
+    owners = np.repeat(np.arange(len(every)), np.array([len(each) for each in of_words], np.int64))
+    contributions = np.zeros(len(every))
+    np.add.at(contributions, owners, added[len(hashes) :])
+    contributions[np.searchsorted([word.start for word in every], [word.start for word in words])] += of_tokens
+    return _spans(every), contributions, sign * float(model.bias[problem])
 
 
 def _weights(model: BowModel, keys: npt.NDArray[np.uint32], problem: int) -> Float64Array:
@@ -276,12 +288,15 @@ def _margins(logits: Float32Array, label: int) -> Float64Array:
     return margins
 
 
-def _one_against_the_rest(logits: Float32Array, label: int) -> float:
-    """Return the log-odds in the label's own one-against-the-rest problem, from a bag of n-grams' logits [C].
+def _own_score(model: Model, logits: Float32Array, label: int) -> float:
+    """Return the sum of weights that a label has in a bag of n-grams, from its logits [C].
 
-    With more than two labels, a logit is the log of that problem's probability, whose log-odds are a sum of weights.
+    It is the label's log-odds with two labels, or against the rest. With a softmax, it is the logit itself.
     """
     if len(logits) == 2:
         return float(_margins(logits[None], label)[0])
     logarithm = float(logits[label])
+    if getattr(model.settings, "probabilities", None) == "softmax":
+        return logarithm
+    # A logit is the log of the probability in the label's own one-against-the-rest problem.
     return logarithm - float(np.log(-np.expm1(logarithm)))

@@ -63,14 +63,16 @@ def ngram_hashes(text: str, cleaning: CleaningSettings, max_order: int, characte
         hashes += ngrams
     if characters > 1:
         for token in _tokens(text, cleaning):
-            if classify(token[0], cleaning) > PUNCTUATION:
-                hashes += _character_hashes([EDGE, *map(ord, token), EDGE], characters)
+            hashes += character_hashes(token, cleaning, characters)
     return hashes
 
 
-def _character_hashes(word: list[int], longest: int) -> Iterator[int]:
-    values = [(code * TOKEN_MULTIPLIER) & MASK for code in word]
-    for first in range(len(word) - 1):
+def character_hashes(token: str, cleaning: CleaningSettings, longest: int) -> Iterator[int]:
+    """Yield the 64-bit hashes of the n-grams of 2 … longest characters of a word; a punctuation mark has none."""
+    if classify(token[0], cleaning) <= PUNCTUATION:
+        return
+    values = [(code * TOKEN_MULTIPLIER) & MASK for code in (EDGE, *map(ord, token), EDGE)]
+    for first in range(len(values) - 1):
         ngram = extend_ngram(CHARACTERS, values[first])
         for value in values[first + 1 : first + longest]:
             ngram = extend_ngram(ngram, value)
