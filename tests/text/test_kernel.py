@@ -110,26 +110,93 @@ def test_tokens_are_what_the_settings_say() -> None:
     assert reference.tokenize(text, everything)[:8] == ["I", "<", "b", ">", "DON", "'", "T", "<"]
 
 
+# N-grams of characters.
+
+
+def spelt(text: str, characters: int, **cleaning: object) -> list[int]:
+    """Return the hashes of a text's n-grams of characters alone."""
+    resolved = CleaningSettings(**cleaning)
+    return reference.ngram_hashes(text, resolved, 1, characters)[len(reference.tokenize(text, resolved)) :]
+
+
+def test_characters_are_those_inside_words_with_their_edges() -> None:
+    assert len(spelt("ab", 2)) == 3  # ^a ab b$
+    assert len(spelt("ab", 4)) == len(set(spelt("ab", 4))) == 6  # and ^ab ab$ ^ab$
+    assert spelt("ab", 8) == spelt("ab", 4)
+    assert spelt("ab", 0) == spelt("ab", 1) == []
+    assert set(spelt("cab", 2)) & set(spelt("tab", 2)) == set(spelt("ab", 2)[1:])  # not what a word begins with
+    assert spelt("a <b>ab</b>!", 3, punctuation="keep") == spelt("a", 3) + spelt("ab", 3)
+    assert spelt("AB", 3) == spelt("ab", 3) != spelt("AB", 3, lowercase=False)
+
+
+def test_a_stop_word_is_no_token_but_has_characters() -> None:
+    """Texts of a language without blanks are one word, so characters are taken as they stand there."""
+    assert spelt("the ab", 3, stop_words=("the",)) == spelt("the ab", 3)
+
+
+def test_no_ngram_of_characters_is_one_of_words() -> None:
+    words = {h >> 32 for h in reference.ngram_hashes("a b ab a b", CleaningSettings(), 3)}
+    assert not words & {h >> 32 for h in spelt("a b ab a b", 5)}
+
+
+WIDE = ["日本語の文章です", "😀 😀😀", "日 本 語 é é"]
+ADVERSARIAL = ["", "a", "a a a a a a a a", "a" * 300, *WIDE, "a!b!c", "!!!!", " " * 9]
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL)
+@pytest.mark.parametrize(("max_order", "characters"), [(1, 2), (1, 8), (4, 5), (8, 8)])
+def test_keys_fit_the_memory_that_is_set_aside_for_them(text: str, max_order: int, characters: int) -> None:
+    cleaning = CleaningSettings(punctuation="keep")
+    for texts in ([text], [text] * 7):
+        data, offsets = kernel.join_utf8(texts)
+        expected = [h >> 32 for t in texts for h in reference.ngram_hashes(t, cleaning, max_order, characters)]
+        assert len(expected) <= kernel._most_keys(len(data), len(texts), max_order, characters)
+        keys, _ = kernel.ngram_keys(data, offsets, kernel.cleaning_tables(cleaning), max_order, characters)
+        assert sorted(keys.tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL)
+def test_characters_are_written_inside_their_arrays(text: str) -> None:
+    """Compiled code checks no index, so what lies behind an array shows a write past its end."""
+    data, offsets = kernel.join_utf8([text])
+    expected = sorted(h >> 32 for h in spelt(text, 5))
+    untouched = 7
+    word, keys = np.full(len(data) + 66, untouched, np.uint64), np.full(len(expected) + 64, untouched, np.uint32)
+    tables = kernel.cleaning_tables(CleaningSettings())
+    total = kernel._write_character_keys(data, *offsets, tables, 5, word[:-64], keys[:-64])
+    assert sorted(keys[:total].tolist()) == expected
+    assert (word[-64:] == untouched).all() and (keys[-64:] == untouched).all()
+
+
 def scores_by_reference(
-    texts: list[str], cleaning: CleaningSettings, weights: dict[int, float], *, is_l2: bool
+    texts: list[str], cleaning: CleaningSettings, weights: dict[int, float], *, is_l2: bool, characters: int
 ) -> list[np.float32]:
-    distinct = [{h >> 32 for h in reference.ngram_hashes(text, cleaning, 3)} for text in texts]
+    distinct = [{h >> 32 for h in reference.ngram_hashes(text, cleaning, 3, characters)} for text in texts]
     known = [[weights[key] for key in keys & weights.keys()] for keys in distinct]
     return [np.float32(sum(found)) / np.sqrt(np.float32(max(1, len(found)) if is_l2 else 1)) for found in known]
 
 
 @settings(max_examples=200)
-@given(st.lists(any_text, max_size=4), any_cleaning, st.integers(16, 20), st.booleans(), st.data())
-def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bits, is_l2, data) -> None:
-    keys = {h >> 32 for text in texts for h in reference.ngram_hashes(text, cleaning, 3)}
+@given(
+    st.lists(any_text, max_size=4),
+    any_cleaning,
+    st.integers(16, 20),
+    st.booleans(),
+    st.sampled_from([0, 2, 5]),
+    st.data(),
+)
+def test_scores_are_sums_over_the_distinct_known_ngrams(texts, cleaning, slot_bits, is_l2, characters, data) -> None:
+    keys = {h >> 32 for text in texts for h in reference.ngram_hashes(text, cleaning, 3, characters)}
     one_a_slot = {key >> (32 - slot_bits): key for key in sorted(keys)}
     known = data.draw(st.lists(st.sampled_from(sorted(one_a_slot.values())), unique=True) if keys else st.just([]))
     multiples_of_a_power_of_two = st.integers(-2047, 2047).map(lambda number: number / 512)  # sums are exact
     columns = [{key: data.draw(multiples_of_a_power_of_two) for key in known} for _ in range(2)]
     weights = np.array([[column[key] for column in columns] for key in known], np.float16).reshape(len(known), 2)
     table = kernel.ngram_table(np.array(known, np.uint32), weights, slot_bits)
-    scores = kernel.ngram_scores(*kernel.join_utf8(texts), kernel.cleaning_tables(cleaning), 3, table, is_l2, 0)
-    assert scores.T.tolist() == [scores_by_reference(texts, cleaning, column, is_l2=is_l2) for column in columns]
+    tables = kernel.cleaning_tables(cleaning)
+    scores = kernel.ngram_scores(*kernel.join_utf8(texts), tables, 3, table, is_l2, characters)
+    expected = [scores_by_reference(texts, cleaning, each, is_l2=is_l2, characters=characters) for each in columns]
+    assert scores.T.tolist() == expected
 
 
 def test_scores_count_each_ngram_of_a_text_once_in_any_number_of_texts() -> None:

@@ -293,8 +293,11 @@ def _write_keys(tokens, count, max_order, ngrams, keys):
 
 @_compiled
 def _most_keys(num_bytes, num_texts, max_order, characters):
-    """Return how many keys texts can have; a word of L bytes and one byte behind it make L + 2 characters at most."""
-    return num_bytes * max_order + (num_bytes + num_texts) * 3 // 2 * max(0, characters - 1)
+    """Return how many keys texts can have at most: an n-gram of characters begins at a word's edge or at a letter.
+
+    So as many begin in a word as it has letters and one byte behind it, which only the last word of a text may lack.
+    """
+    return num_bytes * max_order + (num_bytes + num_texts) * max(0, characters - 1)
 
 
 @_compiled
