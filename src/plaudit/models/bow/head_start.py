@@ -7,6 +7,7 @@ it is, the less regularization keeps the regression from trusting them. A bag of
 Shapes: N texts, C classes, C' classes of the model to start from, F n-grams, K binary problems.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,8 @@ def fit_with_head_start(
     bag = bow_of(settings, labels, presence.keys, fitted)
     own = start.strength * fitted.of_features
     projection = np.concatenate([-own / 2, own / 2], axis=1) if own.shape[1] == 1 else own
-    return EnsembleModel.of({"bag": bag, start.name: start.model}, (1.0, 1.0), projections={1: projection})
+    members = {f"bag beside {start.name}": bag, start.name: start.model}
+    return EnsembleModel.of(members, (1.0, 1.0), projections={1: projection})
 
 
 def with_scores_that_add_up(settings: BowSettings, labels: Sequence[str]) -> BowSettings:
@@ -70,6 +72,7 @@ def settings_for_start(settings: BowSettings, start: BowModel) -> BowSettings:
         update={
             "cleaning": theirs.cleaning,
             "max_order": theirs.max_order,
+            "characters": max(settings.characters, theirs.characters),
             "norm": theirs.norm,
             "slot_bits": max(settings.slot_bits, theirs.slot_bits),
         }
@@ -120,12 +123,14 @@ def _fit_from_bow(
 ) -> BowModel:
     assert isinstance(start.model, BowModel)
     adapted = settings_for_start(settings, start.model)
-    changed = [name for name in ("max_order", "norm") if getattr(adapted, name) != getattr(settings, name)]
-    if adapted.cleaning != settings.cleaning:
-        changed.append("cleaning")
+    needed = {name: getattr(adapted, name) for name in ("max_order", "characters", "norm")}
+    changed = [f"{name} = {json.dumps(value)}" for name, value in needed.items() if getattr(settings, name) != value]
+    for name, value in adapted.cleaning:
+        if getattr(settings.cleaning, name) != value:
+            shown = f"cleaning.{name} = {json.dumps(value)}"
+            changed.append(shown if name != "stop_words" else "its cleaning.stop_words")
     if changed:
-        needed = ", ".join(f"{name} = {getattr(adapted, name)!r}" for name in changed)
-        raise SettingsError(f"start = {start.name}: its table can be added to only with {needed}")
+        raise SettingsError(f"start = {start.name}: its table can be added to only with {', '.join(changed)}")
     with console.status("counting n-grams"):
         own = distinct_ngrams(adapted, texts, label_ids, len(labels))
         joined = join_ngrams(adapted, own, start.model, texts)
