@@ -11,7 +11,7 @@ import pytest
 
 from plaudit import threads
 from plaudit.errors import SettingsError
-from plaudit.threads import VARIABLE, cpu_quota, map_threads, num_threads, wait_briefly
+from plaudit.threads import VARIABLE, cpu_quota, map_threads, num_cores, num_threads, wait_briefly
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,14 @@ def test_a_containers_quota_is_found(tmp_path, files, quota):
     assert cpu_quota(write(tmp_path, files)) == quota
 
 
+@pytest.mark.parametrize("cores", [5, None])
+def test_without_affinities_all_cores_count(monkeypatch, cores):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(threads, "cpu_quota", lambda: math.inf)
+    assert num_cores() == (cores or 1)
+
+
 @pytest.mark.parametrize(("quota", "expected"), [(0.5, 1), (1.5, 2), (math.inf, 3)])
 def test_a_quota_limits_the_threads(monkeypatch, quota, expected):
     monkeypatch.delenv(VARIABLE)
@@ -138,7 +146,7 @@ def test_threads_wait_briefly_unless_the_user_says_otherwise(monkeypatch, before
     assert os.environ == (before or {"GOMP_SPINCOUNT": "10000"})
 
 
-@pytest.mark.parametrize("asked", ["", "0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("asked", [" ", "0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
     monkeypatch.setenv(VARIABLE, asked)
     with pytest.raises(SettingsError, match=f"PLAUDIT_THREADS must be a positive number of threads, not '{asked}'"):

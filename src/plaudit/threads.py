@@ -26,15 +26,17 @@ R = TypeVar("R")
 _this_thread = threading.local()
 
 
-def num_threads() -> int:
-    """Return the number that PLAUDIT_THREADS asks for, else that of the cores this process may use.
+def num_cores() -> int:
+    """Return the cores this process may use: those that its affinity allows, or fewer if its container has a quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(min(allowed, cpu_quota()))
 
-    Those are the ones that its affinity allows, or fewer if its container has a CPU quota.
-    """
+
+def num_threads() -> int:
+    """Return the number that PLAUDIT_THREADS asks for, else that of the cores."""
     asked = os.environ.get(VARIABLE)
-    if asked is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return math.ceil(min(cores, cpu_quota()))
+    if not asked:
+        return num_cores()
     if not (asked.isdecimal() and int(asked) > 0):
         raise SettingsError(f"{VARIABLE} must be a positive number of threads, not {asked!r}")
     return int(asked)

@@ -22,6 +22,7 @@ from plaudit.distributed.doctor import (
 )
 from plaudit.distributed.launch import Cluster
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
+from plaudit.threads import num_cores
 from tests.distributed.conftest import in_ranks
 
 GIB = 1 << 30
@@ -95,9 +96,11 @@ def test_a_node_knows_its_versions_and_what_it_has(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     facts = doctor.probe(3, "0.1.0")
     assert (facts.host, facts.torch, facts.ranks) == (socket.gethostname(), torch.__version__, 3)
-    assert (facts.cores, facts.gpus, facts.has_driver) == (len(os.sched_getaffinity(0)), (), False)
+    assert (facts.cores, facts.gpus, facts.has_driver) == (num_cores(), (), False)
     (tmp_path / "nvidia-smi").touch(mode=0o755)
     assert doctor.probe(3, "0.1.0").has_driver
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    assert doctor.probe(3, "0.1.0").cores == num_cores()
 
 
 @pytest.mark.parametrize(("num_gpus", "nodes", "ranks"), [(0, 1, 2), (0, 2, 1), (1, 1, 1), (8, 1, 8), (8, 2, 8)])

@@ -135,7 +135,7 @@ def progress_console(verbose: bool | None = None) -> Console:
 
     Only the first of many ranks prints. `verbose` is True for --verbose, False for --quiet.
     """
-    quiet = verbose is False or os.environ.get("RANK", "0") != "0"
+    quiet = verbose is False or (os.environ.get("RANK") or "0") != "0"
     if quiet:
         logging.getLogger("plaudit").setLevel(logging.WARNING)
     if not verbose:

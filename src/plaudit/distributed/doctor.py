@@ -28,6 +28,7 @@ from plaudit.distributed.group import Group, in_time, is_here, joined
 from plaudit.distributed.launch import Cluster, start_ranks
 from plaudit.distributed.world import local_rank
 from plaudit.errors import OutputError, PlauditError, SettingsError, TrainingError, TrainingInterruptedError
+from plaudit.threads import num_cores
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -84,7 +85,7 @@ def probe(ranks: int, version: str) -> Facts:
         torch=torch.__version__,
         python=platform.python_version(),
         ranks=ranks,
-        cores=len(os.sched_getaffinity(0)),
+        cores=num_cores(),
         gpus=tuple(torch.cuda.get_device_properties(number).name for number in range(num_gpus)),
         has_driver=shutil.which("nvidia-smi") is not None,
         shm_bytes=shm_bytes,

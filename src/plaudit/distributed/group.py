@@ -80,7 +80,7 @@ def joined() -> Iterator[Group]:
     Messages go by NCCL between GPUs and by gloo otherwise. TrainingError names the ranks that did not answer in
     time. SettingsError if the environment is incomplete.
     """
-    timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S))
+    timeout_s = float(os.environ.get(TIMEOUT_VARIABLE) or DEFAULT_TIMEOUT_S)
     group = _join(timedelta(seconds=timeout_s))
     enter(group)
     try:
@@ -100,7 +100,7 @@ def joined() -> Iterator[Group]:
 
 
 def _join(timeout: timedelta) -> Group:
-    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
         raise SettingsError(f"WORLD_SIZE is set but not {', '.join(missing)}; start the ranks with plaudit launch")
     interface = interface_towards(os.environ["MASTER_ADDR"])

@@ -21,6 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from plaudit.distributed.group import DEFAULT_TIMEOUT_S, TIMEOUT_VARIABLE, address_towards, is_here
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
+from plaudit.threads import num_threads
 
 DEFAULT_PORT = 29_400
 _SECONDS_TO_STOP = 120
@@ -84,8 +85,8 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
 
 def _prepare_environment(cluster: Cluster) -> None:
     """Set the variables that ranks inherit, unless the user has set them."""
-    num_threads = max(1, len(os.sched_getaffinity(0)) // cluster.ranks_per_node)
-    os.environ.setdefault("OMP_NUM_THREADS", str(num_threads))
+    threads = max(1, num_threads() // cluster.ranks_per_node)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_STOP))
     os.environ[TIMEOUT_VARIABLE] = str(cluster.timeout_s)
     # The agents' own store outlives a restart, and ranks would find the addresses of those that died in it.

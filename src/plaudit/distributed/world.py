@@ -70,9 +70,9 @@ def enter(world: World) -> None:
 
 def has_others() -> bool:
     """Return whether this process was started to train together with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1
 
 
 def local_rank() -> int:
     """Return this process's number among those of its node, which is that of its GPU too."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(os.environ.get("LOCAL_RANK") or 0)

@@ -1,11 +1,12 @@
 """Describes the machine and the version of the code, to record with measurements."""
 
-import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+
+from plaudit.threads import num_cores as num_cores  # part of the description
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -19,13 +20,6 @@ def cpu_name() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def num_cores() -> int:
-    """Return the number of processors this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gpu_name() -> str | None:
