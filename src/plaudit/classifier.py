@@ -1,6 +1,7 @@
 """A scikit-learn classifier of texts: any container of texts and labels in, a bundle's predictor out.
 
-    Classifier("bow", max_order=2)
+    Classifier()
+    Classifier("bow", max_order=2, start="ensemble")
     Classifier("lstm", hidden_size=32, train={"epochs": 3, "max_learning_rate": 0.01})
 
 Its settings are those of a recipe's table [models.NAME]; in grids and in `set_params`, `train__epochs` is `epochs` of
@@ -10,33 +11,33 @@ the table `train`.
 import json
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from plaudit.automl.choose import BUDGET_SECONDS, STARTS, choose
+from plaudit.automl.own_file import model_table
 from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
 from plaudit.bundle.locate import model_folder
-from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
+from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import hold_out_validation, in_memory_dataset, split_digest
 from plaudit.data.labelled_file import MAX_CLASSES
 from plaudit.data.load import DataSettings
+from plaudit.data.splits import text_keys, units
 from plaudit.data.table import Dataset
 from plaudit.errors import DataError, MissingExtraError, SettingsError
 from plaudit.models.base import Float32Array
-from plaudit.models.bow.fit import fit_bow
 from plaudit.models.bow.settings import BowSettings
+from plaudit.pipeline.build import build, fit_to_all
+from plaudit.pipeline.recipe import NewModel, model_recipe
 from plaudit.predictor import Predictor
 from plaudit.settings import parse
 from plaudit.train.context import TrainingContext
-
-if TYPE_CHECKING:
-    from plaudit.pipeline.recipe import NewModel
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -55,26 +56,36 @@ Int64Array = npt.NDArray[np.int64]
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Classifies texts by a model of one kind, for example "bow" or "lstm"; training needs the extra `train`.
+    """Classifies texts; training needs the extra `train`.
+
+    Without a `kind` it does what `plaudit train FILE` does: it compares bags of n-grams by cross-validation for about
+    `budget_seconds`, with and without a head start from the models that ship, and fits the best to all texts. `start`
+    names another model to start from, None none. With a `kind`, for example "bow" or "lstm", or with
+    settings, which are then those of a bag, it trains just that, and a bag starts from `start` if that names a model.
 
     `settings` are those of a recipe's model table, nested tables as dicts or by names such as `train__epochs`.
     `validation_fraction` of the reviews is held out to choose weights by, equal texts and groups together, unless the
     kind chooses nothing: a bag of n-grams is fitted to all. `verbose` shows progress on stderr.
 
     After `fit` or `load`: `classes_`, sorted; `predictor_`, the inference path of all bundles; `bundle_`;
-    `validation_accuracy_`, None where nothing was held out; and `history_`, a dict of figures for each epoch.
+    `validation_accuracy_`, cross-validated where candidates were compared, None where nothing was held out; and
+    `history_`, a dict of figures for each epoch.
     """
 
     def __init__(
         self,
-        kind: str = "bow",
+        kind: str | None = None,
         *,
+        start: str | None = "auto",
+        budget_seconds: float = BUDGET_SECONDS,
         validation_fraction: float = 0.1,
         seed: int = 0,
         verbose: bool = False,
         **settings: Any,  # noqa: ANN401
     ) -> None:
         self.kind = kind
+        self.start = start
+        self.budget_seconds = budget_seconds
         self.validation_fraction = validation_fraction
         self.seed = seed
         self.verbose = verbose
@@ -121,42 +132,54 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             source="Classifier",
         )
         console = Console(stderr=True, quiet=not self.verbose)
-        whole = _chooses_nothing(self.kind, settings)
-        if unlabelled and whole is not None:
+        kind, accuracy = self.kind, None
+        if kind is None and not settings:
+            kind, settings, accuracy = self._choose(dataset, console)
+        kind = "bow" if kind is None else str(kind)
+        entry = model_recipe(kind, {"kind": kind, **settings}, source="Classifier")
+        if not isinstance(entry, NewModel):
+            raise SettingsError(f"Classifier: kind {kind} with {', '.join(settings)} cannot be trained on labels alone")
+        if unlabelled and not _reads_unlabelled(entry):
             raise SettingsError(_NO_USE)
-        if whole is not None:
-            start = time.perf_counter()
-            texts, label_ids = dataset.table["text"].to_pylist(), np.asarray(dataset.table["label"], np.int64)
-            model = fit_bow(whole, texts, label_ids, dataset.labels, console=console)
-            resolved = whole.model_dump(mode="json")
-            trained = TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - start))
+        context = TrainingContext(self.seed, folder / kind, resume=False, console=console)
+        if _chooses_nothing(entry):
+            trained = fit_to_all(entry, dataset, context, find=model_folder).with_provenance(
+                validation_accuracy=accuracy
+            )
         else:
-            from plaudit.pipeline.build import build
-            from plaudit.pipeline.recipe import NewModel, model_recipe
-
-            entry = model_recipe(str(self.kind), {"kind": self.kind, **settings}, source="Classifier")
-            if not isinstance(entry, NewModel):
-                raise SettingsError(
-                    f"Classifier: kind {self.kind} with {', '.join(settings)} cannot be trained on labels alone"
-                )
-            if unlabelled and not _reads_unlabelled(entry):
-                raise SettingsError(_NO_USE)
             splits = hold_out_validation(dataset, data, unlabelled)
-            context = TrainingContext(self.seed, folder / self.kind, resume=False, console=console)
             trained = build(entry, splits, context, find=model_folder)
-            resolved = entry.resolved()
         recipe = RecipeExcerpt(
-            name="Classifier", seed=self.seed, data=data.model_dump(mode="json"), models={self.kind: resolved}
+            name="Classifier", seed=self.seed, data=data.model_dump(mode="json"), models={kind: entry.resolved()}
         )
         described = trained.with_provenance(
             recipe=recipe, data_digest=split_digest(dataset, data), label_dtype=dtype.str
         )
         save_bundle(described, folder / "model")
-        self.history_ = _epochs(folder / self.kind)
+        self.history_ = _epochs(folder / kind)
+
+    def _choose(self, dataset: Dataset, console: Console) -> tuple[str, dict[str, Any], float]:
+        """Return the kind and settings that cross-validation prefers, and their accuracy there."""
+        starts = STARTS if self.start == "auto" else () if self.start is None else (str(self.start),)
+        table = dataset.table
+        choice = choose(
+            table["text"].to_pylist(),
+            np.asarray(table["label"], np.int64),
+            dataset.labels,
+            units(table, text_keys(table["text"])),
+            starts=starts,
+            budget_seconds=self.budget_seconds,
+            seed=self.seed,
+            console=console,
+        )
+        chosen = model_table(choice.best.chosen())
+        return chosen.pop("kind"), chosen, choice.best.accuracy
 
     def _model_table(self) -> dict[str, Any]:
         """Return the settings as nested tables, with the default training of an LSTM."""
         table: dict[str, Any] = {name: value for name, value in self._settings.items() if "__" not in name}
+        if (self.kind is not None or table) and self.start not in ("auto", None):
+            table["start"] = self.start
         if self.kind == "lstm":
             table["train"] = {**LSTM_TRAIN, **_subtable(table.get("train"), "train")}
         for path, value in self._settings.items():
@@ -221,7 +244,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return tags
 
 
-def _reads_unlabelled(entry: "NewModel") -> bool:
+def _reads_unlabelled(entry: NewModel) -> bool:
     needs_no_label = entry.objective is not None and entry.objective.needs_no_label
     return entry.pretrain is not None or entry.distill is not None or needs_no_label
 
@@ -234,12 +257,10 @@ def _subtable(value: Any, path: str) -> dict[str, Any]:  # noqa: ANN401
     return value
 
 
-def _chooses_nothing(kind: str, table: dict[str, Any]) -> BowSettings | None:
-    """Return the settings of a bag of n-grams that needs no reviews held out; None for all else."""
-    if kind != "bow" or not table.keys() <= BowSettings.model_fields.keys():
-        return None
-    settings = parse(BowSettings, table, source="Classifier", prefix="models.bow")
-    return settings if settings.refit else None
+def _chooses_nothing(entry: NewModel) -> bool:
+    """Say whether a model is a bag of n-grams that needs no reviews held out."""
+    is_bag = isinstance(entry.model, BowSettings) and entry.model.refit
+    return is_bag and entry.distill is None and entry.calibrate is None
 
 
 class _LabelError(DataError, ValueError):

@@ -12,6 +12,7 @@ from plaudit.compress.methods import compressor
 from plaudit.compress.settings import DistillSettings
 from plaudit.console import needs_extra
 from plaudit.data.splits import Splits
+from plaudit.data.table import Dataset
 from plaudit.errors import SettingsError
 from plaudit.models.bow.head_start import HeadStart
 from plaudit.models.bow.settings import BowSettings
@@ -20,7 +21,7 @@ from plaudit.models.docvec.settings import DocvecSettings
 from plaudit.models.ensemble import EnsembleModel, EnsembleSettings, blend
 from plaudit.pipeline.recipe import Ensemble, LanguageModel, ModelRecipe, NewModel, SmallerModel
 from plaudit.settings import parse
-from plaudit.train.bow import train_bow
+from plaudit.train.bow import fit_texts, train_bow
 from plaudit.train.checkpoint import forget
 from plaudit.train.context import TrainingContext
 from plaudit.train.labels import labels_of
@@ -101,6 +102,22 @@ def head_start(entry: NewModel, find: Find) -> HeadStart | None:
     if entry.start is None:
         return None
     return HeadStart(entry.start, load_bundle(find(entry.start)).model, entry.start_strength)
+
+
+def fit_to_all(entry: NewModel, dataset: Dataset, context: TrainingContext, *, find: Find) -> TrainedModel:
+    """Fit a bag of n-grams to every labelled text of a dataset, so that none is left to measure it on."""
+    assert isinstance(entry.model, BowSettings)
+    began = time.perf_counter()
+    table = dataset.table
+    model = fit_texts(
+        entry.model,
+        head_start(entry, find),
+        table["text"].to_pylist(),
+        labels_of(table),
+        dataset.labels,
+        console=context.console,
+    )
+    return TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - began))
 
 
 def _ensemble(settings: EnsembleSettings, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:

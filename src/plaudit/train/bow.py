@@ -1,8 +1,12 @@
 """Train a bag of n-grams; needs no torch."""
 
 import time
+from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from rich.console import Console
 
 from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.data.splits import Splits
@@ -21,10 +25,8 @@ def train_bow(
     began = time.perf_counter()
 
     def fitted(table: pa.Table) -> Model:
-        texts, ids, console = table["text"].to_pylist(), labels_of(table), context.console
-        if start is not None:
-            return fit_with_head_start(settings, start, texts, ids, splits.labels, console=console)
-        return fit_bow(settings, texts, ids, splits.labels, console=console)
+        texts, ids = table["text"].to_pylist(), labels_of(table)
+        return fit_texts(settings, start, texts, ids, splits.labels, console=context.console)
 
     model = fitted(splits.train)
     accuracy = accuracy_on_validation(model, splits)
@@ -36,3 +38,18 @@ def train_bow(
         train_seconds=time.perf_counter() - began,
     )
     return TrainedModel(model=model, provenance=provenance)
+
+
+def fit_texts(
+    settings: BowSettings,
+    start: HeadStart | None,
+    texts: Sequence[str],
+    label_ids: npt.NDArray[np.int64],
+    labels: tuple[str, ...],
+    *,
+    console: Console,
+) -> Model:
+    """Fit a bag to texts with label ids 0 … C - 1, with a head start if there is one."""
+    if start is None:
+        return fit_bow(settings, texts, label_ids, labels, console=console)
+    return fit_with_head_start(settings, start, texts, label_ids, labels, console=console)
