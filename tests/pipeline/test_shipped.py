@@ -120,3 +120,11 @@ def test_the_package_contains_every_recipe():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert "recipes/*.toml" in build["package-data"]["plaudit"]
     assert {path.suffix for path in SHIPPED.iterdir()} == {".toml"}
+
+
+def test_launch_says_how_to_score_with_the_same_settings(capsys, monkeypatch):
+    monkeypatch.setattr("plaudit.distributed.launch.start_ranks", lambda *arguments, **options: None)
+    given = ["launch", "bow", "--out", "run", "--gpus-per-node", "2", "--set", "data.name=my reviews.csv"]
+    app(given, standalone_mode=False)
+    told = capsys.readouterr().err
+    assert told == "score the models: plaudit run bow --out run --resume '--set=data.name=my reviews.csv'\n"

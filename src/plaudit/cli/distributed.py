@@ -88,7 +88,8 @@ def launch(
         typer.echo(f"{ranks} times on each of {nodes} nodes: {shlex.join(['plaudit', 'train', *given])}")
         return
     start_ranks(cluster, ["train", *given], log_dir=out / "ranks", run_id=f"plaudit-{settings.name}")
-    console.print(f"score the models: plaudit run {recipe} --out {out} --resume", highlight=False, soft_wrap=True)
+    again = ["run", str(recipe), "--out", str(out), "--resume", *(f"--set={each}" for each in assignments or ())]
+    base.remark(console, f"score the models: plaudit {shlex.join(again)}")
 
 
 @base.app.command(
