@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from plaudit.models.base import softmax
 from plaudit.models.bow.fit import fit_bow, fit_scores, inverse_document_frequency
 from plaudit.models.bow.settings import BowSettings
+from plaudit.threads import VARIABLE
 
 SMALL = BowSettings(min_count=1, slot_bits=16, max_order=1, norm="none")
 TEXTS = ["a dull film", "a dull plot", "a lovely film", "a lovely plot", "a lovely dog", "a dull dog", "a film"]
@@ -85,8 +86,17 @@ def test_balanced_classes_make_a_rare_label_as_likely_as_the_others():
         fit_bow(settings_with(class_weight=each), texts, ids, LABELS, console=Console(quiet=True)).predict_proba(texts)
         for each in ("none", "balanced")
     )
-    assert usual[0, 1] < 0.2
+    assert usual[0, 1] < 0.35
     assert balanced[0, 1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_several_problems_are_fitted_the_same_way_each_time(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "4")
+    generator = np.random.default_rng(0)
+    rows = sparse.csr_matrix((generator.random((400, 60)) < 0.2).astype(np.float32))
+    ids = generator.integers(0, 8, 400)
+    first, *others = (fit_scores(SMALL, rows, ids, tuple("abcdefgh")).weights for _ in range(4))
+    assert all((weights == first).all() for weights in others)
 
 
 def test_a_temperature_divides_every_score():

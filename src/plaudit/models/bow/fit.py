@@ -21,7 +21,6 @@ from plaudit.models.base import Float32Array
 from plaudit.models.bow.model import BowModel, StoredWeights, nearest_int8, positive_labels
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
-from plaudit.threads import map_threads
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -110,7 +109,8 @@ def fit_scores(
         weights = scale * coefficients[: len(learned)]
         return weights, float(regression.intercept_[0]), coefficients[len(learned) :]
 
-    problems = map_threads(fit_problem, list(positive_labels(labels)))
+    # One after the other: threads would share the solver's random numbers, and no two fits would be the same.
+    problems = [fit_problem(positive) for positive in positive_labels(labels)]
     weights = np.zeros((matrix.shape[1], len(problems)))
     weights[learned] = length * np.stack([weights for weights, _, _ in problems], axis=1)
     bias = np.array([bias for _, bias, _ in problems])
