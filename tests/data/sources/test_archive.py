@@ -131,6 +131,18 @@ def test_missing_folder_and_missing_review_are_named(make_archive, archive_files
     assert "review 4 of train/pos is missing" in error_of(make_archive(archive_files))
 
 
+def test_unlabelled_reviews_may_be_missing(make_archive, archive_files, tmp_path):
+    labelled = {name: text for name, text in archive_files.items() if not name.startswith("train/unsup/")}
+    path = make_archive(labelled)
+    dataset = read_archive(path)
+    assert (len(dataset.table), len(dataset.split("unsup")), len(dataset.split("train"))) == (48, 0, 24)
+    folder = unpack(path, tmp_path / "unpacked")
+    assert read_archive(folder) == dataset
+    (folder / "aclImdb/train/unsup").mkdir()
+    assert read_archive(folder) == dataset
+    assert all(path.exists() for path in archive.review_folders(folder))
+
+
 def test_review_that_is_not_utf8_is_named(make_archive, archive_files):
     archive_files["train/pos/4_9.txt"] = b"caf\xe9"
     assert "train/pos/4_9.txt is not UTF-8" in error_of(make_archive(archive_files))

@@ -1,12 +1,16 @@
+import io
 import os
+import shutil
 
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 from plaudit.data.load import DataSettings, load_dataset
 from plaudit.data.sources import imdb
 from plaudit.data.splits import prepare
 from plaudit.errors import DataError
+from tests.data.sources.test_archive import unpack
 
 IMDB = os.environ.get("PLAUDIT_IMDB")  # before the fixture hides it
 
@@ -28,6 +32,31 @@ def test_changed_archive_is_read_again(make_archive, archive_files, monkeypatch)
     archive_files["test/pos/3_9.txt"] += b" Really."
     make_archive(archive_files)
     assert imdb.load(None).digest != first.digest
+
+
+def test_a_folder_without_unlabelled_reviews_is_used_and_said_so(make_archive, archive_files, tmp_path, monkeypatch):
+    folders = {
+        name: {path: text for path, text in archive_files.items() if not path.startswith(left_out)}
+        for name, left_out in (("whole", "none"), ("labelled", "train/unsup/"))
+    }
+    told = {}
+    for name, files in folders.items():
+        unpack(make_archive(files), tmp_path / name)
+        monkeypatch.setenv("PLAUDIT_IMDB", str(tmp_path / name))
+        console = Console(file=io.StringIO(), width=40)
+        assert len(imdb.load(console).split("train")) == 24
+        told[name] = console.file.getvalue()
+    path = tmp_path / "labelled"
+    missing = f"{path}: train/unsup is missing, so what learns from unlabelled reviews has none\n"
+    assert told == {"whole": "", "labelled": missing}
+
+
+def test_a_folder_without_labelled_reviews_is_refused(make_archive, tmp_path, monkeypatch):
+    unpack(make_archive(), tmp_path / "part")
+    shutil.rmtree(tmp_path / "part/aclImdb/test/neg")
+    monkeypatch.setenv("PLAUDIT_IMDB", str(tmp_path / "part"))
+    with pytest.raises(DataError, match=r"test/neg: missing from the unpacked archive; unpack it again"):
+        imdb.load(None)
 
 
 def test_environment_that_names_nothing_is_refused(tmp_path, monkeypatch):

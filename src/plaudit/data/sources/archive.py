@@ -33,6 +33,9 @@ FOLDERS: dict[str, tuple[int | None, str]] = {
     "test/pos": (1, "test"),
     "train/unsup": (None, "unsup"),
 }
+UNLABELLED = "train/unsup"
+"""May be missing: tutorials remove it, and most uses do not read it."""
+
 _REVIEW = re.compile(r"(?:^|/)((?:train|test)/(?:pos|neg|unsup))/(\d+)_(\d+)\.txt$")
 _URLS = re.compile(r"(?:^|/)(train|test)/urls_(pos|neg|unsup)\.txt$")
 _TITLE = re.compile(r"tt\d+")
@@ -61,7 +64,10 @@ def review_folders(path: Path) -> list[Path]:
     """Return the files and folders whose change means that an unpacked folder has changed."""
     root = _root(path)
     urls = [root / folder.replace("/", "/urls_") for folder in FOLDERS]
-    return [root / folder for folder in FOLDERS] + [url for u in urls if (url := u.with_suffix(".txt")).exists()]
+    folders = [root / folder for folder in FOLDERS]
+    return [folder for folder in folders if folder != root / UNLABELLED or folder.exists()] + [
+        url for u in urls if (url := u.with_suffix(".txt")).exists()
+    ]
 
 
 def _dataset(
@@ -71,6 +77,8 @@ def _dataset(
     tables = []
     for folder, (label, split) in FOLDERS.items():
         numbers = sorted(reviews[folder])
+        if not numbers and folder == UNLABELLED:
+            continue
         _check_complete(path, folder, numbers)
         ratings, texts = zip(*(reviews[folder][number] for number in numbers), strict=True)
         ids = [f"{folder}/{number}_{rating}" for number, rating in zip(numbers, ratings, strict=True)]

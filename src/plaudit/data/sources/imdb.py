@@ -27,7 +27,11 @@ def load(console: Console | None) -> Dataset:
         key = stat_key(archive.review_folders(path) if path.is_dir() else [path])
     except OSError as error:
         raise DataError(f"{error.filename}: missing from the unpacked archive; unpack it again") from None
-    return cached("imdb", key, lambda: archive.read_archive(path))
+    dataset = cached("imdb", key, lambda: archive.read_archive(path))
+    if console is not None and not len(dataset.split("unsup")):
+        missing = f"{path}: {archive.UNLABELLED} is missing, so what learns from unlabelled reviews has none"
+        console.print(missing, markup=False, highlight=False, soft_wrap=True)
+    return dataset
 
 
 def locate() -> Availability:
