@@ -26,7 +26,7 @@ from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import hold_out_validation, in_memory_dataset, split_digest
-from plaudit.data.labelled_file import MAX_CLASSES
+from plaudit.data.label_values import MAX_CLASSES
 from plaudit.data.load import DataSettings
 from plaudit.data.splits import text_keys, units
 from plaudit.data.table import Dataset

@@ -1,5 +1,7 @@
 import csv
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from plaudit.data.labelled_file import read_labelled_file
@@ -58,6 +60,9 @@ def test_kaggle_file_just_works(tmp_path):
         (("1", "0", "1"), ("0", "1"), [1, 0, 1]),
         (("1", "-1"), ("-1", "1"), [1, 0]),
         (("10", "9", "2"), ("2", "9", "10"), [2, 1, 0]),
+        (("10.0", "9.5", "2.0", "2"), ("2", "9.5", "10"), [2, 1, 0, 0]),
+        (("1", "0", "1.0", "0.0"), ("0", "1"), [1, 0, 1, 0]),
+        (("bu", "n\u00e9gatif", "ne\u0301gatif"), ("bu", "n\u00e9gatif"), [0, 1, 1]),
         (("pos", "neg"), ("neg", "pos"), [1, 0]),
         ((" good", "bad "), ("bad", "good"), [1, 0]),
         (("POSITIVE", "negative"), ("negative", "POSITIVE"), [1, 0]),
@@ -72,7 +77,7 @@ def test_labels_are_named_in_order(tmp_path, values, names, codes):
 def test_labels_of_the_settings_keep_their_order_and_take_other_spellings(tmp_path):
     assert labels_of(tmp_path, "b", "A", labels=("b", "a", "c")) == (("b", "a", "c"), [0, 1])
     sentiment = ("negative", "positive")
-    for values in (("1", "0"), ("pos", "NEG"), ("Positive", "negative"), ("1", "-1")):
+    for values in (("1", "0"), ("pos", "NEG"), ("Positive", "negative"), ("1", "-1"), ("1.0", "0.0"), ("+1", "-1.0")):
         assert labels_of(tmp_path, *values, labels=sentiment) == (sentiment, [1, 0])
     assert labels_of(tmp_path, "1", "1", labels=sentiment) == (sentiment, [1, 1])
 
@@ -122,6 +127,46 @@ def test_rows_without_text_are_dropped_and_counted_and_keep_row_numbers(tmp_path
     jsonl = tmp_path / "own.jsonl"
     jsonl.write_text('{"text": null, "label": 1}\n{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')
     assert read_labelled_file(jsonl).dropped == {"missing text": 1}
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan", " NaN ", "<NA>", "#N/A"])
+def test_what_programs_write_for_a_missing_value_is_missing(tmp_path, missing):
+    path = write(tmp_path, ["text", "label", "group"], [missing, "x", "1"], ["a", "x", missing], ["b nan", "y", "1"])
+    dataset = read_labelled_file(path)
+    assert dataset.dropped == {"missing text": 1}
+    assert dataset.table["text"].to_pylist() == ["a", "b nan"]
+    assert dataset.table["group"].to_pylist() == [None, "1"]
+    path = write(tmp_path, ["text", "label"], ["a", "x"], ["b", "y"], ["c", missing])
+    assert "row 3, column 'label' has no label" in error_of(path)
+
+
+def test_json_nan_is_missing_and_parquet_has_the_labels_of_csv(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "a", "label": 1}\n{"text": NaN, "label": 1}\n{"text": "b", "label": 0.0}\n')
+    dataset = read_labelled_file(path)
+    assert (dataset.labels, dataset.dropped) == (("0", "1"), {"missing text": 1})
+    path.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n{"text": "c", "label": NaN}\n')
+    assert "row 3, column 'label' has no label" in error_of(path)
+    path = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "label": [1.0, 0.0, 2.5]}), path)
+    assert read_labelled_file(path).labels == ("0", "1", "2.5")
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [1.0, float("nan")]}), path)
+    assert "row 2, column 'label' has no label" in error_of(path)
+
+
+@pytest.mark.parametrize("unused", ["", "none"])
+def test_columns_can_be_left_unused(tmp_path, unused):
+    path = write(
+        tmp_path, ["text", "label", "split", "group", "id"], ["a", "x", "0", "A", "7"], ["b", "y", "4", "A", "7"]
+    )
+    rows = read_labelled_file(path, {"split": unused, "group": unused, "id": unused}).table.to_pylist()
+    assert [(row["split"], row["group"], row["id"]) for row in rows] == [
+        ("train", None, "own/1"),
+        ("train", None, "own/2"),
+    ]
+    assert "to another column or to none" in error_of(path)
+    path = write(tmp_path, ["text", "label", "none"], ["a", "x", "A"], ["b", "y", "A"])
+    assert read_labelled_file(path, {"group": "none"}).table["group"].to_pylist() == ["A", "A"]
 
 
 def test_unknown_chosen_column_lists_the_columns(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -114,6 +116,13 @@ def test_limit_fills_up_where_a_label_is_rare():
     splits = prepare(dataset(rows), settings(limit=100))
     assert len(splits.train) == 100
     assert pc.sum(splits.train["label"]).as_py() == 16
+
+
+def test_the_column_of_too_few_groups_is_named():
+    rows = [(f"text {i}", i % 2, "train", "one") for i in range(50)]
+    own = replace(dataset(rows), group_column="kind")
+    with pytest.raises(DataError, match=r"1 groups of column 'kind' are too few .*, or set group_column to none"):
+        prepare(own, settings())
 
 
 def test_too_few_groups_are_refused():

@@ -77,6 +77,14 @@ TextOption = Annotated[
 LabelOption = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="Your file's label column, if it has an unusual name.")
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="CLASSES",
+        help="Labels by the values that stand for them, as in 'negative=1,2 positive=4-5'; leaves out other rows.",
+    ),
+]
 SeparatorOption = Annotated[
     str | None, typer.Option(metavar="CHARACTER", help="What separates cells of a text file: ';' or tab, for example.")
 ]
@@ -185,14 +193,27 @@ def _installed(package: str) -> str | None:
 
 
 def data_settings(
-    assignments: Sequence[str] | None, *, text: str | None, label: str | None, **file: str | bool | None
+    assignments: Sequence[str] | None,
+    *,
+    text: str | None,
+    label: str | None,
+    labels: str | None = None,
+    **file: str | bool | None,
 ) -> list[str]:
-    """Return the assignments of --set, and those that --text, --label and the options about the file stand for."""
+    """Return the assignments of --set, and those of --text, --label, --labels and options about the file."""
     values = {"text_column": text, "label_column": label, **file}
-    named = [
-        f"{setting}={json.dumps(value, ensure_ascii=False)}" for setting, value in values.items() if value is not None
-    ]
+    named = [f"{setting}={_as_toml(value)}" for setting, value in values.items() if value is not None]
+    if labels is not None:
+        from plaudit.data.label_values import parse_classes
+
+        classes = parse_classes(labels, source="--labels")
+        listed = (f"{_as_toml(name)} = {_as_toml(values)}" for name, values in classes.items())
+        named.append(f"labels={{{', '.join(listed)}}}")
     return [*named, *(assignments or ())]
+
+
+def _as_toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def lines_of_stdin() -> Iterator[str]:

@@ -58,6 +58,7 @@ def data_inspect(
     out: Annotated[Path | None, base.out_option("Folder for quality.json and plots.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
     separator: base.SeparatorOption = None,
     encoding: base.EncodingOption = None,
     quoting: base.QuotingOption = None,
@@ -76,6 +77,7 @@ def data_inspect(
         assignments,
         text=text,
         label=label,
+        labels=labels,
         separator=separator,
         encoding=encoding,
         quoting=quoting,
@@ -104,6 +106,7 @@ def data_leaks(
     ] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -113,7 +116,7 @@ def data_leaks(
     from plaudit.evaluate import leaks
 
     console = base.progress_console(verbose)
-    splits = prepare(*_load(name, base.data_settings(assignments, text=text, label=label), console))
+    splits = prepare(*_load(name, base.data_settings(assignments, text=text, label=label, labels=labels), console))
     with console.status("comparing texts"):
         overlaps = leaks.find_overlaps(splits)
     accuracies = [leaks.clean_accuracy(path, splits, overlaps) for path in predictions or ()]

@@ -24,6 +24,7 @@ def evaluate(
     out: Annotated[Path | None, base.out_option("Results file to add to.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -37,7 +38,7 @@ def evaluate(
     console = base.progress_console(verbose)
     if out is not None and out.exists():
         read_results(out)  # fail now rather than after minutes of scoring
-    reading = base.data_settings(assignments, text=text, label=label)
+    reading = base.data_settings(assignments, text=text, label=label, labels=labels)
     results = []
     for model in models:
         predictor = load(model)
@@ -69,6 +70,7 @@ def calibrate(
     split: Annotated[str | None, typer.Option(help="By default validation, or all rows of your own file.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -88,7 +90,7 @@ def calibrate(
 
     checked = known_method(method, source="--method")
     console = base.progress_console(verbose)
-    reading = base.data_settings(assignments, text=text, label=label)
+    reading = base.data_settings(assignments, text=text, label=label, labels=labels)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(load(model), data, chosen, reading, console=console)
     with needs_extra("train", "calibrating"):

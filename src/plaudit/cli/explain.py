@@ -72,6 +72,7 @@ def errors(
     out: Annotated[Path | None, base.out_option("File to write, for example errors.json; it holds no texts.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -87,7 +88,7 @@ def errors(
 
     console = base.progress_console(verbose)
     predictor = load(model)
-    reading = base.data_settings(assignments, text=text, label=label)
+    reading = base.data_settings(assignments, text=text, label=label, labels=labels)
     chosen = split or ("validation" if data in DATASETS else None)
     dataset, where, table = reviews_for(predictor, data, chosen, reading, console=console)
     # With all rows, or those of train, the most similar training review would be the review itself.

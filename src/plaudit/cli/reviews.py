@@ -1,10 +1,11 @@
 """Load the reviews that a command evaluates: a split of a data set, as in the model's training, or your own file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from plaudit.cli.base import remark
 from plaudit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ def reviews_for(
 ) -> "tuple[Dataset, str, pa.Table]":
     """Return a dataset with the model's labels, and the name and rows of the split that was asked for.
 
-    A data set that the model was trained on is split as it was then.
+    A data set that the model was trained on is split as it was then. SettingsError if the settings list values for
+    labels that the model does not have.
     """
+    from plaudit.data.label_values import for_model
     from plaudit.data.load import DATASETS, DataSettings, load_dataset
     from plaudit.settings import override, parse
 
@@ -32,7 +35,12 @@ def reviews_for(
     else:
         values["labels"] = predictor.labels
     settings = parse(DataSettings, override(values, assignments), source="--set")
+    if isinstance(settings.labels, Mapping):
+        classes = for_model(settings.labels, predictor.labels, source="--labels")
+        settings = settings.model_copy(update={"labels": classes})
     dataset = load_dataset(settings, console=console)
+    for reason, count in dataset.dropped.items():
+        remark(console, f"{data}: left out {count:,} rows, {reason}")
     return dataset, *_choose_split(dataset, settings, split)
 
 

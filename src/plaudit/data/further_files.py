@@ -1,7 +1,7 @@
 """Adds a test file or a file of unlabelled texts to the labelled file that a model is trained on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,18 @@ from plaudit.data.table import SCHEMA, Dataset, with_split
 from plaudit.errors import DataError
 
 
-def with_test_file(dataset: Dataset, path: Path, columns: Mapping[str, str], options: ReadOptions) -> Dataset:
+def with_test_file(
+    dataset: Dataset,
+    path: Path,
+    columns: Mapping[str, str],
+    labels: tuple[str, ...] | Mapping[str, Sequence[str]],
+    options: ReadOptions,
+) -> Dataset:
     """Return the dataset with the rows of another labelled file as its test split; DataError if it has one already."""
     if len(dataset.split("test")):
         raise DataError(f"{dataset.name}: has test rows of its own; leave {path} out, or the split column")
     own = {role: column for role, column in columns.items() if role in ("text", "label")}
-    return _joined(dataset, read_labelled_file(path, own, labels=dataset.labels, read_options=options), "test")
+    return _joined(dataset, read_labelled_file(path, own, labels=labels, read_options=options), "test")
 
 
 def with_unlabelled_file(dataset: Dataset, path: Path, text_column: str | None, options: ReadOptions) -> Dataset:

@@ -1,7 +1,6 @@
 """Read your own file of labelled reviews: find its columns, name its labels, and count rows that cannot be used."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import pyarrow.compute as pc
 from plaudit.data.columns import ROLES, no_usual_column, usual_column
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.formats.read_options import ReadOptions
+from plaudit.data.label_values import ids_by_class, is_number, label_id, label_names, plain_label, shown
+from plaudit.data.missing import without_missing
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
@@ -24,24 +25,24 @@ _SPLIT_NAMES = {
     "unsup": "unsup unlabelled",
 }
 SPLITS = {name: split for split, names in _SPLIT_NAMES.items() for name in names.split()}
-MAX_CLASSES = 127
-NEGATIVE = ("negative", "neg", "bad", "0", "-1")
-POSITIVE = ("positive", "pos", "good", "1", "+1")
+UNUSED = ("", "none")
+"""What is given as the column of a role that no column has."""
 
 
 def read_labelled_file(
     path: Path,
     columns: Mapping[str, str] | None = None,
     *,
-    labels: tuple[str, ...] | None = None,
+    labels: tuple[str, ...] | Mapping[str, Sequence[str]] | None = None,
     read_options: ReadOptions | None = None,
 ) -> Dataset:
     """Read a file of labelled reviews; rows without text are dropped and counted.
 
-    `columns` names the column for some of ROLES; the others take the first usual name that the file has. Labels are
-    named by their values: numbers in their order, words sorted, negative before positive. With `labels`, these names
-    and their order hold; values may differ in case, and 0, 1, neg or pos stand for negative and positive. Without a
-    split column, all rows are train.
+    `columns` names the column for some of ROLES, or one of UNUSED; the others take the first usual name that the file
+    has. Labels are named by their values: numbers in their order, words sorted, negative before positive. With names
+    as `labels`, these and their order hold; values may differ in case, and 0, 1, neg or pos stand for negative and
+    positive. With a mapping, a label stands for the values that it lists; other rows are dropped and counted.
+    Without a split column, all rows are train.
     """
     column_of = _find_columns(path, columns or {}, read_options)
     names = list(dict.fromkeys(column_of.values()))
@@ -52,21 +53,25 @@ def read_labelled_file(
     rows, dropped = _Rows(path, table, np.arange(1, len(table) + 1)).with_text(column_of["text"])
     split = _splits(rows, column_of.get("split"))
     label_values = _label_values(rows, column_of["label"], split)
-    labels, label_ids = _label_ids(rows, column_of["label"], label_values, labels)
+    names_of_labels, label_ids = _label_ids(rows, column_of["label"], label_values, labels)
     nulls = pa.nulls(len(rows.table), pa.string())
     content = {
         "id": _ids(rows, column_of.get("id"), must_be_unique="id" in (columns or {})),
         "text": rows.table[column_of["text"]],
         "label": label_ids,
         "split": split,
-        "group": _empty_as_null(rows.table[column_of["group"]]) if "group" in column_of else nulls,
+        "group": _empty_as_null(without_missing(rows.table[column_of["group"]])) if "group" in column_of else nulls,
         "rating": nulls.cast(pa.int8()),
     }
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if read_options is not None and read_options.given():
         digest = hashlib.sha256(f"{digest} {read_options.model_dump_json()}".encode()).hexdigest()
-    return Dataset(path.name, labels, pa.table(content, schema=SCHEMA), digest, dropped)
+    is_left_out = pc.and_(pc.is_null(label_ids), pc.is_valid(label_values))
+    if num_left_out := pc.sum(is_left_out).as_py():
+        dropped[f"label in no class ({shown(label_values.filter(is_left_out).unique().to_pylist())})"] = num_left_out
+    table = pa.table(content, schema=SCHEMA).filter(pc.invert(is_left_out))
+    return Dataset(path.name, names_of_labels, table, digest, dropped, column_of.get("group"))
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class _Rows:
 
     def with_text(self, column: str) -> tuple["_Rows", dict[str, int]]:
         """Return the rows that have a text, and count the others by reason."""
-        text = self.table[column]
+        text = without_missing(self.table[column])
         missing = pc.is_null(text)
         empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), False)
         counts = {"missing text": pc.sum(missing).as_py(), "empty text": pc.sum(empty).as_py()}
@@ -96,7 +101,10 @@ def _find_columns(path: Path, columns: Mapping[str, str], read_options: ReadOpti
     names = column_names(path, read_options)
     column_of = {}
     for role in ROLES:
-        column = columns.get(role) or usual_column(names, role)
+        given = columns.get(role)
+        if role not in ("text", "label") and given in UNUSED and given not in names:
+            continue
+        column = given or usual_column(names, role)
         if column is None and role in ("text", "label"):
             raise DataError(f"{path}: {no_usual_column(role, names)}")
         if column is not None and column not in names:
@@ -119,14 +127,16 @@ def _splits(rows: _Rows, column: str | None) -> pa.Array:
     position = pc.index_in(values, pa.array(list(SPLITS)))
     if position.null_count:
         i = pc.index(pc.is_null(position), True).as_py()
-        hint = "write train, validation, test or unsup, or set split_column to another column"
+        hint = "write train, validation, test or unsup, or set split_column to another column or to none"
         raise rows.error(i, column, f"is {values[i].as_py()!r}; {hint}")
     return pa.array(list(SPLITS.values())).take(position)
 
 
 def _label_values(rows: _Rows, column: str, split: pa.Array) -> pa.Array:
-    """Return the labels as they are written, null for unlabelled rows; DataError if another row has none."""
-    values = _empty_as_null(pc.utf8_trim_whitespace(rows.table[column]).combine_chunks())
+    """Return the labels in their one spelling, null for unlabelled rows; DataError if another row has none."""
+    written = without_missing(pc.utf8_trim_whitespace(rows.table[column]).combine_chunks()).dictionary_encode()
+    spellings = pa.array([plain_label(value) or None for value in written.dictionary.to_pylist()], pa.string())
+    values = spellings.take(written.indices)
     is_unlabelled = pc.equal(split, "unsup")
     missing = pc.and_(pc.is_null(values), pc.invert(is_unlabelled))
     if num_missing := pc.sum(missing).as_py():
@@ -137,46 +147,23 @@ def _label_values(rows: _Rows, column: str, split: pa.Array) -> pa.Array:
 
 
 def _label_ids(
-    rows: _Rows, column: str, label_values: pa.Array, labels: tuple[str, ...] | None
+    rows: _Rows, column: str, label_values: pa.Array, labels: tuple[str, ...] | Mapping[str, Sequence[str]] | None
 ) -> tuple[tuple[str, ...], pa.Array]:
-    """Return the names of the labels and the number of each row's label."""
+    """Return the names of the labels and the number of each row's label, null where it has none."""
     distinct = [value for value in pc.unique(label_values).to_pylist() if value is not None]
-    if labels is None:
-        labels = _names_of_labels(rows.path, column, distinct)
-    id_of = {value: label_id for value in distinct if (label_id := _label_id(value, labels)) is not None}
-    for value in distinct:
-        if value not in id_of:
-            i = pc.index(label_values, value).as_py()
-            raise rows.error(i, column, f"is {value[:40]!r}, not one of the labels {', '.join(labels)}")
+    where = f"{rows.path}: column {column!r}"
+    if isinstance(labels, Mapping):
+        names, id_of = tuple(labels), ids_by_class(distinct, labels, where)
+    else:
+        names = label_names(distinct, where) if labels is None else labels
+        unknown = next((value for value in distinct if label_id(value, names) is None), None)
+        if unknown is not None:
+            i = pc.index(label_values, unknown).as_py()
+            join = f"; say which values stand for each by --labels '{names[0]}=1,2 …'" if is_number(unknown) else ""
+            raise rows.error(i, column, f"is {unknown[:40]!r}, not one of the labels {', '.join(names)}{join}")
+        id_of = {value: number for value in distinct if (number := label_id(value, names)) is not None}
     position = pc.index_in(label_values, pa.array(list(id_of), pa.string()), skip_nulls=True)
-    return labels, pa.array(list(id_of.values()), pa.int8()).take(position)
-
-
-def _names_of_labels(path: Path, column: str, values: Sequence[str]) -> tuple[str, ...]:
-    """Return the values in the order of their labels."""
-    if len(values) > MAX_CLASSES:
-        raise DataError(
-            f"{path}: column {column!r} has {len(values):,} values, more than {MAX_CLASSES} classes; "
-            "it is probably not the label: set label_column"
-        )
-    if len(values) < 2:
-        only = f"only the label {values[0]!r}" if values else "no labels"
-        raise DataError(f"{path}: column {column!r} has {only}; a classifier needs rows of at least two labels")
-    if all(re.fullmatch(r"[+-]?\d+", value) for value in values):
-        return tuple(sorted(values, key=lambda value: (int(value), value)))
-    if len(values) == 2 and values[0].casefold() in POSITIVE and values[1].casefold() in NEGATIVE:
-        return (values[1], values[0])
-    return tuple(sorted(values, key=lambda value: (value.casefold() not in NEGATIVE, value.casefold(), value)))
-
-
-def _label_id(value: str, labels: tuple[str, ...]) -> int | None:
-    """Return the number of the label that a value stands for: by name, in other case, or as another negative word."""
-    if value in labels:
-        return labels.index(value)
-    folded = [label.casefold() for label in labels]
-    if len(labels) == 2 and folded[0] in NEGATIVE and folded[1] in POSITIVE:
-        return next((i for i, words in enumerate((NEGATIVE, POSITIVE)) if value.casefold() in words), None)
-    return folded.index(value.casefold()) if value.casefold() in folded else None
+    return names, pa.array(list(id_of.values()), pa.int8()).take(position)
 
 
 def _ids(rows: _Rows, column: str | None, *, must_be_unique: bool) -> pa.Array:

@@ -1,15 +1,19 @@
 """Load reviews by the name of a data set or the path of a file."""
 
 import difflib
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 from rich.console import Console
 
 from plaudit.data.columns import ROLES
 from plaudit.data.formats.open import find_format
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.further_files import with_test_file, with_unlabelled_file
+from plaudit.data.label_values import ClassValues, checked_classes
 from plaudit.data.labelled_file import read_labelled_file
 from plaudit.data.sources import imdb, imdb_train
 from plaudit.data.sources.base import Availability, Source
@@ -22,26 +26,40 @@ DATASETS: dict[str, Source] = {
 }
 
 
+def _as_str(value: object) -> object:
+    """Return the name that TOML reads as a number or a date, as `--set text_column=0` does."""
+    return str(value) if isinstance(value, int | float | date) and not isinstance(value, bool) else value
+
+
+Name = Annotated[str, BeforeValidator(_as_str)]
+
+
 class DataSettings(ReadOptions):
     """Which reviews, and how they are split."""
 
     name: str
     """A name in DATASETS, or the path of your own file."""
 
-    text_column: str | None = None
+    text_column: Name | None = None
     """Column of your file that holds the text; None takes the first usual name, such as text or review."""
 
-    label_column: str | None = None
+    label_column: Name | None = None
     """Column of your file that holds the label; None takes the first usual name, such as label or sentiment."""
 
-    split_column: str | None = None
-    """Column of your file that holds train, validation, test or unsup; None takes `split` if there is one."""
+    split_column: Name | None = None
+    """Column of your file that holds train, validation, test or unsup; None takes `split` if there is one, and none
+    or "" takes no column.
+    """
 
-    group_column: str | None = None
-    """Column of your file whose equal values must stay in one split; None takes `group` if there is one."""
+    group_column: Name | None = None
+    """Column of your file whose equal values must stay in one split; None takes the first usual name, such as group or
+    movie_id, and none or "" takes no column.
+    """
 
-    id_column: str | None = None
-    """Column of your file with a unique name for each row; None takes `id` if there is one and it is unique."""
+    id_column: Name | None = None
+    """Column of your file with a unique name for each row; None takes `id` if there is one and it is unique, none or ""
+    takes no column.
+    """
 
     test_file: str | None = None
     """Another file with the same columns, all of whose rows are the test split."""
@@ -49,8 +67,11 @@ class DataSettings(ReadOptions):
     unlabelled_file: str | None = None
     """Another file of texts, whose labels are not read, for what learns from unlabelled texts."""
 
-    labels: tuple[str, ...] | None = None
-    """Names of your file's labels in order, such as those of a model; None takes the values in the file, sorted."""
+    labels: tuple[Name, ...] | dict[Name, tuple[Name, ...]] | None = None
+    """Names of your file's labels in order, such as those of a model, or a table of the values that each one stands
+    for, such as { negative = [1, 2], positive = ["4-5"] }, which leaves out rows with other values; None takes the
+    values in the file, sorted.
+    """
 
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Part of train to hold out where the source has no validation split."""
@@ -68,6 +89,16 @@ class DataSettings(ReadOptions):
 
     limit: int | None = Field(default=None, ge=2)
     """Train on this many reviews, equally many of each label, and shrink the other splits in proportion."""
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: tuple[str, ...] | ClassValues | None) -> tuple[str, ...] | ClassValues | None:
+        if isinstance(labels, Mapping):
+            try:
+                return checked_classes(labels)
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return labels
 
 
 def load_dataset(settings: DataSettings, *, console: Console | None = None) -> Dataset:
@@ -88,7 +119,8 @@ def load_dataset(settings: DataSettings, *, console: Console | None = None) -> D
         dataset = read_labelled_file(path, columns, labels=settings.labels, read_options=read_options)
         if settings.test_file is not None:
             _check_is_file(settings.test_file)
-            dataset = with_test_file(dataset, Path(settings.test_file), columns, read_options)
+            labels = settings.labels if isinstance(settings.labels, Mapping) else dataset.labels
+            dataset = with_test_file(dataset, Path(settings.test_file), columns, labels, read_options)
         if settings.unlabelled_file is not None:
             _check_is_file(settings.unlabelled_file)
             dataset = with_unlabelled_file(dataset, Path(settings.unlabelled_file), settings.text_column, read_options)

@@ -129,9 +129,12 @@ def hold_out(
             is_held_out[shuffled[: int(np.abs(totals - fraction * totals[-1]).argmin())]] = True
     held_out = is_held_out[unit]
     if not held_out.any() or held_out.all():
+        of_column, or_none = "", ""
+        if dataset.group_column is not None:
+            of_column, or_none = f" of column {dataset.group_column!r}", ", or set group_column to none"
         raise DataError(
-            f"{dataset.name}: {len(rows)} rows in {len(sizes)} groups are too few to hold out "
-            f"{fraction:g} for {purpose}; give more rows, smaller groups or your own split"
+            f"{dataset.name}: {len(rows)} rows in {len(sizes)} groups{of_column} are too few to hold out "
+            f"{fraction:g} for {purpose}; give more rows, smaller groups or your own split{or_none}"
         )
     return rows[~held_out], rows[held_out]
 

@@ -22,7 +22,7 @@ class Dataset:
     """Reviews of one source as one Arrow table with SCHEMA's columns.
 
     `labels[i]` names label i. `digest` (sha256, hex) identifies the source's content. `dropped` counts the
-    rows that loading left out, by reason.
+    rows that loading left out, by reason. `group_column` is where the groups come from, if they are of a column.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Dataset:
     table: pa.Table
     digest: str
     dropped: dict[str, int] = field(default_factory=dict)
+    group_column: str | None = None
 
     def split(self, name: str) -> pa.Table:
         """Return the rows of one split; an empty table if there are none."""
