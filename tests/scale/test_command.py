@@ -1,5 +1,8 @@
+import io
 import json
+import os
 import sys
+import threading
 
 import pyarrow.parquet as pq
 import pytest
@@ -107,3 +110,59 @@ def test_what_cannot_be_done_is_one_line_and_leaves_no_file(predict, tmp_path, a
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_files_that_are_written_in_other_ways_are_scored_and_described(predict, tmp_path):
+    (tmp_path / "odd.csv").write_bytes("id;review\n1;sch\xf6n\n2;dull\n".encode("cp1252"))
+    (tmp_path / "bare.tsv").write_text('1\t"Great, so good\n2\t"Dull\n')
+    status, _, err = predict("-i", "odd.csv", "-o", "s.jsonl")
+    assert (status, err.splitlines()[0]) == (0, "odd.csv: cells separated by semicolons, Windows-1252")
+    rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["review"]) for row in rows] == [("1", "schön"), ("2", "dull")]
+    options = ("--no-header", "--text", "2", "--quoting", "none")
+    status, _, err = predict("-i", "bare.tsv", "-o", "out", "--format", "csv", *options)
+    assert (status, err.splitlines()[0]) == (
+        0,
+        "bare.tsv: cells separated by tabs, no cell is quoted, UTF-8, no header, columns named by number",
+    )
+    status, _, err = predict("-i", "bare.tsv", "-o", "out", "--format", "csv", "--no-header", "--text", "2", "--resume")
+    assert (status, err.count("\n")) == (2, 2)
+    assert "error: out: was begun with other settings, how files are read differs" in err
+
+
+def test_columns_without_names_are_scored_along(predict, tmp_path):
+    (tmp_path / "spam.csv").write_text("v1,v2,,,\nham,fine,,,\nspam,win now,,,\n")
+    assert predict("-i", "spam.csv", "--text", "v2", "-o", "o.csv")[0] == 0
+    assert (tmp_path / "o.csv").read_text().startswith('"v1","v2","column_3","column_4","column_5","predicted",')
+
+
+def test_each_empty_line_of_one_column_has_its_row(predict, tmp_path):
+    (tmp_path / "r.csv").write_text("text\nA fine film\n\nDull\n\n")
+    assert predict("-i", "r.csv", "-o", "o.jsonl")[0] == 0
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["A fine film", "", "Dull", ""]
+    assert [row["predicted"] is None for row in rows] == [False, True, False, True]
+
+
+def test_a_pipe_is_an_input(predict, tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("text\nfine\n",))
+    writer.start()
+    status, out, err = predict("-i", "pipe.csv")
+    writer.join()
+    assert (status, out.rstrip().endswith("\tfine"), err) == (0, True, "")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "fine"}\n')))
+    assert predict("-i", "-") == (0, out, "")
+
+
+@pytest.mark.parametrize("option", [("--no-header",), ("--separator", ";"), ("--table", "a")])
+def test_an_option_about_files_needs_one(predict, option):
+    status, _, err = predict(*option, "hello")
+    assert (status, err) == (2, f"error: {option[0].replace('no-', '')} has no effect without --input FILE\n")
+
+
+def test_an_option_of_no_meaning_is_one_line(predict):
+    status, _, err = predict("-i", "a.csv", "--separator", "::")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("error: --input: separator = '::': give one ASCII character, such as ';' or '|', or tab")

@@ -60,6 +60,7 @@ class BulkOptions:
         if not self.inputs:
             self._refuse([field.name for field in fields(self)], "without --input FILE")
             return
+        _ = self.read_options
         for name, known in _CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -104,10 +105,18 @@ class BulkOptions:
 def score_inputs(options: BulkOptions, *, model: str, abstain_below: float, as_json: bool) -> None:
     """Score the files in `options.inputs` to `options.out`."""
     from plaudit.data.formats.find import find_files
+    from plaudit.data.formats.pipe import copied_pipes
+
+    with copied_pipes(options.inputs) as locations:
+        _score_files(find_files(locations), options, model=model, abstain_below=abstain_below, as_json=as_json)
+
+
+def _score_files(
+    files: "list[InputFile]", options: BulkOptions, *, model: str, abstain_below: float, as_json: bool
+) -> None:
     from plaudit.data.formats.open import find_format
     from plaudit.predictor import load
 
-    files = find_files(options.inputs)
     out = None if options.out is None else Path(options.out)
     if out is not None and options.to_folder:
         files = _without_own_output(out, files)

@@ -1,6 +1,5 @@
-"""Read your own file of labelled reviews: find its columns, name its labels, and count rows that cannot be used."""
+"""Read your own labelled reviews: find its columns, name its labels, and count rows that cannot be used."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plaudit.data.columns import ROLES, no_usual_column, usual_column
-from plaudit.data.formats.open import column_names, open_batches, unknown_column
+from plaudit.data.formats.open import unknown_column
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.label_values import ids_by_class, is_number, label_id, label_names, plain_label, shown
 from plaudit.data.missing import without_missing
+from plaudit.data.source_files import SPLITS, SourceRows, find_source
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
-_SPLIT_NAMES = {
-    "train": "train training",
-    "validation": "validation valid val dev",
-    "test": "test",
-    "unsup": "unsup unlabelled",
-}
-SPLITS = {name: split for split, names in _SPLIT_NAMES.items() for name in names.split()}
 UNUSED = ("", "none")
 """What is given as the column of a role that no column has."""
 
@@ -36,7 +29,7 @@ def read_labelled_file(
     labels: tuple[str, ...] | Mapping[str, Sequence[str]] | None = None,
     read_options: ReadOptions | None = None,
 ) -> Dataset:
-    """Read a file of labelled reviews; rows without text are dropped and counted.
+    """Read a file, pipe or folder of labelled reviews; rows without text are dropped and counted.
 
     `columns` names the column for some of ROLES, or one of UNUSED; the others take the first usual name that the file
     has. Labels are named by their values: numbers in their order, words sorted, negative before positive. With names
@@ -44,13 +37,15 @@ def read_labelled_file(
     positive. With a mapping, a label stands for the values that it lists; other rows are dropped and counted.
     Without a split column, all rows are train.
     """
-    column_of = _find_columns(path, columns or {}, read_options)
-    names = list(dict.fromkeys(column_of.values()))
-    batches = open_batches(path, names, read_options)
-    table = pa.Table.from_batches(batches, schema=pa.schema([(name, pa.string()) for name in names]))
+    options = read_options or ReadOptions()
+    with find_source(path) as source:
+        column_of = _find_columns(path, columns or {}, source.column_names(options))
+        read = source.read(list(dict.fromkeys(column_of.values())), options)
+        digest = source.digest(options)
+    table = read.table
     if not len(table):
         raise DataError(f"{path}: the file has no rows; it needs at least one of each label")
-    rows, dropped = _Rows(path, table, np.arange(1, len(table) + 1)).with_text(column_of["text"])
+    rows, dropped = _Rows(path, table, np.arange(1, len(table) + 1), read).with_text(column_of["text"])
     split = _splits(rows, column_of.get("split"))
     label_values = _label_values(rows, column_of["label"], split)
     names_of_labels, label_ids = _label_ids(rows, column_of["label"], label_values, labels)
@@ -63,10 +58,6 @@ def read_labelled_file(
         "group": _empty_as_null(without_missing(rows.table[column_of["group"]])) if "group" in column_of else nulls,
         "rating": nulls.cast(pa.int8()),
     }
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if read_options is not None and read_options.given():
-        digest = hashlib.sha256(f"{digest} {read_options.model_dump_json()}".encode()).hexdigest()
     is_left_out = pc.and_(pc.is_null(label_ids), pc.is_valid(label_values))
     if num_left_out := pc.sum(is_left_out).as_py():
         dropped[f"label in no class ({shown(label_values.filter(is_left_out).unique().to_pylist())})"] = num_left_out
@@ -81,6 +72,8 @@ class _Rows:
     path: Path
     table: pa.Table
     numbers: npt.NDArray[np.int64]
+    read: SourceRows
+    """All rows that were read, which know their places."""
 
     def with_text(self, column: str) -> tuple["_Rows", dict[str, int]]:
         """Return the rows that have a text, and count the others by reason."""
@@ -89,16 +82,15 @@ class _Rows:
         empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), False)
         counts = {"missing text": pc.sum(missing).as_py(), "empty text": pc.sum(empty).as_py()}
         keep = pc.invert(pc.or_(missing, empty))
-        rows = _Rows(self.path, self.table.filter(keep), self.numbers[keep.to_numpy()])
+        rows = _Rows(self.path, self.table.filter(keep), self.numbers[keep.to_numpy()], self.read)
         return rows, {reason: count for reason, count in counts.items() if count}
 
     def error(self, i: int, column: str, problem: str) -> DataError:
-        return DataError(f"{self.path}: row {self.numbers[i]}, column {column!r} {problem}")
+        return DataError(f"{self.read.place(int(self.numbers[i]))}, column {column!r} {problem}")
 
 
-def _find_columns(path: Path, columns: Mapping[str, str], read_options: ReadOptions | None) -> dict[str, str]:
+def _find_columns(path: Path, columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Return the column of each role that the file has."""
-    names = column_names(path, read_options)
     column_of = {}
     for role in ROLES:
         given = columns.get(role)

@@ -10,11 +10,12 @@ from pydantic import BeforeValidator, Field, field_validator
 from rich.console import Console
 
 from plaudit.data.columns import ROLES
-from plaudit.data.formats.open import find_format
+from plaudit.data.formats.pipe import is_pipe
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.further_files import with_test_file, with_unlabelled_file
 from plaudit.data.label_values import ClassValues, checked_classes
 from plaudit.data.labelled_file import read_labelled_file
+from plaudit.data.source_files import find_source
 from plaudit.data.sources import imdb, imdb_train
 from plaudit.data.sources.base import Availability, Source
 from plaudit.data.table import Dataset
@@ -113,9 +114,11 @@ def load_dataset(settings: DataSettings, *, console: Console | None = None) -> D
     if source is None:
         path = Path(settings.name)
         _check_is_file(settings.name)
-        found = find_format(path, read_options)
-        if console is not None and not found.is_standard:
-            console.print(f"{path}: {found.describe()}", highlight=False, markup=False, soft_wrap=True)
+        if console is not None and not is_pipe(settings.name):
+            with find_source(path) as files:
+                description = files.describe(read_options)
+            if description is not None:
+                console.print(f"{path}: {description}", highlight=False, markup=False, soft_wrap=True)
         dataset = read_labelled_file(path, columns, labels=settings.labels, read_options=read_options)
         if settings.test_file is not None:
             _check_is_file(settings.test_file)
@@ -139,7 +142,7 @@ def available() -> dict[str, Availability]:
 
 
 def _check_is_file(name: str) -> None:
-    if Path(name).is_file():
+    if is_pipe(name) or Path(name).exists():
         return
     near = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"datasets: {', '.join(DATASETS)}"

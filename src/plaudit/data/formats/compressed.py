@@ -19,7 +19,7 @@ from plaudit.data.formats.dialect import Dialect, Start
 from plaudit.data.formats.encoding import find_encoding
 from plaudit.data.formats.location import Location
 from plaudit.data.formats.read_options import ReadOptions
-from plaudit.data.formats.rows import UTF8_HINT, ReadLog
+from plaudit.data.formats.rows import UTF8_HINT, ReadLog, not_encoded
 from plaudit.errors import DataError, PlauditError
 
 DECOMPRESSORS: dict[str, Callable[[Any], Any]] = {
@@ -93,6 +93,19 @@ def read_start(location: Location, member: str | None, options: ReadOptions) -> 
         raise DataError(f"{location}: the file is empty; it needs a header and at least one row")
     is_guess = options.encoding is None and encoding == "cp1252"
     return Start(text, is_whole, encoding, is_encoding_guessed=is_guess, member=member)
+
+
+def read_whole(location: Location, options: ReadOptions) -> str:
+    """Return the text of a file that is one text; DataError if its encoding is not known."""
+    with named_errors(location), location.open() as file:
+        content = file.read()
+    encoding = options.encoding or find_encoding(content)
+    if encoding is None:
+        raise DataError(f"{location}: this is a binary file, or in UTF-16 without a byte order mark; {UTF8_HINT}")
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise DataError(f"{location}: {not_encoded(encoding)}") from None
 
 
 def _open_stored(location: Location, log: ReadLog, member: str | None) -> "_Stream":

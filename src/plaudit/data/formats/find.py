@@ -20,7 +20,7 @@ class InputFile(NamedTuple):
     modified_ns: int | None
 
 
-def find_files(addresses: Iterable[str]) -> list[InputFile]:
+def find_files(addresses: Iterable[str | Location]) -> list[InputFile]:
     """Return the files that paths, globs, folders and URLs name, in the order given and sorted by path within each.
 
     A folder stands for all files below it with a known ending, except where the name of a file or folder begins with
@@ -29,7 +29,7 @@ def find_files(addresses: Iterable[str]) -> list[InputFile]:
     files: dict[tuple[str, str], InputFile] = {}
     for address in addresses:
         try:
-            named = list(_files_at(Location.of(address)))
+            named = list(_files_at(address if isinstance(address, Location) else Location.of(address)))
         except (DataError, MissingExtraError):
             raise
         except Exception as error:  # each fsspec file system has errors of its own
@@ -50,7 +50,7 @@ def _files_at(location: Location) -> Iterator[InputFile]:
         return
     if info.type == pyarrow.fs.FileType.Directory:
         matches = _in_folder(location, info.path.rstrip("/"))
-        problem = f"a folder without any review file; those end in {', '.join(ENDINGS)}"
+        problem = f"a folder without any review file; those end in {', '.join(ENDINGS)}; name a .txt itself"
     elif re.search(r"[*?\[]", location.path):
         matches = _matching_glob(location)
         problem = "matches no file"

@@ -184,6 +184,11 @@ def unknown_column(column: str, names: Sequence[str]) -> str:
     return f"no column {column!r}; columns: {listed}{suggestion}"
 
 
+def has_known_ending(name: str) -> bool:
+    """Whether the name of a file says its format."""
+    return name.lower().endswith(tuple(_SUFFIX_OF_ENDING))
+
+
 def file_suffix(source: Path | Location) -> str:
     """Return the suffix that names a file's format, such as `.csv` for `a.csv.gz`; DataError if it is unknown."""
     name = source.name.lower()
