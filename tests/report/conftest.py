@@ -25,6 +25,7 @@ from plaudit.evaluate.robustness.results import (
     add_robustness,
 )
 from plaudit.evaluate.score import Evaluation
+from plaudit.evaluate.words import DecidingWord, Words, write_words
 
 HOSTILE = '<script>alert("x")</script><br /><br />It is "fine" & **`<img src=x onerror=alert(1)>`**'
 
@@ -92,7 +93,7 @@ def run_dir(tmp_path, make_result):
     )
     bow = make_result()
     add_results(folder / "results.json", [lstm, bow])
-    for result, probabilities in ((lstm, sure_mistake), (bow, mild_mistake)):
+    for result, probabilities in ((lstm, mild_mistake), (bow, sure_mistake)):
         path = folder / "predictions" / f"{result.model}.parquet"
         write_predictions(path, table, Evaluation(result, labels, probabilities))
     predictions = [read_predictions(path) for path in sorted((folder / "predictions").iterdir())]
@@ -116,5 +117,10 @@ def run_dir(tmp_path, make_result):
     log.write_text("".join(json.dumps(event) + "\n" for event in events))
     dataset = Dataset("tiny", ("neg", "pos"), table, "0123456789abcdef", {"empty text": 3})
     (folder / "data.json").write_text(inspect(dataset).to_json())
+    words = (
+        DecidingWord(word="<b>dull</b>", label="neg", count=4, mean_contribution=1.5),
+        DecidingWord(word="superb", label="pos", count=3, mean_contribution=1.25),
+    )
+    write_words(folder / "words.json", Words(model="bow", data="tiny", n=8, words=words))
     (folder / "recipe.json").write_text('{"data": {"name": "tiny"}, "seed": 7}')
     return folder

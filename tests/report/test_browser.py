@@ -51,7 +51,7 @@ def page(browser, report):
 
 
 def chart(page):
-    return page.locator('.chart[aria-label^="Accuracy against reviews per second"]')
+    return page.locator('.chart[aria-label^="Accuracy against texts per second"]')
 
 
 def column(page, heading):
@@ -130,7 +130,7 @@ def test_arrow_keys_walk_the_marks_of_a_chart_and_escape_hides_the_tip(page):
     ("heading", "first", "last"),
     [
         ("Model", "teacher-of-all-others", "bow"),
-        ("Reviews/s", "496,000", "27"),
+        ("Texts/s", "496,000", "27"),
         ("Size", "253 MB", "0.457 MB"),
         ("Training", "3 h 19 min", "33.5 s"),
     ],

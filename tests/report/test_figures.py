@@ -77,7 +77,7 @@ def test_learning_curve_names_both_parts(drawn):
 
 def test_lines_are_named_in_a_legend_and_points_have_tooltips(drawn):
     assert {"bow", "lstm"} <= set(texts(drawn["slices"]))
-    assert "bow, 0–49 words: 80.0\u00a0% of 5 reviews" in tooltips(drawn["slices"])
+    assert "bow, 0–49 words: 80.0\u00a0% of 5 texts" in tooltips(drawn["slices"])
     assert "lstm: 95.0\u00a0% accuracy on the most confident 50\u00a0% (confidence at least 60.0\u00a0%)" in tooltips(
         drawn["coverage"]
     )
@@ -113,7 +113,7 @@ def test_unbeaten_models_are_labelled_and_the_others_have_tooltips(entry):
     svg = scatter.accuracy_against_speed(models)
     assert {"bow", "lstm <b>"} <= set(texts(svg))
     assert "beaten" not in texts(svg)
-    assert "beaten (run): 70.00\u00a0% at 100 reviews/s" in tooltips(svg)
+    assert "beaten (run): 70.00\u00a0% at 100 texts/s" in tooltips(svg)
 
 
 def test_a_label_is_at_the_height_of_its_point_where_nothing_is_in_its_way(entry):

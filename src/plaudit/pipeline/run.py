@@ -9,6 +9,7 @@
     DIR/analysis.json             where each model errs, and which differences between models are real
     DIR/robustness.json           robustness of the models named in the recipe's report table
     DIR/errors.json               mistakes of the model named there
+    DIR/words.json                the words that count most in the best bag of n-grams
     DIR/report.html, report.pdf
 
 A step whose file exists is skipped, so an interrupted run resumes where it stopped.
@@ -38,6 +39,7 @@ from plaudit.evaluate.robustness.datasets import Reviews, find_sets_folder
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
+from plaudit.evaluate.words import deciding_words, is_exact, write_words
 from plaudit.pipeline.baselines import BASELINES, fit_baseline
 from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import LanguageModel, ModelRecipe, NewModel, Recipe, SmallerModel
@@ -51,6 +53,8 @@ _BEFORE_TRAINING = {"recipe.json", "data.json", "ranks", "recipe.toml", "choice.
 
 NUM_ERRORS = 50
 """Length of each list of errors.json."""
+NUM_WORDS = 30
+"""Words of each label in words.json."""
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: Sequence[str] | None = None) -> Splits:
@@ -162,7 +166,9 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
             write_analysis(out / "analysis.json", analyze(judged, splits.test, data=splits.name, split="test"))
     for result in read_results(results_file).results:
         if result.model in finished and not (out / "models" / result.model / CARD).exists():
-            write_card(out / "models" / result.model, result.model, [result])
+            folder = out / "models" / result.model
+            write_card(folder, result.model, [result], address=folder.as_posix())
+    _explain(splits, [name for name in finished if name not in scored], out, console)
     _probe(recipe, splits, out, console)
     return write_report(out, out / "report.html", excerpt_characters=recipe.report.excerpt_characters)
 
@@ -190,6 +196,22 @@ def _probe(recipe: Recipe, splits: Splits, out: Path, console: Console) -> None:
             console=console,
         )
         write_errors(out / "errors.json", errors)
+
+
+def _explain(splits: Splits, new: Sequence[str], out: Path, console: Console) -> None:
+    """Write the words that decide in the most accurate model with exact contributions, if any, unless that is done."""
+    if not new and (out / "words.json").exists():
+        return
+    results = [result for result in read_results(out / "results.json").results if result.split == "test"]
+    for result in sorted(results, key=lambda result: -result.accuracy):
+        folder = out / "models" / result.model
+        if folder.exists() and is_exact(model := load(folder)):
+            texts = splits.train["text"].to_pylist()
+            words = deciding_words(
+                model, texts, model_name=result.model, data_name=splits.name, top=NUM_WORDS, console=console
+            )
+            write_words(out / "words.json", words)
+            return
 
 
 def has_begun(recipe: Recipe, out: Path, *, resume: bool) -> bool:

@@ -28,6 +28,11 @@ def spans(text: str) -> list[Span]:
     return parts
 
 
+def literal(text: str) -> str:
+    """Replace a text's own stars and backticks, which would be read as formatting."""
+    return text.replace("`", "\u2018").replace("**", "* *")
+
+
 @dataclass(frozen=True)
 class Paragraph:
     """Running text; a quiet one is a note on what is above it."""
@@ -84,20 +89,12 @@ class Code:
     text: str
 
 
-@dataclass(frozen=True)
-class Missing:
-    """What is missing here, and the file or command it would come from."""
-
-    what: str
-    source: str
-
-
-Block = Paragraph | Heading | Table | Figure | SideBySide | Code | Missing
+Block = Paragraph | Heading | Table | Figure | SideBySide | Code
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter; `name` is its anchor in the page."""
+    """A chapter; `name` is its anchor in the page. One without blocks has nothing to say and is left out."""
 
     name: str
     title: str
@@ -115,13 +112,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report."""
+    """The whole report; `cautions` are what a reader must know before trusting the title."""
 
     title: str
     kicker: str
+    cautions: tuple[str, ...]
     abstract: tuple[str, ...]
     tiles: tuple[Tile, ...]
     sections: tuple[Section, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sections", tuple(section for section in self.sections if section.blocks))
 
 
 def columns(*names: str) -> tuple[Column, ...]:

@@ -44,7 +44,7 @@ def share_axis(column: str, title: str) -> alt.Y:
 
 
 def coverage(analyses: Sequence[ModelAnalysis]) -> str:
-    """Draw each model's accuracy on the share of reviews that it is most confident about."""
+    """Draw each model's accuracy on the share of texts that it is most confident about."""
     rows = [
         {
             "model": analysis.model,
@@ -56,7 +56,7 @@ def coverage(analyses: Sequence[ModelAnalysis]) -> str:
         for analysis in analyses
         for point in analysis.coverage
     ]
-    title = "share of reviews, most confident first"
+    title = "share of texts, most confident first"
     x = alt.X("coverage:Q", title=title, axis=percent_axis(), scale=alt.Scale(reverse=True))
     return line_chart(rows, x, share_axis("accuracy", "accuracy on them"), series="model")
 
@@ -70,7 +70,7 @@ def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
             "accuracy": part.accuracy,
             "low": part.ci95[0],
             "high": part.ci95[1],
-            "tooltip": f"{analysis.model}, {part.name}: {percent(part.accuracy)} of {part.n:,} reviews",
+            "tooltip": f"{analysis.model}, {part.name}: {percent(part.accuracy)} of {part.n:,} texts",
         }
         for analysis in analyses
         for part in analysis.slices
@@ -84,7 +84,7 @@ def slices(analyses: Sequence[ModelAnalysis], by: str) -> str | None:
 
 
 def perturbations(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw each model's `accuracy` on reviews with each `change`, in the order of the rows."""
+    """Draw each model's `accuracy` on texts with each `change`, in the order of the rows."""
     order = list(dict.fromkeys(row["change"] for row in rows))
     x = alt.X("change:N", title="", sort=order, axis=alt.Axis(labelAngle=-40, labelLimit=220))
     return line_chart(rows, x, share_axis("accuracy", "accuracy"), series="model", width=WIDTH + 160)
@@ -109,8 +109,8 @@ def learning_curve(events: Sequence[Mapping[str, Any]], quantity: str) -> str | 
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
-    """Draw accuracy by confidence from bins of (reviews, confidence, accuracy); larger points are more reviews."""
-    rows = [{"reviews": count, "confidence": sure, "accuracy": right} for count, sure, right in bins]
+    """Draw accuracy by confidence from bins of (texts, confidence, accuracy); larger points are more texts."""
+    rows = [{"texts": count, "confidence": sure, "accuracy": right} for count, sure, right in bins]
     # In tenths, so that the charts of several models have the same axes.
     start = math.floor(10 * min(0.5, *(min(row["confidence"], row["accuracy"]) for row in rows))) / 10
     span = alt.Scale(domain=[start, 1], nice=False)
@@ -125,14 +125,14 @@ def reliability_diagram(bins: Sequence[tuple[int, float, float]]) -> str:
         diagonal.encode(x=alt.X("v:Q", scale=span, title="confidence"), y=alt.Y("v:Q", scale=span, title="accuracy")),
         base.mark_line(color=PALETTE[0], strokeWidth=2),
         base.mark_point(filled=True, color=PALETTE[0], opacity=1).encode(
-            size=alt.Size("reviews:Q", scale=alt.Scale(range=[15, 320], domainMin=0), legend=None)
+            size=alt.Size("texts:Q", scale=alt.Scale(range=[15, 320], domainMin=0), legend=None)
         ),
     )
     return as_svg(alt.layer(*layers).properties(width=HEIGHT, height=HEIGHT))
 
 
 def data_charts(report: QualityReport) -> dict[str, str]:
-    """Draw the lengths of the reviews, and their ratings if known, by name."""
+    """Draw the lengths of the texts, and their ratings if known, by name."""
     drawn = charts(report)
     names = [name for name in ("lengths", "ratings") if name in drawn]
     return {name: as_svg(drawn[name].properties(width=WIDTH, height=HEIGHT)) for name in names}

@@ -9,6 +9,9 @@ from functools import cached_property
 from plaudit.evaluate.results import Result
 from plaudit.report.run_folder import RunFolder
 
+BASELINE = "baseline"
+"""Kind of the results that only stand for comparison, such as the majority class: no model was saved."""
+
 # Two-sided 95 % points of Student's t, by degrees of freedom.
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -30,6 +33,11 @@ class Entry:
         """The model's name and its run's, which together are unique."""
         return f"{self.first.model} ({self.runs[0]})"
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it only stands for comparison."""
+        return self.first.kind == BASELINE
+
     @cached_property
     def accuracy(self) -> float:
         """Mean over seeds."""
@@ -37,13 +45,13 @@ class Entry:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Of one seed, Wilson's 95 % interval over reviews; of several, Student's over seeds."""
+        """Of one seed, Wilson's 95 % interval over texts; of several, Student's over seeds."""
         if len(self.results) == 1:
             return self.first.accuracy_ci95
         spread = statistics.stdev(result.accuracy for result in self.results)
         freedom = len(self.results) - 1
         half = _T_95[min(freedom, len(_T_95)) - 1] * spread / len(self.results) ** 0.5
-        return self.accuracy - half, self.accuracy + half
+        return max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
 
 
 @dataclass(frozen=True)
@@ -56,27 +64,41 @@ class Leaderboard:
 
     @property
     def n(self) -> int:
-        """How many reviews the split has."""
+        """How many texts the split has."""
         return self.best.first.n
+
+    @property
+    def models(self) -> tuple[Entry, ...]:
+        """The entries that are no baselines, or all if there are only baselines."""
+        return tuple(entry for entry in self.entries if not entry.is_baseline) or self.entries
 
     @property
     def best(self) -> Entry:
         """The most accurate model."""
-        return self.entries[0]
+        return self.models[0]
+
+    @property
+    def has_several_runs(self) -> bool:
+        """Whether a model's name alone may not say which one is meant."""
+        return len({run for entry in self.entries for run in entry.runs}) > 1
+
+    def name_of(self, entry: Entry) -> str:
+        """Return the model's name, and its run's where there are several."""
+        return entry.name if self.has_several_runs else entry.first.model
 
     @property
     def fastest(self) -> Entry:
         """The model with the highest throughput."""
-        return max(self.entries, key=lambda entry: entry.first.reviews_per_second)
+        return max(self.models, key=lambda entry: entry.first.reviews_per_second)
 
     @property
     def smallest(self) -> Entry:
         """The model with the smallest files."""
-        return min(self.entries, key=lambda entry: entry.first.size_bytes)
+        return min(self.models, key=lambda entry: entry.first.size_bytes)
 
 
 def leaderboards(runs: Sequence[RunFolder]) -> list[Leaderboard]:
-    """Return a leaderboard for each set of reviews, test splits first and then the one with the most reviews."""
+    """Return a leaderboard for each set of texts, test splits first and then the one with the most texts."""
     splits: dict[tuple[str, str, str], dict[str, list[tuple[str, Result]]]] = {}
     for run in runs:
         for result in run.results:

@@ -47,7 +47,7 @@ def dash(value: object | None) -> str:
 
 
 def excerpt(text: str, max_characters: int) -> str:
-    """Return the text, or its beginning and end, where reviews tend to give their verdict, with … between them."""
+    """Return the text, or its beginning and end, where opinions tend to give their verdict, with … between them."""
     if len(text) <= max_characters:
         return text
     if max_characters == 0:

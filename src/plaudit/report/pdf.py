@@ -8,7 +8,7 @@ from typing import Any
 
 import typst
 
-from plaudit.report.document import Code, Document, Figure, Heading, Missing, Paragraph, SideBySide, Table, spans
+from plaudit.report.document import Code, Document, Figure, Heading, Paragraph, SideBySide, Table, spans
 
 TEMPLATE = Path(__file__).parent / "document.typ"
 INK = "#1b1d20"
@@ -20,6 +20,7 @@ def render(document: Document) -> bytes:
     content = {
         "title": document.title,
         "kicker": document.kicker,
+        "cautions": [_spans(text) for text in document.cautions],
         "abstract": [_spans(text) for text in document.abstract],
         "sections": [
             {"title": section.title, "blocks": [_block(block) for block in section.blocks]}
@@ -74,7 +75,5 @@ def _block(block: object) -> dict[str, Any]:
                 [f"… {len(lines) - MAX_CODE_LINES} more lines: see recipe.json"] if len(lines) > MAX_CODE_LINES else []
             )
             return {"kind": "code", "text": "\n".join([*lines[:MAX_CODE_LINES], *cut])}
-        case Missing():
-            return {"kind": "missing", "what": block.what, "source": block.source}
         case _:
             raise AssertionError(block)

@@ -15,6 +15,7 @@ from plaudit.evaluate.errors.mistakes import Errors, read_errors
 from plaudit.evaluate.record import describe_problem
 from plaudit.evaluate.results import Result, read_results
 from plaudit.evaluate.robustness.results import Robustness, read_robustness
+from plaudit.evaluate.words import Words, read_words
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class RunFolder:
     analysis: Analysis | None = None
     robustness: Robustness | None = None
     errors: Errors | None = None
+    words: Words | None = None
 
 
 def read_runs(path: Path) -> tuple[RunFolder, ...]:
@@ -72,6 +74,7 @@ def _read_run(folder: Path) -> RunFolder:
         analysis=optional("analysis.json", read_analysis),
         robustness=optional("robustness.json", read_robustness),
         errors=optional("errors.json", read_errors),
+        words=optional("words.json", read_words),
     )
 
 

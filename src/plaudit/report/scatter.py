@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 def accuracy_against_speed(models: Sequence[Entry]) -> str:
-    """Draw accuracy against reviews per second.
+    """Draw accuracy against texts per second.
 
     Only models that no other beats in both are labelled; the others show their names when pointed at.
     """
@@ -36,15 +36,13 @@ def accuracy_against_speed(models: Sequence[Entry]) -> str:
             accuracy=model.accuracy,
             interval=model.interval,
             series=model.first.kind,
-            tooltip=f"{model.name}: {percent(model.accuracy, 2)} at {rate(model.first.reviews_per_second)} reviews/s",
+            tooltip=f"{model.name}: {percent(model.accuracy, 2)} at {rate(model.first.reviews_per_second)} texts/s",
             is_labelled=model.name in best,
         )
         for model in models
     ]
     legend: dict[str, Any] | None = {} if len({point.series for point in points}) > 1 else None
-    return draw_scatter(
-        points, x_title="reviews per second, one machine", y_title="accuracy", format="~s", legend=legend
-    )
+    return draw_scatter(points, x_title="texts per second, one machine", y_title="accuracy", format="~s", legend=legend)
 
 
 def draw_scatter(

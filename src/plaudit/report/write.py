@@ -16,8 +16,8 @@ _HINT = "name a file in a folder with room to write to"
 def write_report(path: Path, out: Path, *, excerpt_characters: int = 300) -> Path:
     """Write the report on a run folder, a folder of run folders or a results file, and return `out`, the HTML file.
 
-    The PDF is written next to it. A part whose file is missing is named as missing. `excerpt_characters` is how much of
-    a misclassified review is shown; 0 omits the texts, so that the report can be published where the reviews cannot.
+    The PDF is written next to it. A part whose file is missing is left out. `excerpt_characters` is how much of
+    a misclassified text is shown; 0 omits the texts, so that the report can be published where they cannot.
     DataError if a file is damaged or contradicts another, MissingExtraError without the extra `report`, OutputError if
     a file cannot be written.
     """

@@ -1,23 +1,20 @@
-"""Robustness: edited reviews, sentences that test one ability each, and perturbed reviews."""
+"""Robustness: edited reviews, sentences that test one ability each, and perturbed texts."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from plaudit.evaluate.robustness.results import ModelRobustness, Proportion
 from plaudit.report import figures
-from plaudit.report.document import Block, Figure, Missing, Paragraph, Section, Table, columns
+from plaudit.report.document import Block, Figure, Paragraph, Section, Table, columns
 from plaudit.report.numbers import bare_percent, interval, percent
 from plaudit.report.run_folder import RunFolder
 
 
 def robustness(runs: Sequence[RunFolder]) -> Section:
-    """A table for each part, with a column for each model."""
+    """A table for each part, with a column for each model; empty if none was tested."""
     blocks: list[Block] = []
     for run in runs:
         if run.robustness is not None:
             blocks += _of_run(run.name, run.robustness.models)
-    if not blocks:
-        source = "robustness.json, which plaudit robustness writes"
-        blocks.append(Missing("edited reviews, behavioural tests and perturbed reviews", source))
     return Section("robustness", "Robustness", tuple(blocks))
 
 
@@ -84,15 +81,15 @@ def _perturbed(run: str, models: Sequence[ModelRobustness]) -> Iterable[Block]:
     _, first = tested[0]
     yield Figure(
         figures.perturbations(points),
-        "Accuracy on perturbed reviews; the figures are in the table below",
-        f"{run}: accuracy on {first.levels[0].accuracy.n:,} reviews of {first.data}, unchanged and perturbed.",
+        "Accuracy on perturbed texts; the figures are in the table below",
+        f"{run}: accuracy on {first.levels[0].accuracy.n:,} texts of {first.data}, unchanged and perturbed.",
     )
 
     def accuracies(model: ModelRobustness) -> dict[str, Proportion]:
         levels = () if model.perturbed is None else model.perturbed.levels
         return {level.change: level.accuracy for level in levels}
 
-    yield _table(f"{run}: accuracy on perturbed reviews, %", [m.model for m in models], _rows(models, accuracies))
+    yield _table(f"{run}: accuracy on perturbed texts, %", [m.model for m in models], _rows(models, accuracies))
 
 
 def _rows(

@@ -1,17 +1,26 @@
-"""Headline, abstract, limits and how to reproduce the figures."""
+"""Headline, cautions and abstract; and how to make the figures again."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from plaudit.report.document import Block, Code, Heading, Missing, Paragraph, Section, Table, Tile, columns
-from plaudit.report.leaderboard import Entry, Leaderboard
+import tomli_w
+
+from plaudit.evaluate.results import Result
+from plaudit.report.classes import class_figures, largest_class
+from plaudit.report.document import Block, Code, Paragraph, Section, Table, Tile, columns, literal
+from plaudit.report.leaderboard import BASELINE, Entry, Leaderboard
 from plaudit.report.numbers import dash, duration, interval, percent, rate, size
 from plaudit.report.run_folder import RunFolder
+from plaudit.report.sections.evaluation import FEW_TEXTS
 
 
 def title(board: Leaderboard) -> str:
-    """Return the headline: the best model's accuracy."""
-    return f"{board.best.first.model}: {percent(board.best.accuracy)} accuracy on {board.n:,} reviews"
+    """Return the headline: the best model's accuracy, beside that of always guessing the largest class."""
+    best = board.best
+    label, share = largest_class(best.first)
+    model = f"{best.first.model}: " if len(board.models) > 1 else ""
+    accuracy = f"{model}{percent(best.accuracy)} accuracy on {board.n:,} texts ({interval(best.interval, 1)})"
+    return f"{accuracy}; always guessing “{label}” gets {percent(share)}"
 
 
 def kicker(board: Leaderboard) -> str:
@@ -22,32 +31,45 @@ def kicker(board: Leaderboard) -> str:
 def tiles(board: Leaderboard) -> tuple[Tile, ...]:
     """Return the most accurate model's figures at a glance."""
     best = board.best.first
-    latency = f"median; 99 % of reviews below {rate(best.latency_ms.p99)} ms"
+    latency = f"median; 99 % of texts below {rate(float(f'{best.latency_ms.p99:.2g}'))} ms"
     shown = [
-        Tile("Accuracy", percent(board.best.accuracy, 2), f"95 % interval {interval(board.best.interval)}"),
-        Tile("Speed", rate(best.reviews_per_second), f"reviews a second, {best.hardware.cores_used:.1f} cores busy"),
-        Tile("One review", f"{rate(best.latency_ms.p50)} ms", latency),
+        Tile("Accuracy", percent(board.best.accuracy), f"95 % interval {interval(board.best.interval, 1)}"),
+        Tile("Speed", rate(best.reviews_per_second), f"texts a second, {best.hardware.cores_used:.1f} cores busy"),
+        Tile("One text", f"{best.latency_ms.p50:.2g} ms", latency),
         Tile("Size", size(best.size_bytes), f"{best.parameters:,} parameters"),
     ]
     if best.train_seconds is not None:
-        shown.append(Tile("Training", duration(best.train_seconds), f"seed {best.seed}"))
+        shown.append(Tile("Training", duration(best.train_seconds), f"seed {dash(best.seed)}"))
     return tuple(shown)
+
+
+def cautions(board: Leaderboard) -> tuple[str, ...]:
+    """Return what forbids to trust the headline: too few texts, or no gain over guessing or over a baseline."""
+    best = board.best
+    low, high = best.interval
+    label, share = largest_class(best.first)
+    guessing = f"always guessing “{literal(label)}”, which gets {percent(share)}"
+    name = literal(best.first.model)
+    found = []
+    if best.accuracy <= share:
+        found.append(f"{name} is no better than {guessing}.")
+    elif low <= share:
+        found.append(f"{name} may be no better than {guessing}: its interval begins at {percent(low)}.")
+    if board.n < FEW_TEXTS:
+        found.append(
+            f"Only {board.n:,} texts were tested. On others like them, accuracy may be anywhere between {percent(low)} "
+            f"and {percent(high)}."
+        )
+    better = [entry for entry in board.entries if entry.is_baseline and entry.accuracy > best.accuracy]
+    if better and not best.is_baseline:
+        rival = max(better, key=lambda entry: entry.accuracy)
+        found.append(f"The baseline {literal(rival.first.model)} is more accurate: {percent(rival.accuracy)}.")
+    return tuple(found)
 
 
 def abstract(runs: Sequence[RunFolder], board: Leaderboard) -> tuple[str, ...]:
     """Return the main findings, a sentence each."""
-    where = f"scored once on the {board.split} split of {board.data} ({board.n:,} reviews)"
-    if len(board.entries) > 1:
-        sentences = [f"{len(board.entries)} models were {where}. The most accurate is {_described(board.best)}."]
-    else:
-        sentences = [f"One model was {where}: {_described(board.best)}."]
-    if board.fastest != board.best:
-        speed = rate(board.fastest.first.reviews_per_second)
-        sentences.append(f"The fastest is {_described(board.fastest)}, at {speed} reviews a second.")
-    if board.smallest not in (board.best, board.fastest):
-        sentences.append(f"The smallest is {_described(board.smallest)}, at {size(board.smallest.first.size_bytes)}.")
-    worst = max(entry.first.ece for entry in board.entries)
-    sentences.append(f"The expected calibration error is at most {percent(worst, 2)}.")
+    sentences = _on_one(runs, board) if len(board.models) == 1 else _on_several(board)
     pairs = [
         (f"{model.model} ({run.name})", pairs)
         for run in runs
@@ -65,57 +87,108 @@ def abstract(runs: Sequence[RunFolder], board: Leaderboard) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _described(entry: Entry) -> str:
+def _on_one(runs: Sequence[RunFolder], board: Leaderboard) -> list[str]:
+    best = board.best.first
+    held_out = f"{board.n:,} texts of the {board.split} split of {literal(board.data)}"
+    data = next((run.data for run in runs if run.data is not None and run.data.name == board.data), None)
+    if data is not None and board.split not in data.splits:
+        held_out = f"{board.n:,} of the {data.num_rows:,} texts in {literal(board.data)}, held out at random"
+    seeds = len(board.best.results)
+    scored = "was scored once" if seeds == 1 else f"was trained with {seeds} seeds, and each scored once"
+    sentences = [f"{literal(best.model)} {scored}, on {held_out}."]
+    found = [one for one in class_figures(best) if one.recall is not None]
+    easy = max(found, key=lambda one: one.recall or 0.0)
+    hard = min(found, key=lambda one: one.recall or 0.0)
+    if easy.recall != hard.recall:
+        sentences.append(
+            f"It finds {percent(easy.recall or 0.0)} of the texts labelled “{literal(easy.label)}” and "
+            f"{percent(hard.recall or 0.0)} of those labelled “{literal(hard.label)}”"
+            + ("." if len(found) == 2 else ", the best and the worst of its classes.")
+        )
+    return sentences
+
+
+def _on_several(board: Leaderboard) -> list[str]:
+    where = f"scored once on the {board.split} split of {literal(board.data)} ({board.n:,} texts)"
+    sentences = [f"{len(board.models)} models were {where}. The most accurate is {_described(board, board.best)}."]
+    if board.fastest != board.best:
+        speed = rate(board.fastest.first.reviews_per_second)
+        sentences.append(f"The fastest is {_described(board, board.fastest)}, at {speed} texts a second.")
+    if board.smallest not in (board.best, board.fastest):
+        sentences.append(
+            f"The smallest is {_described(board, board.smallest)}, at {size(board.smallest.first.size_bytes)}."
+        )
+    worst = max(entry.first.ece for entry in board.models)
+    sentences.append(f"The expected calibration error is at most {percent(worst, 2)}.")
+    return sentences
+
+
+def _described(board: Leaderboard, entry: Entry) -> str:
     seeds = "one seed" if len(entry.results) == 1 else f"{len(entry.results)} seeds"
-    return f"{entry.name} with {percent(entry.accuracy, 2)} accuracy ({interval(entry.interval)}, {seeds})"
+    accuracy = f"{percent(entry.accuracy, 2)} accuracy ({interval(entry.interval)}, {seeds})"
+    return f"{literal(board.name_of(entry))} with {accuracy}"
 
 
-def limits(boards: Sequence[Leaderboard]) -> Section:
-    """What these figures do not show."""
-    entries = [entry for board in boards for entry in board.entries]
-    results = [result for entry in entries for result in entry.results]
-    once = sum(len(entry.results) == 1 for entry in entries)
-    texts = [
-        f"{once} of {len(entries)} models were trained with one seed: their intervals are over reviews and do not "
-        "cover what another seed would give.",
-        "Many pairs of models are compared, so a few p-values below 0.05 are to be expected by chance.",
-        "Speeds are of one machine; if it is shared, they vary by a third from hour to hour. Ratios measured in one "
-        "run are more reliable.",
-        "The reviews of one data set cover their own films, years and writers; for reviews of other kinds see "
-        "Robustness, where tested.",
-    ]
-    if all(result.hardware.gpu is None for result in results):
-        texts.append("Nothing here was run on a GPU.")
-    if dirty := sorted({result.model for result in results if result.commit.endswith("-dirty")}):
-        texts.append(f"The code that scored {', '.join(dirty)} had uncommitted changes.")
-    return Section("limits", "Limits", tuple(map(Paragraph, texts)))
+def recipe(runs: Sequence[RunFolder]) -> Section:
+    """The recipes as TOML to copy, and the code and machine behind each figure."""
+    blocks: list[Block] = []
+    for name, tables in _recipes(runs):
+        blocks.append(
+            Paragraph(
+                f"Save this as `recipe.toml`, change what you like, and run `plaudit run recipe.toml --out DIR` to get "
+                f"{literal(name)} again."
+            )
+        )
+        blocks.append(Code(as_toml(tables)))
+    results = [result for run in runs for result in run.results if result.kind != BASELINE]
+    blocks.append(_measurement(results[0]) if len(results) == 1 else measurements(runs))
+    return Section("recipe", "The recipe", tuple(blocks))
 
 
-def reproduce(runs: Sequence[RunFolder]) -> Section:
-    """Code, machine and settings."""
-    blocks: list[Block] = [measurements(runs)]
+def _measurement(result: Result) -> Paragraph:
+    hardware = result.hardware
+    gpu = "" if hardware.gpu is None else f", {hardware.gpu}"
+    return Paragraph(
+        f"Measured on {hardware.cpu}, {hardware.cores} cores{gpu}; code `{result.commit[:12]}`"
+        + ("" if not result.commit.endswith("-dirty") else " with uncommitted changes")
+        + f", texts `{result.data_digest[:8]}`"
+        + (f", bundle `{result.model_digest[:8]}`." if result.model_digest else "."),
+        is_quiet=True,
+    )
+
+
+def _recipes(runs: Sequence[RunFolder]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the recipes of the runs, or those of single results where a run has none."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
     for run in runs:
         if run.recipe is not None:
-            blocks.append(Paragraph(f"{run.name}: check out the code above and run `plaudit run RECIPE.toml` with"))
-            blocks.append(_json(run.recipe))
-    if len(blocks) == 1:
-        blocks.append(Missing("the run's recipe", "recipe.json"))
-        for result in (result for run in runs for result in run.results if result.recipe is not None):
-            blocks += [Heading(f"{result.model} on {result.data}, {result.split}"), _json(result.recipe)]
-    return Section("reproduce", "How to reproduce this", tuple(blocks))
+            found.append((run.name, run.recipe))
+        else:
+            found += [(r.model, r.recipe) for r in run.results if r.recipe is not None]
+    return [one for i, one in enumerate(found) if one not in found[:i]]
 
 
-def _json(recipe: object) -> Code:
-    return Code(json.dumps(recipe, indent=2, ensure_ascii=False))
+def as_toml(tables: Mapping[str, Any]) -> str:
+    """Return a recipe as TOML, which has no null: what is null stands at its default, and so is left out."""
+    return tomli_w.dumps(_without_nulls(tables))
+
+
+def _without_nulls(tables: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for key, value in tables.items():
+        content = _without_nulls(value) if isinstance(value, Mapping) else value
+        if content is not None and (content != {} or value == {}):
+            kept[key] = content
+    return kept
 
 
 def measurements(runs: Sequence[RunFolder]) -> Table:
     """Return a table of the code and machine behind each figure."""
     rows = tuple(
         (
-            result.model,
+            literal(result.model),
             run.name,
-            f"{result.data}, {result.split}",
+            f"{literal(result.data)}, {literal(result.split)}",
             dash(result.seed),
             f"`{result.commit[:12]}{'-dirty' if result.commit.endswith('-dirty') else ''}`",
             result.hardware.cpu,
@@ -127,6 +200,7 @@ def measurements(runs: Sequence[RunFolder]) -> Table:
         )
         for run in runs
         for result in run.results
+        if result.kind != BASELINE
     )
     names = ("Model", "Run", "Data, split", "#Seed", "Code", "Processor", "#Cores", "#Cores busy", "GPU")
-    return Table("Where each figure was measured", columns(*names, "Reviews", "Bundle"), rows)
+    return Table("Where each figure was measured", columns(*names, "Texts", "Bundle"), rows)
