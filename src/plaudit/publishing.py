@@ -13,7 +13,7 @@ from plaudit.bundle.folder import CARD, MANIFEST, read_files
 from plaudit.bundle.hub import PREFIX
 from plaudit.bundle.locate import model_folder
 from plaudit.errors import MissingExtraError, OutputError
-from plaudit.evaluate.card import write_card
+from plaudit.evaluate.card import with_address, write_card
 from plaudit.evaluate.results import Result
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ def push_to_hub(
     revision: str | None = None,
     message: str = "Add a model",
     results: Sequence[Result] = (),
+    license: str | None = None,
 ) -> str:
     """Make or update the repository OWNER/NAME and return the address of the commit.
 
-    `results` are this model's, for its card; a folder that has a card keeps it unless there are some. `revision` is a
-    branch that exists. OutputError if the hub refuses, BundleError if there is no such model.
+    `results` are this model's, for its card; a folder that has a card keeps it unless there are some, and its example
+    then loads from the hub. `license` is an identifier of the hub, such as mit; without one, a new card claims none.
+    `revision` is a branch that exists. OutputError if the hub refuses, BundleError if there is no such model.
     """
     try:
         from huggingface_hub import HfApi
@@ -46,7 +48,7 @@ def push_to_hub(
     hub = HfApi(token=token, library_name="plaudit")
     with tempfile.TemporaryDirectory(prefix="plaudit-") as temporary:
         folder = Path(temporary) / "model"
-        write_repository(model, folder, repo_id=repo_id, results=results)
+        write_repository(model, folder, repo_id=repo_id, results=results, license=license)
         try:
             hub.create_repo(repo_id, private=private, exist_ok=True)
             commit = hub.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
@@ -63,11 +65,16 @@ def push_to_hub(
     return str(commit.commit_url)
 
 
-def write_repository(model: Trained, folder: Path, *, repo_id: str, results: Sequence[Result] = ()) -> None:
+def write_repository(
+    model: Trained, folder: Path, *, repo_id: str, results: Sequence[Result] = (), license: str | None = None
+) -> None:
     """Write what a repository holds into a new folder: the bundle's files and the card."""
     copy_bundle(model, folder)
-    if results or not (folder / CARD).exists():
-        write_card(folder, repo_id, results, address=PREFIX + repo_id)
+    card = folder / CARD
+    if results or license is not None or not card.exists():
+        write_card(folder, repo_id, results, address=PREFIX + repo_id, license=license)
+    else:
+        card.write_text(with_address(card.read_text(encoding="utf-8"), PREFIX + repo_id), encoding="utf-8")
 
 
 def copy_bundle(model: Trained, folder: Path) -> None:

@@ -12,6 +12,7 @@ import plaudit
 from plaudit.bundle import hub
 from plaudit.bundle.folder import read_files
 from plaudit.errors import BundleError, OutputError
+from plaudit.evaluate.card import write_card
 from plaudit.publishing import copy_bundle, push_to_hub, write_repository
 
 pytest.importorskip("huggingface_hub")
@@ -251,9 +252,24 @@ def test_the_card_has_the_metadata_of_the_hub_and_says_how_to_load(toy_bow_folde
     head = front_matter(tmp_path / "model")
     assert head["library_name"] == "plaudit"
     assert head["pipeline_tag"] == "text-classification"
-    assert head["license"] == "apache-2.0"
+    assert "license" not in head  # the owner's to give
     assert head["model-index"][0]["results"][0]["metrics"][0] == {"type": "accuracy", "value": 0.9}
     assert 'plaudit.load("hf://me/reviews")' in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_card_of_a_run_loads_from_where_it_was_pushed(toy_bow_folder, tmp_path, make_result):
+    source = shutil.copytree(toy_bow_folder, tmp_path / "source")
+    write_card(source, "toy", [make_result()], address="/home/me/runs/mine/models/toy")
+    write_repository(source, tmp_path / "model", repo_id="me/reviews")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert 'plaudit.load("hf://me/reviews")' in card
+    assert "/home/me" not in card
+    assert "90.0 % accuracy on 10 texts" in card
+
+
+def test_a_license_that_is_given_is_claimed(toy_bow_folder, tmp_path):
+    write_repository(toy_bow_folder, tmp_path / "model", repo_id="me/reviews", license="mit")
+    assert front_matter(tmp_path / "model")["license"] == "mit"
 
 
 def test_a_card_that_is_there_is_kept(toy_bow_folder, tmp_path):

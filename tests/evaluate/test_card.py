@@ -3,10 +3,11 @@ import shutil
 
 import pytest
 
-from plaudit.bundle.folder import CARD, load_bundle
+from plaudit.bundle.folder import CARD, load_bundle, save_bundle
 from plaudit.bundle.locate import model_folder
+from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.errors import BundleError
-from plaudit.evaluate.card import write_card
+from plaudit.evaluate.card import with_address, write_card
 
 
 @pytest.fixture
@@ -29,6 +30,42 @@ def test_a_card_tells_the_hub_what_was_measured_and_people_how_to_use_it(folder,
     assert {"type": "accuracy", "value": 0.9} in index["results"][0]["metrics"]
     assert 'plaudit.load("toy")' in body
     assert "90.00 (60.00–98.00)" in body
+    assert "90.0 % accuracy on 10 texts of imdb, test (95 % interval 60.0–98.0)" in body
+    assert "always guessing “neg” gets 50.0 %" in body
+    assert "Only 10 texts of imdb were tested" in body
+
+
+def with_provenance(folder, **data):
+    """The folder of a bundle whose recipe read these data, and whose first label is `data["label"]` if given."""
+    bundle = load_bundle(folder)
+    recipe = RecipeExcerpt(name="mine", seed=0, data=data, models={"toy": {"kind": "bow"}})
+    bundle.model.labels = ("<img src=x>`|*a*", "fine")
+    save_bundle(bundle.with_provenance(recipe=recipe), folder.parent / "mine")
+    return folder.parent / "mine"
+
+
+def test_a_card_of_an_own_file_claims_no_license_and_shows_no_path(folder, make_result):
+    mine = with_provenance(folder, name="/home/me/secret/replies.csv")
+    result = make_result(model="mine", data="replies.csv")
+    head, body = metadata(write_card(mine, "mine", [result], address="runs/x/models/mine").read_text("utf-8"))
+    assert "license" not in head and "datasets" not in head and head["tags"] == ["bow"]
+    assert 'plaudit.load("runs/x/models/mine")' in body
+    assert "trained on replies.csv" in body
+    assert "/home/me" not in body and "secret" not in body
+    for word in ("film", "movie", "review", "plot"):
+        assert word not in body.casefold()
+
+
+def test_labels_are_shown_as_text(folder):
+    body = write_card(with_provenance(folder, name="a.csv"), "<b>mine</b>", []).read_text(encoding="utf-8")
+    assert "&lt;img src=x&gt;\\`\\|\\*a\\* or fine" in body
+    assert "<img" not in body and "# &lt;b&gt;mine" in body
+
+
+def test_an_address_cannot_leave_its_string(folder):
+    card = write_card(folder, "toy", [], address='C:\\models\\"x"').read_text(encoding="utf-8")
+    assert 'plaudit.load("C:\\\\models\\\\\\"x\\"")' in card
+    assert 'plaudit.load("hf://me/x").predict' in with_address(card, "hf://me/x")
 
 
 def test_a_bundle_with_its_card_is_the_same_bundle(folder):

@@ -69,6 +69,7 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
         "models/bow/weights.safetensors",
         "models/bow/README.md",
         "results.json",
+        "words.json",
         "predictions/bow.parquet",
         "analysis.json",
         "report.html",

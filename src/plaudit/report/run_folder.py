@@ -29,6 +29,7 @@ class RunFolder:
     name: str
     results: tuple[Result, ...]
     recipe: Mapping[str, Any] | None = None
+    recipe_toml: str | None = None
     data: QualityReport | None = None
     training: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     predictions: Mapping[str, Path] = field(default_factory=dict)
@@ -68,6 +69,7 @@ def _read_run(folder: Path) -> RunFolder:
         name=folder.name or folder.resolve().name,
         results=read_results(folder / "results.json").results,
         recipe=optional("recipe.json", lambda path: _parse_object(path.read_bytes(), where=str(path))),
+        recipe_toml=optional("recipe.toml", _read_text),
         data=optional("data.json", _read_quality),
         training={log.parent.name: _read_log(log) for log in sorted(folder.glob("training/*/metrics.jsonl"))},
         predictions={file.stem: file for file in sorted(folder.glob("predictions/*.parquet"))},
@@ -76,6 +78,13 @@ def _read_run(folder: Path) -> RunFolder:
         errors=optional("errors.json", read_errors),
         words=optional("words.json", read_words),
     )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: damaged, not UTF-8 ({error.reason}); {_REMEDY}") from None
 
 
 def _read_quality(path: Path) -> QualityReport:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from plaudit.evaluate.analysis import Analysis, ModelAnalysis
+from plaudit.evaluate.classes import FEW_TEXTS, class_figures, confusions, largest_class
 from plaudit.report import figures
-from plaudit.report.classes import class_figures, confusions, largest_class
 from plaudit.report.document import Block, Figure, Heading, Paragraph, Section, SideBySide, Table, columns, literal
-from plaudit.report.leaderboard import Entry, Leaderboard
+from plaudit.report.leaderboard import BASELINE, Entry, Leaderboard
 from plaudit.report.numbers import bare_percent, duration, interval, percent, points, rate, size
 from plaudit.report.run_folder import RunFolder
 from plaudit.report.scatter import accuracy_against_speed
@@ -21,8 +21,6 @@ MAX_CLASSES = 20
 NUM_CONFUSIONS = 10
 ENOUGH_TEXTS = 300
 """With fewer, the bins of a reliability diagram hold too few texts each to show a trend."""
-FEW_TEXTS = 100
-"""With fewer, neither an accuracy nor a curve of accuracies says much."""
 
 _EXPLANATION = (
     "The interval is Wilson's 95 % interval over texts; bootstrap intervals of all metrics, which resample whole "
@@ -63,10 +61,12 @@ def evaluation(runs: Sequence[RunFolder], boards: Sequence[Leaderboard]) -> Sect
 
 
 def most_accurate(run: RunFolder, analysis: Analysis, count: int) -> list[ModelAnalysis]:
-    """Return the analyses of a run's `count` most accurate models, in the order of the file."""
+    """Return the analyses of a run's `count` most accurate models without baselines, in the order of the file."""
+    baselines = {result.model for result in run.results if result.kind == BASELINE}
     accuracy = {result.model: result.accuracy for result in run.results if result.split == analysis.split}
-    best = sorted(analysis.models, key=lambda model: -accuracy.get(model.model, 0.0))[:count]
-    return [model for model in analysis.models if model in best]
+    models = [model for model in analysis.models if model.model not in baselines]
+    best = sorted(models, key=lambda model: -accuracy.get(model.model, 0.0))[:count]
+    return [model for model in models if model in best]
 
 
 def _scores(board: Leaderboard) -> list[Block]:
@@ -152,7 +152,9 @@ def _classes(board: Leaderboard) -> list[Block]:
         rows,
     )
     others = board.models[1:MAX_LINES] if len(figures_of) <= MAX_CONFUSION else ()
-    blocks: list[Block] = [Heading("Class by class"), SideBySide((table, _confusion(board, entry)))]
+    confusion = _confusion(board, entry)
+    beside = (table, confusion) if confusion.rows else (table,)
+    blocks: list[Block] = [Heading("Class by class"), SideBySide(beside)]
     if others:
         blocks.append(SideBySide(tuple(_confusion(board, other) for other in others)))
     return blocks
@@ -198,6 +200,7 @@ def _names(entry: Entry, *, shows_run: bool) -> tuple[str, ...]:
 def _comparisons(run: RunFolder, analysis: Analysis) -> Table:
     """Return the pairs among the most accurate models."""
     kept = {model.model for model in most_accurate(run, analysis, MAX_COMPARED)}
+    baselines = {result.model for result in run.results if result.kind == BASELINE}
     rows = tuple(
         (
             pair.first,
@@ -208,7 +211,7 @@ def _comparisons(run: RunFolder, analysis: Analysis) -> Table:
             "< 0.0001" if pair.p_value < 0.0001 else f"{pair.p_value:.4f}",
         )
         for pair in analysis.comparisons
-        if {pair.first, pair.second} <= kept
+        if {pair.first, pair.second} <= kept | baselines and not {pair.first, pair.second} <= baselines
     )
     caption = (
         f"{run.name}: pairs of models on the same texts of {literal(analysis.data)}, {analysis.split}. Intervals: "
@@ -220,7 +223,7 @@ def _comparisons(run: RunFolder, analysis: Analysis) -> Table:
 
 def _calibration(run: RunFolder, analysis: Analysis) -> list[Block]:
     models = most_accurate(run, analysis, MAX_LINES)
-    if _num_texts(models[0]) < FEW_TEXTS:
+    if not models or _num_texts(models[0]) < FEW_TEXTS:
         return []
     results = {result.model: result for result in run.results if result.split == analysis.split}
     names = ", ".join(model.model for model in models)

@@ -5,7 +5,7 @@ from typing import Any
 
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Paragraph, Section, SideBySide, Table, columns
-from plaudit.report.leaderboard import Leaderboard
+from plaudit.report.leaderboard import BASELINE, Leaderboard
 from plaudit.report.numbers import dash, duration, percent, rate
 from plaudit.report.run_folder import RunFolder
 
@@ -81,7 +81,7 @@ def training(runs: Sequence[RunFolder]) -> Section:
         (result.model, run.name, duration(result.train_seconds), dash(result.seed))
         for run in runs
         for result in run.results
-        if result.train_seconds is not None
+        if result.train_seconds is not None and result.kind != BASELINE
     )
     if len(times) > 1:
         caption = "Training time, including that of the models it is made from"

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from plaudit.report.classes import class_figures, confusions, largest_class
+from plaudit.evaluate.classes import FEW_TEXTS, class_figures, confusions, largest_class
 from plaudit.report.document import Block, Paragraph, Section, literal
 from plaudit.report.leaderboard import Entry, Leaderboard
 from plaudit.report.numbers import percent, points, rate, size
 from plaudit.report.run_folder import RunFolder
-from plaudit.report.sections.evaluation import FEW_TEXTS
 
 FEW_LABELS = 2_000
 """With fewer labelled texts, more of them usually help more than another model."""

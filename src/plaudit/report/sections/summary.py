@@ -5,13 +5,12 @@ from typing import Any
 
 import tomli_w
 
+from plaudit.evaluate.classes import FEW_TEXTS, class_figures, largest_class
 from plaudit.evaluate.results import Result
-from plaudit.report.classes import class_figures, largest_class
 from plaudit.report.document import Block, Code, Paragraph, Section, Table, Tile, columns, literal
 from plaudit.report.leaderboard import BASELINE, Entry, Leaderboard
 from plaudit.report.numbers import dash, duration, interval, percent, rate, size
 from plaudit.report.run_folder import RunFolder
-from plaudit.report.sections.evaluation import FEW_TEXTS
 
 
 def title(board: Leaderboard) -> str:
@@ -132,14 +131,14 @@ def _described(board: Leaderboard, entry: Entry) -> str:
 def recipe(runs: Sequence[RunFolder]) -> Section:
     """The recipes as TOML to copy, and the code and machine behind each figure."""
     blocks: list[Block] = []
-    for name, tables in _recipes(runs):
+    for name, toml in _recipes(runs):
         blocks.append(
             Paragraph(
                 f"Save this as `recipe.toml`, change what you like, and run `plaudit run recipe.toml --out DIR` to get "
                 f"{literal(name)} again."
             )
         )
-        blocks.append(Code(as_toml(tables)))
+        blocks.append(Code(toml))
     results = [result for run in runs for result in run.results if result.kind != BASELINE]
     blocks.append(_measurement(results[0]) if len(results) == 1 else measurements(runs))
     return Section("recipe", "The recipe", tuple(blocks))
@@ -157,15 +156,17 @@ def _measurement(result: Result) -> Paragraph:
     )
 
 
-def _recipes(runs: Sequence[RunFolder]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the recipes of the runs, or those of single results where a run has none."""
-    found: list[tuple[str, Mapping[str, Any]]] = []
+def _recipes(runs: Sequence[RunFolder]) -> list[tuple[str, str]]:
+    """Return the recipes of the runs as they were written, or with every setting, or those of single results."""
+    found: list[tuple[str, str]] = []
     for run in runs:
-        if run.recipe is not None:
-            found.append((run.name, run.recipe))
+        if run.recipe_toml is not None:
+            found.append((run.name, run.recipe_toml))
+        elif run.recipe is not None:
+            found.append((run.name, as_toml(run.recipe)))
         else:
-            found += [(r.model, r.recipe) for r in run.results if r.recipe is not None]
-    return [one for i, one in enumerate(found) if one not in found[:i]]
+            found += [(result.model, as_toml(result.recipe)) for result in run.results if result.recipe is not None]
+    return list(dict.fromkeys(found))
 
 
 def as_toml(tables: Mapping[str, Any]) -> str:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from plaudit.evaluate.results import Result
 
+FEW_TEXTS = 100
+"""With fewer, an accuracy says little."""
+
 
 @dataclass(frozen=True)
 class ClassFigures:
