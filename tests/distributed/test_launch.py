@@ -5,8 +5,10 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +17,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
+from torch.distributed import TCPStore
 
+from plaudit.distributed import launch as launching
+from plaudit.distributed.launch import Cluster, reach, start_ranks
 from plaudit.errors import SettingsError
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
@@ -163,6 +168,42 @@ members = ["bow", "lstm"]
     (folder / "more.toml").write_text((folder / "both.toml").read_text() + more)
     models = read_recipe(folder / "more.toml").models
     assert [name for name in models if not runs._shares_work(models[name])] == ["bow", "both"]
+
+
+def at(server):
+    return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_rendezvous_is_a_free_port_of_this_node_or_where_an_agent_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = at(server)
+    reach(free, 0.2)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    reach(f"127.0.0.1:{store.port}", 10)
+
+
+def hang_up(server):
+    with suppress(OSError):  # the server was closed
+        while True:
+            server.accept()[0].close()
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["silent", "hangs up"])
+def test_a_port_that_another_program_has_is_named_in_time(answers):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if answers:
+            threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        cluster = Cluster(rendezvous=at(server), timeout_s=0.3)
+        with pytest.raises(SettingsError, match=f"{at(server)}: another program has this port; choose a free one"):
+            start_ranks(cluster, ["train"], log_dir=Path("never made"), run_id="never")
+
+
+def test_another_node_that_does_not_answer_is_named_in_time(monkeypatch):
+    monkeypatch.setattr(launching, "is_here", lambda host: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = at(server)
+    with pytest.raises(SettingsError, match=f"{free}: no answer in 0.3 s; start plaudit launch on 127.0.0.1 too"):
+        start_ranks(Cluster(nodes=2, rendezvous=free, timeout_s=0.3), [], log_dir=Path("never made"), run_id="never")
 
 
 @pytest.mark.slow

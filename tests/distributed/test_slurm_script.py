@@ -83,7 +83,7 @@ def test_an_option_that_sbatch_would_not_take_is_refused():
         script_of(options=["partition=gpu"])
 
 
-@pytest.mark.parametrize("rendezvous", ["node1", "no.such.host.invalid:29400"])
+@pytest.mark.parametrize("rendezvous", ["node1", "localhost:0", "localhost:65536", "no.such.host.invalid:29400"])
 def test_a_wrong_rendezvous_is_refused_before_the_job_waits_in_the_queue(rendezvous):
     with pytest.raises(SettingsError, match=f"--rendezvous {rendezvous}: "):
         script_of(Cluster(nodes=2, rendezvous=rendezvous))

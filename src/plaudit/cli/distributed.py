@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +18,22 @@ from plaudit.errors import SettingsError
 
 STATUS_COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
+_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
+
 NodesOption = Annotated[int, typer.Option(min=1, help="Number of nodes; run this on each, or use Slurm.")]
 RendezvousOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where nodes meet: one of them, and a free port.")
 ]
+
+
+@contextmanager
+def _without_traces() -> Iterator[None]:
+    """Let torch, where it is imported now, print no C++ traces; ranks keep theirs in their logs."""
+    asked = os.environ.get(_LOG_LEVEL)
+    os.environ.setdefault(_LOG_LEVEL, "FATAL")
+    yield
+    if asked is None:
+        del os.environ[_LOG_LEVEL]
 
 
 @base.app.command(
@@ -50,7 +64,8 @@ def launch(
     """Train a recipe's models on many GPUs and nodes; a lost rank is started again."""
     import shlex
 
-    from plaudit.distributed.launch import Cluster, ranks_here, start_ranks
+    with _without_traces():
+        from plaudit.distributed.launch import Cluster, ranks_here, start_ranks
     from plaudit.distributed.slurm import job_script, submit
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
@@ -118,7 +133,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's stack traces; we report errors in one line
+    os.environ.setdefault(_LOG_LEVEL, "FATAL")  # torch's stack traces; we report errors in one line
     with needs_extra("train", "plaudit doctor"):
         from plaudit.distributed import doctor
         from plaudit.distributed.launch import Cluster

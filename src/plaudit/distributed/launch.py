@@ -11,15 +11,18 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, though not in its __all__
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from plaudit.distributed.group import DEFAULT_TIMEOUT_S, TIMEOUT_VARIABLE, address_towards, is_here
+from plaudit.distributed.group import DEFAULT_TIMEOUT_S, TIMEOUT_VARIABLE, address_towards, in_time, is_here
 from plaudit.errors import OutputError, SettingsError, TrainingError, TrainingInterruptedError
 from plaudit.threads import num_threads
 
@@ -45,7 +48,7 @@ class Cluster:
             raise SettingsError(f"{self.nodes} nodes have to meet: give --rendezvous HOST:PORT, a node and a free port")
         if self.rendezvous is not None:
             host, _, port = self.rendezvous.rpartition(":")
-            if not host or not port.isdigit():
+            if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
                 raise SettingsError(f"--rendezvous {self.rendezvous}: write it as HOST:PORT, for example node1:29400")
             if address_towards(host) is None:
                 raise SettingsError(f"--rendezvous {self.rendezvous}: cannot reach {host}; give a name that resolves")
@@ -64,6 +67,8 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
     their state.
     """
     cluster.check()
+    if cluster.rendezvous is not None:
+        reach(cluster.rendezvous, cluster.timeout_s)
     log_dir /= socket.gethostname()
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,36 @@ def start_ranks(cluster: Cluster, arguments: Sequence[str], *, log_dir: Path, ru
     except ChildFailedError as failed:
         raise TrainingError(_explain(failed, log_dir)) from None
     except RendezvousError as error:
-        raise TrainingError(f"the nodes did not meet at {cluster.rendezvous}: {error}") from None
+        reason = str(error.__cause__ or error).partition("\n")[0]  # C++ frames follow
+        raise TrainingError(f"the nodes did not meet at {cluster.rendezvous or 'localhost'}: {reason}") from None
+
+
+def reach(rendezvous: str, timeout_s: float) -> None:
+    """Return if agents can meet at HOST:PORT: it is free on this node, or a store of torch's answers there.
+
+    SettingsError if another program has the port or nothing answers in time. torch itself would wait for ever.
+    """
+    host, _, port = rendezvous.rpartition(":")
+    if (here := is_here(host)) and not _is_taken(host, int(port)):
+        return
+    timeout = timedelta(seconds=timeout_s)
+    connect = partial(TCPStore, host, int(port), is_master=False, timeout=timeout, wait_for_workers=False)
+    try:
+        in_time(connect, timeout_s)
+    except (RuntimeError, OSError):
+        advice = f"start plaudit launch on {host} too, and open port {port} in its firewall or choose another one"
+        reason = (
+            "another program has this port; choose a free one" if here else f"no answer in {timeout_s:g} s; {advice}"
+        )
+        raise SettingsError(f"--rendezvous {rendezvous}: {reason}") from None
+
+
+def _is_taken(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _prepare_environment(cluster: Cluster) -> None:
