@@ -27,7 +27,7 @@ def predict(
             "--input",
             "-i",
             metavar="FILE",
-            help="CSV, TSV, JSON-lines or Parquet to score: a file, folder, quoted glob or URL; may be repeated.",
+            help="Reviews to score: a file, folder, quoted glob, URL, or - for standard input; may be repeated.",
         ),
     ] = None,
     text: base.TextOption = None,
