@@ -122,5 +122,8 @@ def run_dir(tmp_path, make_result):
         DecidingWord(word="superb", label="pos", count=3, mean_contribution=1.25),
     )
     write_words(folder / "words.json", Words(model="bow", data="tiny", n=8, words=words))
+    candidate = {"candidate": "pairs of words", "chosen": True, "accuracy": 0.9, "log_loss": 0.3, "seconds": 1.5}
+    choice = {"num_texts": 8, "num_folds": 2, "stopped_by_budget": False, "candidates": [candidate]}
+    (folder / "choice.json").write_text(json.dumps(choice))
     (folder / "recipe.json").write_text('{"data": {"name": "tiny"}, "seed": 7}')
     return folder

@@ -13,7 +13,7 @@ from plaudit.pipeline.recipe import read_recipe
 from plaudit.report.compose import compose
 from plaudit.report.document import Code, Heading, Paragraph, SideBySide, Table
 from plaudit.report.html import render
-from plaudit.report.run_folder import RunFolder, read_runs
+from plaudit.report.run_folder import Candidate, Choice, RunFolder, read_runs
 from plaudit.report.sections.summary import as_toml
 from tests.report.conftest import make_table
 
@@ -200,6 +200,16 @@ def test_the_recipe_is_toml_that_makes_the_same_run(tmp_path, own):
 def test_a_recipe_of_its_own_hand_is_shown_as_it_was_written(own):
     document = report_on(own(), recipe={"seed": 7}, recipe_toml="# why\nseed = 7\n")
     assert [block.text for block in blocks_of(document, "recipe") if isinstance(block, Code)] == ["# why\nseed = 7\n"]
+
+
+def test_the_candidates_of_a_choice_are_shown_with_the_chosen_one_first(own):
+    candidates = tuple(Candidate(f"n-grams {i}", chosen=i == 3, accuracy=0.9, log_loss=i / 10) for i in range(12))
+    document = report_on(own(), choice=Choice(num_texts=320, num_folds=5, candidates=candidates))
+    (table,) = blocks_of(document, "tried")
+    assert [row[0] for row in table.rows[:3]] == ["**n-grams 3**", "n-grams 0", "n-grams 1"]
+    assert table.caption.startswith("8 of 12 candidates in cross-validation: 5 folds of 320 texts")
+    nothing = report_on(own(), choice=Choice(num_texts=2, num_folds=1, candidates=()))
+    assert "tried" not in {section.name for section in nothing.sections}
 
 
 def test_what_is_null_is_left_out_of_toml_and_empty_tables_are_kept():

@@ -165,7 +165,7 @@ def chapters(page):
 
 
 def test_results_alone_make_a_page_without_the_chapters_that_have_nothing_to_say(run_dir):
-    everything = {"evaluation", "errors", "words", "next", "robustness", "data", "training", "recipe"}
+    everything = {"evaluation", "errors", "words", "next", "robustness", "tried", "data", "training", "recipe"}
     assert chapters(page_of(run_dir)) == everything
     page = read(write_report(run_dir / "results.json", run_dir / "alone.html"))
     assert chapters(page) == {"evaluation", "next", "training", "recipe"}
@@ -260,6 +260,7 @@ def test_runs_that_differ_in_their_seed_make_one_row(two_seeds):
         "robustness.json",
         "errors.json",
         "words.json",
+        "choice.json",
         "training/lstm/metrics.jsonl",
         "predictions/lstm.parquet",
     ],

@@ -12,6 +12,7 @@ from plaudit.report.sections.evaluation import evaluation
 from plaudit.report.sections.models import method, training
 from plaudit.report.sections.next_steps import next_steps
 from plaudit.report.sections.robustness import robustness
+from plaudit.report.sections.tried import tried
 from plaudit.report.sections.words import deciding_words
 
 
@@ -31,6 +32,7 @@ def compose(runs: Sequence[RunFolder], *, excerpt_characters: int) -> Document:
             deciding_words(runs),
             next_steps(runs, main),
             robustness(runs),
+            tried(runs),
             data(runs),
             method(boards),
             training(runs),

@@ -23,6 +23,25 @@ _REMEDY = "make it again or remove the file"
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """Settings that were tried, and how they did in cross-validation."""
+
+    candidate: str
+    chosen: bool
+    accuracy: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The content of `choice.json`, which `plaudit train FILE` writes."""
+
+    num_texts: int
+    num_folds: int
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """The results of one run and its other files; `training` and `predictions` are by model name."""
 
@@ -30,6 +49,7 @@ class RunFolder:
     results: tuple[Result, ...]
     recipe: Mapping[str, Any] | None = None
     recipe_toml: str | None = None
+    choice: Choice | None = None
     data: QualityReport | None = None
     training: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     predictions: Mapping[str, Path] = field(default_factory=dict)
@@ -70,7 +90,8 @@ def _read_run(folder: Path) -> RunFolder:
         results=read_results(folder / "results.json").results,
         recipe=optional("recipe.json", lambda path: _parse_object(path.read_bytes(), where=str(path))),
         recipe_toml=optional("recipe.toml", _read_text),
-        data=optional("data.json", _read_quality),
+        choice=optional("choice.json", lambda path: _validated(Choice, path)),
+        data=optional("data.json", lambda path: _validated(QualityReport, path)),
         training={log.parent.name: _read_log(log) for log in sorted(folder.glob("training/*/metrics.jsonl"))},
         predictions={file.stem: file for file in sorted(folder.glob("predictions/*.parquet"))},
         analysis=optional("analysis.json", read_analysis),
@@ -87,9 +108,9 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path}: damaged, not UTF-8 ({error.reason}); {_REMEDY}") from None
 
 
-def _read_quality(path: Path) -> QualityReport:
+def _validated(kind: type[T], path: Path) -> T:
     try:
-        return TypeAdapter(QualityReport).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:
         raise DataError(f"{path}: damaged, {describe_problem(error)}; {_REMEDY}") from None
 
