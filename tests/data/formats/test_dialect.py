@@ -167,6 +167,17 @@ def test_a_separator_of_ones_own(tmp_path):
     assert find_format(path, ReadOptions(separator="tab")).dialect.separator == "\t"
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_line_by_which_excel_names_the_separator_is_no_row(tmp_path, encoding, line):
+    path = write(tmp_path, f"{line}\r\ntext;label\r\nfine, so fine;1\r\n\r\nbad;0\r\nx\r\n".encode(encoding))
+    assert column_names(path) == ["text", "label"]
+    rejected = []
+    assert read(path, log=ReadLog(rejected.append)) == [["fine, so fine", "1"], ["bad", "0"]]
+    assert [row.row for row in rejected] == [3]
+    assert column_names(path, ReadOptions(header=False)) == ["1", "2"]
+
+
 def test_one_column_of_prose_stays_one_column(tmp_path):
     assert read(write(tmp_path, "text\nfine; very\ndull; not so\n")) == [["fine; very"], ["dull; not so"]]
 
@@ -189,7 +200,7 @@ def test_lines_of_text_are_texts_without_a_header(tmp_path):
 @pytest.mark.parametrize("name", ["r.tsv", "r.csv", "r.txt"])
 def test_a_missing_header_is_noticed_and_columns_are_numbered(tmp_path, name):
     path = write(tmp_path, "Loved this place.\t1\nDull food.\t0\nFine.\t1\n", name)
-    assert "has no header, it seems: '1' of its first row stands in other rows too" in error_of(path)
+    assert "has no header, it seems: '1' of its first row stands below it too" in error_of(path)
     assert column_names(path, ReadOptions(header=False)) == ["1", "2"]
     assert read(path, header=False) == [["Loved this place.", "1"], ["Dull food.", "0"], ["Fine.", "1"]]
     assert read(path, header=True) == [["Dull food.", "0"], ["Fine.", "1"]]

@@ -30,9 +30,16 @@ def delimited_columns(location: Location, dialect: Dialect) -> list[str]:
     """
     if dialect.separator is None and not dialect.has_header:
         return ["text"]
-    with open_text(location, ReadLog(), dialect) as file:
+    with _opened(location, ReadLog(), dialect) as file:
         names = _first_row(location, file, dialect)
     return column_labels(names) if dialect.has_header else [str(i + 1) for i in range(len(names))]
+
+
+def _opened(location: Location, log: ReadLog, dialect: Dialect) -> IO[bytes]:
+    file = open_text(location, log, dialect)
+    if dialect.names_separator:
+        file.readline()
+    return file
 
 
 def _first_row(location: Location, file: IO[bytes], dialect: Dialect) -> list[str]:
@@ -124,7 +131,7 @@ def _blocks(
     binary = pa.schema([(name, pa.binary()) for name in schema.names])
     names = delimited_columns(location, dialect)
     log.bytes_read = 0
-    with open_text(location, log, dialect) as file:
+    with _opened(location, log, dialect) as file:
         if dialect.has_header:
             _first_row(location, file, dialect)
         try:

@@ -14,6 +14,7 @@ from plaudit.errors import DataError
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _ALL_FIT = 0.9
 _MAX_ROWS = 1000
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w"\n])"?\n')
 _SENTENCE = re.compile(r"\S\s+\S+\s+\S|\w[.!?]$")
 _NUMBER = re.compile(r"\s*[+-]?\d+([.,]\d+)?\s*")
 _USUAL_NAMES = frozenset(" ".join(USUAL_NAMES.values()).split())
@@ -31,6 +32,8 @@ class Dialect:
     is_encoding_guessed: bool = False
     ends_in_cr: bool = False
     has_header: bool = True
+    names_separator: bool = False
+    """Whether a line such as `sep=;` comes before all rows, which Excel reads and writes."""
     member: str | None = None
     """Its name in the zip archive that holds it."""
 
@@ -91,6 +94,10 @@ def find_dialect(location: Location, start: Start, options: ReadOptions, usual_s
     """
     ends_in_cr = "\r" in start.text and "\n" not in start.text
     start = start._replace(text=start.text.replace("\r\n", "\n").replace("\r", "\n"))
+    named = _SEPARATOR_LINE.match(start.text)
+    if named:
+        start = start._replace(text=start.text[named.end() :])
+        options = options.model_copy(update={"separator": options.separator or named[1]})
     separator, quoting, rows = _separator_and_quoting(location, start, options, usual_separator)
     has_header = options.header
     if has_header is None and separator is None:
@@ -106,6 +113,7 @@ def find_dialect(location: Location, start: Start, options: ReadOptions, usual_s
         is_encoding_guessed=start.is_encoding_guessed,
         ends_in_cr=ends_in_cr,
         has_header=has_header,
+        names_separator=named is not None,
         member=start.member,
     )
 
@@ -224,6 +232,7 @@ def _check_is_header(location: Location, rows: list[list[str]]) -> None:
         is_repeated = any(row[i : i + 1] == [cell] and row != first for row in rows[1:])
         if is_repeated and (_NUMBER.fullmatch(cell) or (has_sentence and cell.strip())):
             raise DataError(
-                f"{location}: has no header, it seems: {cell[:40]!r} of its first row stands in other rows too; give "
-                "--no-header to have columns named 1, 2, … or --header (data.header = false or true in a recipe)"
+                f"{location}: has no header, it seems: {cell[:40]!r} of its first row stands below it too; "
+                "give --no-header to have columns named 1, 2, …, or --header "
+                "(--set header=false or true; in a recipe, data.header)"
             )

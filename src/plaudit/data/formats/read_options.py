@@ -58,6 +58,5 @@ class ReadOptions(Settings):
 
 
 def naming(option: str) -> str:
-    """Return the words that name an option on the command line and in a recipe."""
-    flag = {"header": "--header or --no-header"}.get(option, f"--{option}")
-    return f"{flag}, or data.{option} in a recipe"
+    """Return the words that name an option on the command line, there as a setting, and in a recipe."""
+    return f"--{option}, --set {option}=… or, in a recipe, data.{option}"
