@@ -18,6 +18,7 @@ from plaudit.explain.explanation import explain, methods_of
 from plaudit.explain.gradients import integrated_gradients, trainable
 from plaudit.explain.spans import pieces_of, words_of
 from plaudit.models.bow.fit import fit_bow
+from plaudit.models.bow.head_start import HeadStart, fit_with_head_start
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.calibration import Calibration
@@ -264,6 +265,18 @@ def test_an_ensemble_is_explained_by_occlusion(toy_bow):
     (alone,) = explain(toy_bow, ["a lovely, superb film"], method="occlusion")
     assert explanation.method == "occlusion"
     np.testing.assert_allclose(contributions(explanation), contributions(alone), atol=1e-5)
+
+
+def test_a_head_start_that_stays_a_member_is_explained_with_it(toy_bow):
+    """Its words are found though no text that the new model learned from has them."""
+    start = HeadStart("films", EnsembleModel.of({"a": toy_bow, "b": toy_bow}, [0.5, 0.5]), 1.0)
+    texts, ids = ["a lovely jug", "a dull jug"] * 10, np.array([1, 0] * 10)
+    chosen, quiet = BowSettings(min_count=1, slot_bits=16), Console(quiet=True)
+    model = fit_with_head_start(chosen, start, texts, ids, ("bad", "good"), console=quiet)
+    (explanation,) = explain(model, ["a superb, tedious jug"], label="good")
+    by_word = {token.text: token.contribution for token in explanation.tokens}
+    assert explanation.method == "occlusion"
+    assert by_word["superb"] > 0.05 and by_word["tedious"] < -0.05
 
 
 def test_a_long_text_has_its_sentences_left_out(toy_bow, monkeypatch):
