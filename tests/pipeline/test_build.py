@@ -322,6 +322,40 @@ def test_what_is_started_from_must_be_there(train):
     assert_refused(BundleError, message, train, f'[models.x]{SIZES}{TRAIN}\npretrained = "nowhere"')
 
 
+@pytest.mark.parametrize(
+    ("start", "error", "message"),
+    [
+        ("{words}", BundleError, "words: a language model, which predicts no labels"),
+        (
+            "{lstm}",
+            SettingsError,
+            "^start = .*lstm: was trained on these very reviews; name a model of others, or join",
+        ),
+        ("nowhere", BundleError, "model nowhere is unknown"),
+    ],
+)
+def test_a_head_start_is_a_model_of_labels_and_of_other_reviews(train, start, error, message):
+    assert_refused(error, message, train, f'[models.x]{BOW}start = "{start}"')
+
+
+@pytest.mark.parametrize("name", ["bow", "lstm"])
+def test_a_bag_starts_from_a_model_of_other_reviews_and_labels(home, models, tmp_path, name):
+    text = (home / "reviews.csv").read_text()
+    (tmp_path / "others.csv").write_text(text.replace("negative", "bad").replace("positive", "good"))
+    pair = f"""
+    [models.own]{BOW}
+    [models.started]{BOW}
+    start = {json.dumps(str(models / name))}
+    start_strength = 2.0
+    """
+    runs.train(recipe_in(tmp_path, pair, reviews="others.csv"), tmp_path / "run", resume=False, console=QUIET)
+    own, started = (load_bundle(tmp_path / "run/models" / each) for each in ("own", "started"))
+    assert started.model.labels == ("bad", "good")
+    assert started.manifest.kind == {"bow": "bow", "lstm": "ensemble"}[name]
+    assert started.provenance.recipe.models["started"]["start_strength"] == 2.0
+    assert not np.array_equal(started.model.predict_proba(TEXTS), own.model.predict_proba(TEXTS))
+
+
 def test_a_models_objective_is_what_its_training_minimizes(train):
     made = train(f"""
     [models.plain]{SIZES}{LEARNING}

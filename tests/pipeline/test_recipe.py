@@ -21,6 +21,7 @@ VIRTUAL = {"losses": {"hard": 1.0, "virtual-adversarial": 0.5}, "epsilon": 3.0}
 
 EVERY = {
     "bow": BOW,
+    "with a head start": {**BOW, "start": "films", "start_strength": 2.0},
     "language model": LANGUAGE_MODEL,
     "both in one": {**CLASSIFIER, "pretrain": PRETRAIN},
     "started": {**CLASSIFIER, "pretrained": "words"},
@@ -119,6 +120,13 @@ def test_a_model_says_which_one_it_starts_from():
         ({"kind": "docvec", "pretrained": "words"}, 'pretrained is for kind = "lstm"'),
         ({"kind": "transformer", "train": TRAIN, "pretrained": "words"}, 'pretrained is for kind = "lstm"'),
         ({"kind": "transformer", "pretrain": PRETRAIN}, 'pretrain is for kind = "lstm"'),
+        ({**CLASSIFIER, "start": "films"}, 'start is for kind = "bow"; an LSTM starts from pretrained = "NAME"'),
+        ({"kind": "docvec", "start": "films"}, 'start is for kind = "bow"'),
+        ({**BOW, "start_strength": 2.0}, "start_strength has no effect without start; name a model to start from"),
+        ({**BOW, "start": "films", "start_strength": 0}, r"\.start_strength = 0: input should be greater than 0"),
+        ({**BOW, "start": "films", "distill": {"teachers": ["lstm"]}}, "start has no effect on a student"),
+        ({**ENSEMBLE, "start": "films"}, r"\.start is not for an ensemble; leave it out"),
+        ({"from": "bow", "prune": {}, "start": "films"}, r"\.start is not for a model made from another"),
         ({**ENSEMBLE, "pretrain": PRETRAIN}, r"\.pretrain is not for an ensemble; leave it out"),
         ({**ENSEMBLE, "pretrained": "words"}, r"\.pretrained is not for an ensemble"),
         ({"from": "bow", "prune": {}, "pretrain": PRETRAIN}, r"\.pretrain is not for a model made from another"),
@@ -184,6 +192,7 @@ def test_a_wrong_objective_is_refused(objective, message):
     ("name", "expected"),
     [
         ("bow", ()),
+        ("with a head start", ("films",)),
         ("both in one", ()),
         ("started", ("words",)),
         ("student", ("words", "bow", "lstm")),
@@ -206,6 +215,7 @@ def test_a_model_knows_what_it_is_made_of(name, expected):
         {**CLASSIFIER, "pretrained": "lstm", "distill": {"teachers": ["lstm", "other"]}},
         {**CLASSIFIER, "distill": {"teachers": ["lstm"], "beside": "other"}},
         {"from": "other", "quantize": {}},
+        {**BOW, "start": "other"},
     ],
     ids=lambda values: json.dumps(values)[-40:],
 )
@@ -239,6 +249,8 @@ def test_every_setting_is_in_what_is_resolved():
     words = entry(LANGUAGE_MODEL).resolved()
     assert words["pretrain"]["num_samples"] == 1_024
     assert not {"train", "objective", "pretrained", "from"} & words.keys()
+    assert entry({**BOW, "start": "films"}).resolved()["start_strength"] == 0.5
+    assert not {"start", "start_strength"} & entry(BOW).resolved().keys()
     assert entry(ENSEMBLE).resolved() == {**ENSEMBLE, "weights": None}
 
 

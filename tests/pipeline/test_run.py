@@ -14,6 +14,7 @@ from plaudit.evaluate.errors.mistakes import read_errors
 from plaudit.evaluate.results import read_results
 from plaudit.evaluate.robustness.results import read_robustness
 from plaudit.pipeline import run as runs
+from plaudit.pipeline.baselines import BASELINES
 from plaudit.pipeline.recipe import read_recipe
 from plaudit.predictor import load
 
@@ -302,6 +303,28 @@ def test_a_calibrated_model_and_what_models_show_are_left_in_the_run(write_recip
     analysis = read_analysis(tmp_path / "run" / "analysis.json")
     assert {model.model for model in analysis.models} == {"bow", "calm"}
     assert len(analysis.comparisons) == 1
+
+
+def test_a_start_that_is_nowhere_is_reported_before_anything_is_trained(write_recipe, tmp_path):
+    started = BOW.replace("models.bow", "models.started") + 'start = "nowhere"\n'
+    with pytest.raises(BundleError, match="model nowhere is unknown"):
+        run(write_recipe(BOW + started), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_baselines_are_scored_like_the_models_and_leave_no_bundle(write_recipe, tmp_path):
+    out = tmp_path / "run"
+    run(write_recipe(), out)
+    run(write_recipe(BOW + "[report]\nbaselines = true\n"), out, resume=True)
+    results = {result.model: result for result in read_results(out / "results.json").results}
+    assert results.keys() == {"bow", *BASELINES}
+    assert len({(result.n, result.data_digest) for result in results.values()}) == 1
+    largest, regression = (results[name] for name in BASELINES)
+    assert (largest.auc, largest.kind, largest.parameters) == (0.5, "baseline", 2)
+    assert regression.accuracy > 0.9 > 0.6 > largest.accuracy
+    assert regression.parameters > 50
+    assert {model.model for model in read_analysis(out / "analysis.json").models} == results.keys()
+    assert [folder.name for folder in (out / "models").iterdir()] == ["bow"]
 
 
 def test_a_run_probes_the_models_that_its_report_names_and_only_once(write_recipe, tmp_path, monkeypatch):

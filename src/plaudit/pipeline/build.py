@@ -55,7 +55,7 @@ def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find:
 
             trained = fit_docvec(entry.model, splits, context)
         elif isinstance(entry.model, BowSettings):
-            trained = train_bow(entry.model, splits, context, head_start(entry, find))
+            trained = train_bow(entry.model, splits, context, head_start(entry, find, splits.digest))
         else:
             from plaudit.train.fit import fit_network
 
@@ -97,11 +97,21 @@ def _start(entry: NewModel | LanguageModel, find: Find) -> "tuple[LSTMModel | No
     return bundle.model, bundle.provenance.train_seconds or 0.0
 
 
-def head_start(entry: NewModel, find: Find) -> HeadStart | None:
-    """Return the model that a bag of n-grams starts from, if any; BundleError if there is none of that name."""
+def head_start(entry: NewModel, find: Find, data_digest: str | None) -> HeadStart | None:
+    """Return the model that a bag of n-grams starts from, if any; BundleError if there is none of that name.
+
+    SettingsError if it learned from the reviews that have this digest: it would know them too well, and be trusted more
+    than it deserves.
+    """
     if entry.start is None:
         return None
-    return HeadStart(entry.start, load_bundle(find(entry.start)).model, entry.start_strength)
+    bundle = load_bundle(find(entry.start))
+    if data_digest is not None and bundle.provenance.data_digest == data_digest:
+        raise SettingsError(
+            f"start = {entry.start}: was trained on these very reviews; name a model of others, or join the two in an "
+            "ensemble"
+        )
+    return HeadStart(entry.start, bundle.model, entry.start_strength)
 
 
 def fit_to_all(entry: NewModel, dataset: Dataset, context: TrainingContext, *, find: Find) -> TrainedModel:
@@ -111,7 +121,7 @@ def fit_to_all(entry: NewModel, dataset: Dataset, context: TrainingContext, *, f
     table = dataset.table
     model = fit_texts(
         entry.model,
-        head_start(entry, find),
+        head_start(entry, find, None),
         table["text"].to_pylist(),
         labels_of(table),
         dataset.labels,
