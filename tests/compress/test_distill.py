@@ -191,6 +191,22 @@ def test_losses_for_networks_are_refused_for_a_bow_student(losses, context, spli
         )
 
 
+@pytest.mark.parametrize("setting", [("class_weight", "balanced"), ("temperature", 1.5)])
+def test_what_only_labels_can_be_fitted_by_is_refused_for_a_bow_student(setting, context, splits):
+    student = Subject(BOW.model_copy(update=dict([setting])), None)
+    with pytest.raises(SettingsError, match=f"^{setting[0]} = .* has no effect on a student; leave it out$"):
+        distill(student, settings_of(), Context(splits, context.training, (Teacher("oracle", Oracle()),)))
+
+
+@pytest.mark.parametrize("changes", [{"characters": 4}, {"scale": "idf"}, {"characters": 3, "storage": "int8"}])
+def test_a_bow_student_may_have_characters_and_another_scale(changes, context, splits):
+    student = Subject(BOW.model_copy(update=changes), None)
+    made = distill(student, settings_of(), Context(splits, context.training, (Teacher("oracle", Oracle()),))).model
+    assert {name: getattr(made.settings, name) for name in changes} == changes
+    texts = splits.validation["text"].to_pylist()
+    assert (made.logits(texts).argmax(axis=1) == Oracle().logits(texts).argmax(axis=1)).mean() > 0.85
+
+
 def test_a_bow_student_of_three_labels_follows_its_teacher():
     from plaudit.compress.distill_bow import fit_bow_student, student_ngrams
     from plaudit.train.targets import UNLABELLED, Targets

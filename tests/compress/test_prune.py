@@ -14,7 +14,9 @@ from plaudit.models.lstm.network import LSTMModel
 from plaudit.models.lstm.settings import LSTMSettings
 from plaudit.models.packed import unpack
 from plaudit.text.encoded import UNKNOWN_ID
-from tests.compress.conftest import LSTM, TRAIN, run_in
+from plaudit.train.bow import train_bow
+from plaudit.train.settings import ObjectiveSettings
+from tests.compress.conftest import BOW, LSTM, TRAIN, run_in
 
 TEXTS = ["a lovely film about people", "dull and tedious", "the dog was superb in town"]
 
@@ -122,6 +124,26 @@ def test_a_bow_keeps_its_strongest_ngrams_and_learns_to_judge_as_before(subjects
     assert len(made.model.keys) == pytest.approx(0.3 * len(whole.keys), rel=0.05)
     assert set(made.model.keys) <= set(whole.keys)
     assert made.provenance.validation_accuracy > 0.85
+
+
+@pytest.mark.parametrize("stages", [0, 2])
+def test_a_bow_with_characters_and_its_own_scores_is_pruned_too(splits, context, stages):
+    chosen = {"characters": 4, "scale": "idf", "class_weight": "balanced", "temperature": 2.0}
+    whole = train_bow(BOW.model_copy(update=chosen), splits, context.training).model
+    made = prune(Subject(whole.settings, None, whole), PruneSettings(ratio=0.5, stages=stages), context)
+    assert len(made.model.keys) == pytest.approx(0.5 * len(whole.keys), rel=0.05)
+    assert made.model.settings.characters == 4
+    texts = splits.validation["text"].to_pylist()
+    before, after = (model.predict_proba(texts)[:, 1] for model in (whole, made.model))
+    assert np.abs(after - before).mean() < 0.2
+    assert ((after > 0.5) == (before > 0.5)).mean() > 0.9
+
+
+def test_labels_alone_cannot_prune_what_they_were_not_all_of(splits, context):
+    whole = train_bow(BOW.model_copy(update={"temperature": 2.0}), splits, context.training).model
+    hard = PruneSettings(ratio=0.5, stages=2, objective=ObjectiveSettings(losses={"hard": 1.0}))
+    with pytest.raises(SettingsError, match=r"fitted with temperature = 2\.0, which pruning loses; add kl"):
+        prune(Subject(whole.settings, None, whole), hard, context)
 
 
 def test_a_smaller_table_keeps_one_ngram_a_slot(subjects, context):

@@ -5,7 +5,10 @@ from plaudit.compress.base import Subject
 from plaudit.compress.quantize import quantize
 from plaudit.compress.settings import QuantizeSettings
 from plaudit.errors import SettingsError
+from plaudit.models.bow.head_start import HeadStart
 from plaudit.models.packed import unpack
+from plaudit.train.bow import train_bow
+from tests.compress.conftest import BOW
 
 TEXTS = ["a lovely film about people", "dull and tedious", "", "the dog was superb in town"]
 
@@ -40,6 +43,20 @@ def test_a_bow_is_quantized_to_int8(subjects, context):
     assert made.model.weights.dtype == np.int8
     assert num_bytes(made.model) < num_bytes(subjects["bow"].model)
     np.testing.assert_allclose(made.model.logits(TEXTS), subjects["bow"].model.logits(TEXTS), atol=0.2)
+
+
+def test_a_bow_with_characters_and_a_head_start_is_quantized_too(splits, context, bow):
+    spelt = BOW.model_copy(update={"characters": 4, "temperature": 2.0})
+    whole = train_bow(spelt, splits, context.training, HeadStart("start", bow, 1.0)).model
+    made = quantize(Subject(whole.settings, None, whole), QuantizeSettings(), context).model
+    assert (made.settings.characters, made.weights.dtype) == (4, np.int8)
+    np.testing.assert_allclose(made.logits(TEXTS), whole.logits(TEXTS), atol=0.1)
+
+
+def test_a_head_start_that_stays_a_member_is_not_made_smaller(splits, context, bow, lstm):
+    whole = train_bow(BOW, splits, context.training, HeadStart("start", lstm, 1.0)).model
+    with pytest.raises(SettingsError, match="a model of kind ensemble cannot be quantized"):
+        quantize(Subject(whole.settings, None, whole), QuantizeSettings(), context)
 
 
 def test_what_would_not_help_is_refused(subjects, context):

@@ -125,12 +125,14 @@ def test_too_few_reviews_to_leave_a_part_out_are_refused(bow, transfer, targets)
         ("lstm", "lstm", "beside = bag: is of kind lstm; give a bow, which is quick enough to be fitted again"),
         ("lstm", "refitted", "beside = bag: was fitted on validation too, .* train it with refit = false"),
         ("lstm", "stars", "beside = bag: knows one, two, but the reviews have negative, positive"),
+        ("lstm", "calm", r"beside = bag: was fitted with temperature = 2\.0, .* for a student; train it without"),
         ("bow", "bow", "beside = bag: works only for a network; train one larger bow instead"),
     ],
 )
 def test_what_cannot_stand_beside_a_student_is_refused_in_a_line(student, beside, message, context, splits, bow, lstm):
     stars = BowModel(bow.settings, ("one", "two"), keys=bow.keys, weights=bow.weights, bias=bow.bias)
-    model = {"lstm": lstm, "stars": stars}.get(beside, bow)
+    calm = BowModel.from_state(bow.settings.model_copy(update={"temperature": 2.0}), bow.labels, bow.state())
+    model = {"lstm": lstm, "stars": stars, "calm": calm}.get(beside, bow)
     bag = Teacher("bag", model, learned_validation=beside == "refitted")
     taught = Context(splits, context.training, (Teacher("o", Oracle()),), bag)
     with pytest.raises(SettingsError, match=message) as caught:

@@ -6,6 +6,7 @@ their log-count ratio, in which a text counts for each label by its soft label.
 Shapes: N texts, C classes, K binary problems (1 for two classes, else C), F n-grams.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,9 @@ def fit_bow_student(
     if unknown:
         raise SettingsError(f"a bow student learns from {', '.join(LOSSES)}; leave {', '.join(unknown)} out")
     targets.refuse_idle(objective)
-    for name, value in (("class_weight", "none"), ("temperature", 1.0)):
-        if getattr(settings, name) != value:
-            raise SettingsError(f"{name} = {getattr(settings, name)} has no effect on a student; leave it out")
+    idle = of_labels_alone(settings)
+    if idle is not None:
+        raise SettingsError(f"{idle} has no effect on a student; leave it out")
     settings = settings.model_copy(update={"refit": False})
     rarity = inverse_document_frequency(presence.matrix) if settings.scale == "idf" else None
     shares = _shares(targets, len(labels))
@@ -66,6 +67,15 @@ def fit_bow_student(
         return _minimize(rows, ratio, loss, settings.inverse_regularization)
 
     return fit_problems(settings, presence, labels, fit_problem, console=console)
+
+
+def of_labels_alone(settings: BowSettings) -> str | None:
+    """Return a setting by which a student of soft labels cannot be fitted, as a recipe writes it; None if none is."""
+    for name, usual in (("class_weight", "none"), ("temperature", 1.0)):
+        value = getattr(settings, name)
+        if value != usual:
+            return f"{name} = {json.dumps(value)}"
+    return None
 
 
 def _shares(targets: Targets, num_classes: int) -> Float64Array:

@@ -14,7 +14,7 @@ import torch
 
 from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.compress.base import Context, Subject, logits_in_chunks
-from plaudit.compress.distill_bow import fit_bow_student
+from plaudit.compress.distill_bow import fit_bow_student, of_labels_alone
 from plaudit.compress.prune_lstm import GroupLasso, Sizes, cut, sizes
 from plaudit.compress.settings import MAX_RATIO, PruneSettings
 from plaudit.compress.transfer import TransferSet, transfer_set
@@ -148,6 +148,14 @@ class _Pruning:
     def _ngrams(self, whole: BowModel, shares: Sequence[float]) -> BowModel:
         settings = self.settings
         slot_bits = settings.slot_bits or whole.settings.slot_bits
+        refit: dict[str, object] = {"inverse_regularization": settings.inverse_regularization}
+        fitted_by = of_labels_alone(whole.settings)
+        if settings.objective.needs_teacher:  # the whole model's predictions have learned from these
+            refit |= {"class_weight": "none", "temperature": 1.0}
+        elif settings.stages and fitted_by is not None:
+            raise SettingsError(
+                f"the model was fitted with {fitted_by}, which pruning loses; add kl to objective.losses"
+            )
         model = whole
         presence = None
         for share in shares:
@@ -157,9 +165,8 @@ class _Pruning:
             if presence is None:
                 presence = find_ngrams(self.texts.texts, model.settings, model.keys)
             presence = presence.select(np.searchsorted(presence.keys, model.keys))
-            fitted = model.settings.model_copy(update={"inverse_regularization": settings.inverse_regularization})
             model = fit_bow_student(
-                fitted,
+                model.settings.model_copy(update=refit),
                 presence,
                 self.targets,
                 whole.labels,

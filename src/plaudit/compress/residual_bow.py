@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from plaudit.compress.base import Context, Teacher
-from plaudit.compress.distill_bow import LOSSES, fit_bow_student, student_ngrams
+from plaudit.compress.distill_bow import LOSSES, fit_bow_student, of_labels_alone, student_ngrams
 from plaudit.compress.transfer import TransferSet
 from plaudit.errors import SettingsError
 from plaudit.models.base import Float32Array, ModelSettings
@@ -41,6 +41,12 @@ def check_residual_bow(bag: Teacher, student: ModelSettings, labels: tuple[str, 
     if bag.model.labels != labels:
         raise SettingsError(
             f"beside = {bag.name}: knows {', '.join(bag.model.labels)}, but the reviews have {', '.join(labels)}"
+        )
+    fitted_by = of_labels_alone(bag.model.settings)
+    if fitted_by is not None:
+        raise SettingsError(
+            f"beside = {bag.name}: was fitted with {fitted_by}, which cannot be done again for a student; "
+            "train it without"
         )
     if bag.learned_validation:
         raise SettingsError(
