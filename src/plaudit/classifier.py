@@ -109,7 +109,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Train on texts and a label for each; rows of one group are never split apart.
 
         Texts without labels are read where the settings have a use for them: by a language model first (`pretrain`),
-        by a student (`distill`), or for a loss that needs no label.
+        by a student (`distill`), by a bag (`self_training`), or for a loss that needs no label. Where candidates are
+        compared, they are read if that helps.
 
         DataError names the row of a missing value, SettingsError a setting that is unknown or has no effect.
         """
@@ -134,16 +135,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         console = Console(stderr=True, quiet=not self.verbose)
         kind, accuracy = self.kind, None
         if kind is None and not settings:
-            kind, settings, accuracy = self._choose(dataset, console)
+            kind, settings, accuracy = self._choose(dataset, unlabelled, console)
         kind = "bow" if kind is None else str(kind)
         entry = model_recipe(kind, {"kind": kind, **settings}, source="Classifier")
         if not isinstance(entry, NewModel):
             raise SettingsError(f"Classifier: kind {kind} with {', '.join(settings)} cannot be trained on labels alone")
-        if unlabelled and not _reads_unlabelled(entry):
+        if unlabelled and accuracy is None and not _reads_unlabelled(entry):
             raise SettingsError(_NO_USE)
         context = TrainingContext(self.seed, folder / kind, resume=False, console=console)
         if _chooses_nothing(entry):
-            trained = fit_to_all(entry, dataset, context, find=model_folder).with_provenance(
+            trained = fit_to_all(entry, dataset, unlabelled, context, find=model_folder).with_provenance(
                 validation_accuracy=accuracy
             )
         else:
@@ -158,7 +159,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         save_bundle(described, folder / "model")
         self.history_ = _epochs(folder / kind)
 
-    def _choose(self, dataset: Dataset, console: Console) -> tuple[str, dict[str, Any], float]:
+    def _choose(
+        self, dataset: Dataset, unlabelled: Sequence[str], console: Console
+    ) -> tuple[str, dict[str, Any], float]:
         """Return the kind and settings that cross-validation prefers, and their accuracy there."""
         starts = STARTS if self.start == "auto" else () if self.start is None else (str(self.start),)
         table = dataset.table
@@ -167,6 +170,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             np.asarray(table["label"], np.int64),
             dataset.labels,
             units(table, text_keys(table["text"])),
+            unlabelled=unlabelled,
             starts=starts,
             budget_seconds=self.budget_seconds,
             seed=self.seed,
@@ -246,7 +250,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
 def _reads_unlabelled(entry: NewModel) -> bool:
     needs_no_label = entry.objective is not None and entry.objective.needs_no_label
-    return entry.pretrain is not None or entry.distill is not None or needs_no_label
+    return bool(entry.self_training) or entry.pretrain is not None or entry.distill is not None or needs_no_label
 
 
 def _subtable(value: Any, path: str) -> dict[str, Any]:  # noqa: ANN401

@@ -3,9 +3,10 @@
 Shapes: N texts, C classes, C' classes of a model to start from, F n-grams, K binary problems.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,15 @@ import numpy.typing as npt
 from plaudit.bundle.folder import load_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow.fit import Fitted, fit_scores
+from plaudit.models.bow.fit import Fitted, fit_scores, sure_labels
 from plaudit.models.bow.head_start import JoinedNgrams, join_ngrams, settings_for_start
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.ensemble import centred
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -30,6 +34,8 @@ class Candidate:
     settings: BowSettings
     start: str | None = None
     strength: float = 0.5
+    self_training: float = 0.0
+    """What a text without label counts that a first fit is sure of; 0 leaves them out."""
 
     def described(self) -> str:
         """Return the candidate in a few words, as progress and reports show it."""
@@ -42,6 +48,8 @@ class Candidate:
         parts.append(f"C = {self.settings.inverse_regularization:g}")
         if self.start is not None:
             parts.append(f"head start from {self.start} × {self.strength:g}")
+        if self.self_training:
+            parts.append(f"unlabelled texts × {self.self_training:g}")
         return ", ".join(parts)
 
     def with_settings(self, **changes: object) -> "Candidate":
@@ -52,8 +60,12 @@ class Candidate:
 class Material:
     """Labelled texts, with what several candidates need of them."""
 
-    def __init__(self, texts: Sequence[str], label_ids: Int64Array, labels: tuple[str, ...]) -> None:
-        self.texts = list(texts)
+    def __init__(
+        self, texts: Sequence[str], label_ids: Int64Array, labels: tuple[str, ...], unlabelled: Sequence[str] = ()
+    ) -> None:
+        self.num_unlabelled = len(unlabelled)
+        self.texts = [*texts, *unlabelled]
+        """The labelled ones first."""
         self.label_ids = label_ids
         self.labels = labels
         self._presence: dict[tuple[int, int, str], Presence] = {}
@@ -98,6 +110,30 @@ class Material:
             from_start = ~may_be_learned
             features = np.zeros((len(self.texts), 0), np.float32) if start is None else self._centred(candidate.start)
         features = candidate.strength * features
+        first = self._fitted_scores(
+            candidate, matrix, may_be_learned, from_start, features, train, self.label_ids[train]
+        )
+        if not candidate.self_training:
+            return first(test)
+        unlabelled = np.arange(len(self.label_ids), len(self.texts))
+        guesses, is_sure = sure_labels(first(unlabelled), settings.probabilities)
+        rows, ids = np.append(train, unlabelled[is_sure]), np.append(self.label_ids[train], guesses[is_sure])
+        weight = np.where(np.arange(len(rows)) < len(train), 1.0, candidate.self_training)
+        return self._fitted_scores(candidate, matrix, may_be_learned, from_start, features, rows, ids, weight)(test)
+
+    def _fitted_scores(
+        self,
+        candidate: Candidate,
+        matrix: "sparse.csr_matrix",
+        may_be_learned: npt.NDArray[np.bool_],
+        from_start: npt.NDArray[np.bool_],
+        features: Float32Array,
+        train: Int64Array,
+        label_ids: Int64Array,
+        weight: npt.NDArray[np.float64] | None = None,
+    ) -> Callable[[Int64Array], npt.NDArray[np.float64]]:
+        """Fit to the texts `train` and return a function from other texts to their scores, float64 [N, K]."""
+        settings = candidate.settings
         # What no text of `train` has must not count towards a row's length, as it will not in a new text.
         counts = np.asarray(matrix[train].sum(axis=0)).ravel()
         is_learned = may_be_learned & (counts >= settings.min_count)
@@ -106,12 +142,13 @@ class Material:
         fitted = fit_scores(
             settings,
             matrix[train],
-            self.label_ids[train],
+            label_ids,
             self.labels,
             features=features[train],
+            weight=weight,
             is_learned=is_learned[kept] if from_start.any() else None,
         )
-        return _scores(fitted, matrix[test], features[test], settings.norm)
+        return lambda rows: _scores(fitted, matrix[rows], features[rows], settings.norm)
 
     def _ngrams(self, settings: BowSettings) -> Presence:
         key = settings.max_order, settings.characters, settings.cleaning.model_dump_json()
@@ -132,10 +169,9 @@ class Material:
         return self._logits[name]
 
 
-def _scores(fitted: Fitted, matrix: object, features: Float32Array, norm: str) -> npt.NDArray[np.float64]:
-    rows = matrix
-    sums = np.asarray(rows @ fitted.weights, np.float64)  # type: ignore[operator]  # scipy has no types
+def _scores(fitted: Fitted, matrix: "sparse.csr_matrix", features: Float32Array, norm: str) -> npt.NDArray[np.float64]:
+    sums = np.asarray(matrix @ fitted.weights, np.float64)
     if norm == "l2":
-        sums /= np.sqrt(np.maximum(np.diff(rows.indptr), 1))[:, None]  # type: ignore[attr-defined]
+        sums /= np.sqrt(np.maximum(np.diff(matrix.indptr), 1))[:, None]
     scores: npt.NDArray[np.float64] = sums + features @ fitted.of_features + fitted.bias
     return scores

@@ -33,6 +33,10 @@ MAX_CHARACTERS = 4_000_000
 
 _UNBALANCED = 3
 _MANY_TEXTS = 20_000
+_MANY_CLASSES = 10
+_MANY_PROBLEM_CHARACTERS = 20_000_000
+"""Characters times classes, from which on one fifth is held out and no more, instead of every fold in turn."""
+_SELF_TRAINING = 0.3
 _CHARACTERS = 5
 
 
@@ -84,15 +88,21 @@ def choose(
     labels: tuple[str, ...],
     unit: Int64Array,
     *,
+    unlabelled: Sequence[str] = (),
     starts: Sequence[str] = STARTS,
     budget_seconds: float = BUDGET_SECONDS,
     seed: int = 0,
     console: Console,
 ) -> Choice:
-    """Compare candidates on texts with label ids 0 … C - 1; rows of one `unit`, int64 [N], stay in one fold."""
+    """Compare candidates on texts with label ids 0 … C - 1; rows of one `unit`, int64 [N], stay in one fold.
+
+    Where texts without labels are given, candidates that learn from them too are among those compared.
+    """
     rows = _sample(texts, seed)
-    material = Material([texts[row] for row in rows], label_ids[rows], labels)
+    material = Material([texts[row] for row in rows], label_ids[rows], labels, _some(unlabelled, seed))
     folds = _folds(unit[rows], label_ids[rows], len(labels), seed)
+    if material.num_characters * len(labels) > _MANY_PROBLEM_CHARACTERS:
+        folds = np.where(folds == 0, 0, -1)
     trials: list[Trial] = []
     stopped = False
     with progress(console, "choosing", total=None) as show:
@@ -101,8 +111,8 @@ def choose(
             for candidate in step(None if best is None else best.candidate):
                 if any(trial.candidate == candidate for trial in trials):
                     continue
-                taken = [trial.seconds for trial in trials]
-                if taken and sum(taken) + max(taken) > budget_seconds:
+                taken = sum(trial.seconds for trial in trials)
+                if best is not None and taken + _expected_seconds(candidate, best) > budget_seconds:
                     stopped = True
                     break
                 show(len(trials), candidate.described())
@@ -114,9 +124,18 @@ def choose(
     return Choice(best, tuple(trials), int(folds.max()) + 1, len(rows), stopped)
 
 
+def _expected_seconds(candidate: Candidate, best: Trial) -> float:
+    """Return about what a trial takes, given one of a candidate that is like it."""
+    more_characters = candidate.settings.characters > best.candidate.settings.characters
+    more_texts = candidate.self_training > best.candidate.self_training
+    return best.seconds * 1.3 * (4 if more_characters else 1) * (2 if more_texts else 1)
+
+
 def first_candidate(num_texts: int, labels: tuple[str, ...]) -> Candidate:
     """Return the candidate that all others are changes of: pairs of words, and rare ones only where texts are few."""
+    # With many classes the log-count ratio, another one for each, takes several times as long.
     settings = BowSettings(
+        scale="log-count" if len(labels) <= _MANY_CLASSES else "idf",
         max_order=2,
         min_count=1 if num_texts < _MANY_TEXTS else 3,
         slot_bits=20,
@@ -132,11 +151,14 @@ _Step = Callable[[Candidate | None], Iterable[Candidate]]
 def _steps(material: Material, starts: Sequence[str]) -> Iterator[_Step]:
     """Yield functions from the best candidate so far to those that may be better, the most important first."""
     yield lambda best: [best or first_candidate(len(material.texts), material.labels)]
-    yield lambda best: [_known(best).with_settings(scale="idf")]
+    if len(material.labels) <= _MANY_CLASSES:
+        yield lambda best: [_known(best).with_settings(scale="idf")]
     yield lambda best: [replace(_known(best), start=start) for start in starts]
     yield lambda best: [_known(best).with_settings(characters=_CHARACTERS)]
     for _ in range(2):
         yield lambda best: _neighbours(_known(best))
+    if material.num_unlabelled:
+        yield lambda best: [replace(_known(best), self_training=weight) for weight in (_SELF_TRAINING, 1.0)]
     yield lambda best: [_known(best).with_settings(max_order=5 - _known(best).settings.max_order)]
     yield lambda best: [_other_scale(_known(best))]
     counts = np.bincount(material.label_ids, minlength=len(material.labels))
@@ -199,6 +221,11 @@ def _sample(texts: Sequence[str], seed: int) -> Int64Array:
     lengths = np.cumsum([len(texts[row]) for row in order])
     count = max(2, int(np.searchsorted(lengths, MAX_CHARACTERS, side="right")))
     return np.sort(order[:count]).astype(np.int64)
+
+
+def _some(unlabelled: Sequence[str], seed: int) -> list[str]:
+    """Return all texts, or as many random ones as MAX_CHARACTERS allow."""
+    return [unlabelled[row] for row in _sample(unlabelled, seed)] if len(unlabelled) else []
 
 
 def _folds(unit: Int64Array, label_ids: Int64Array, num_classes: int, seed: int) -> Int64Array:

@@ -96,6 +96,7 @@ def choose_for(splits: Splits, *, starts: Sequence[str], budget_seconds: float, 
         labels_of(table),
         splits.labels,
         units(table, text_keys(table["text"])),
+        unlabelled=splits.unlabelled["text"].to_pylist(),
         starts=starts,
         budget_seconds=budget_seconds,
         seed=seed,
@@ -109,6 +110,8 @@ def model_table(candidate: Candidate) -> dict[str, Any]:
     table: dict[str, Any] = {"kind": candidate.settings.kind, **settings}
     if candidate.start is not None:
         table |= {"start": candidate.start, "start_strength": candidate.strength}
+    if candidate.self_training:
+        table["self_training"] = candidate.self_training
     return table
 
 

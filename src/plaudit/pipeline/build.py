@@ -1,7 +1,7 @@
 """Make one model of a recipe: fit it to reviews, distill it, blend it from others, or make it smaller."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +55,8 @@ def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find:
 
             trained = fit_docvec(entry.model, splits, context)
         elif isinstance(entry.model, BowSettings):
-            trained = train_bow(entry.model, splits, context, head_start(entry, find, splits.digest))
+            begun = head_start(entry, find, splits.digest)
+            trained = train_bow(entry.model, splits, context, begun, entry.self_training)
         else:
             from plaudit.train.fit import fit_network
 
@@ -114,7 +115,9 @@ def head_start(entry: NewModel, find: Find, data_digest: str | None) -> HeadStar
     return HeadStart(entry.start, bundle.model, entry.start_strength)
 
 
-def fit_to_all(entry: NewModel, dataset: Dataset, context: TrainingContext, *, find: Find) -> TrainedModel:
+def fit_to_all(
+    entry: NewModel, dataset: Dataset, unlabelled: Sequence[str], context: TrainingContext, *, find: Find
+) -> TrainedModel:
     """Fit a bag of n-grams to every labelled text of a dataset, so that none is left to measure it on."""
     assert isinstance(entry.model, BowSettings)
     began = time.perf_counter()
@@ -125,6 +128,8 @@ def fit_to_all(entry: NewModel, dataset: Dataset, context: TrainingContext, *, f
         table["text"].to_pylist(),
         labels_of(table),
         dataset.labels,
+        unlabelled=unlabelled,
+        self_training=entry.self_training,
         console=context.console,
     )
     return TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - began))

@@ -54,6 +54,8 @@ class ModelRecipe(Settings):
         values = self.model_dump(mode="json", by_alias=True)
         if values.get("start") is None:
             values.pop("start_strength", None)
+        if not values.get("self_training"):
+            values.pop("self_training", None)
         return {**values.pop("model", {}), **{key: value for key, value in values.items() if value is not None}}
 
 
@@ -109,8 +111,16 @@ class NewModel(ModelRecipe):
     """The model whose predictions a bag of n-grams starts from, with any labels; it learns what that model lacks."""
     start_strength: float = Field(default=0.5, gt=0)
     """How strongly to trust it from the outset."""
+    self_training: float = Field(default=0.0, ge=0)
+    """A bag is fitted again with the unlabelled texts that a first fit is sure of, each counting so much; 0: not."""
     calibrate: Method | None = None
     """How its probabilities are corrected on validation once it is made."""
+
+    @model_validator(mode="after")
+    def _only_a_bag_trains_itself(self) -> Self:
+        if self.self_training and (not isinstance(self.model, BowSettings) or self.distill is not None):
+            raise ValueError('self_training is for kind = "bow" without a distill table; leave it out')
+        return self
 
     @model_validator(mode="after")
     def _only_a_bag_has_a_head_start(self) -> Self:

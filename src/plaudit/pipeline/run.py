@@ -51,6 +51,9 @@ from plaudit.train.context import TrainingContext
 _BEFORE_TRAINING = {"recipe.json", "data.json", "ranks", "recipe.toml", "choice.json"}
 """What a folder may hold before anything is trained."""
 
+_BASELINE_SPEED_SECONDS = 0.2
+"""What a baseline's speed is measured for: it matters less than the models'."""
+
 NUM_ERRORS = 50
 """Length of each list of errors.json."""
 NUM_WORDS = 30
@@ -157,6 +160,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> Path:
             data_name=splits.name,
             split="test",
             console=console,
+            **({"speed_seconds": _BASELINE_SPEED_SECONDS} if name in baselines else {}),
         )
         write_predictions(out / "predictions" / f"{name}.parquet", splits.test, evaluation)
         add_results(results_file, [evaluation.result])

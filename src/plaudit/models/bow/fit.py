@@ -17,8 +17,8 @@ import numpy.typing as npt
 from rich.console import Console
 
 from plaudit.console import needs_extra
-from plaudit.models.base import Float32Array
-from plaudit.models.bow.model import BowModel, StoredWeights, nearest_int8, positive_labels
+from plaudit.models.base import Float32Array, softmax
+from plaudit.models.bow.model import BowModel, StoredWeights, logits_of_problems, nearest_int8, positive_labels
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
 
@@ -43,14 +43,18 @@ def fit_bow(
     label_ids: npt.NDArray[np.int64],
     labels: tuple[str, ...],
     *,
+    weight: Float64Array | None = None,
     console: Console,
 ) -> BowModel:
-    """Fit a model to texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: it takes no seed."""
+    """Fit a model to texts with label ids 0 … C - 1; needs the extra `train`. Deterministic: it takes no seed.
+
+    `weight`, [N], is what each text counts; all count 1 without it.
+    """
     settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
     with console.status("counting n-grams"):
         presence = distinct_ngrams(settings, texts, label_ids, len(labels))
     with console.status(f"fitting {len(labels)} labels on {len(presence.keys):,} n-grams"):
-        fitted = fit_scores(settings, presence.matrix, label_ids, labels)
+        fitted = fit_scores(settings, presence.matrix, label_ids, labels, weight=weight)
     return bow_of(settings, labels, presence.keys, fitted)
 
 
@@ -68,12 +72,14 @@ def fit_scores(
     labels: Sequence[str],
     *,
     features: Float32Array | None = None,
+    weight: Float64Array | None = None,
     is_learned: npt.NDArray[np.bool_] | None = None,
 ) -> Fitted:
     """Fit one logistic regression for each binary problem, given which text has which n-gram, [N, F] of 0 and 1.
 
     `features`, [N, S], are given further columns, which are not scaled. Where `is_learned`, [F], is False, an n-gram
-    only counts towards the length of its row. The scores are divided by the settings' temperature.
+    only counts towards the length of its row. `weight`, [N], is what each text counts. The scores are divided by the
+    settings' temperature.
     """
     with needs_extra("train", "training"):
         from scipy import sparse
@@ -94,7 +100,7 @@ def fit_scores(
             return np.zeros(len(learned)), float(np.log(odds)), np.zeros(given.shape[1])
         scale = rarity
         if scale is None:
-            scale = log_count_ratio(known, is_positive.astype(np.float64), settings.smoothing)
+            scale = log_count_ratio(known, is_positive.astype(np.float64), settings.smoothing, weight)
         regression = LogisticRegression(
             C=settings.inverse_regularization,
             solver="liblinear",
@@ -104,7 +110,7 @@ def fit_scores(
             class_weight=None if settings.class_weight == "none" else settings.class_weight,
         )
         columns = rows @ sparse.diags(scale)
-        regression.fit(sparse.hstack([columns, given]).tocsr() if given.shape[1] else columns, is_positive)
+        regression.fit(sparse.hstack([columns, given]).tocsr() if given.shape[1] else columns, is_positive, weight)
         coefficients = regression.coef_[0]
         weights = scale * coefficients[: len(learned)]
         return weights, float(regression.intercept_[0]), coefficients[len(learned) :]
@@ -125,6 +131,16 @@ def bow_of(settings: BowSettings, labels: tuple[str, ...], keys: npt.NDArray[np.
         stored = nearest_int8(fitted.weights)
     bias = fitted.bias.astype(np.float32)
     return BowModel(settings, labels, keys=keys, weights=stored[0], bias=bias, scale=stored[1])
+
+
+SURE = 0.9
+"""Probability from which on a text without label is taken to have the label that a first fit gives it."""
+
+
+def sure_labels(scores: Float64Array, probabilities: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the most probable label of each text, [N], and whether it is sure enough to learn from (self-training)."""
+    shares = softmax(logits_of_problems(scores.astype(np.float32), probabilities))
+    return shares.argmax(axis=1), shares.max(axis=1) >= SURE
 
 
 def inverse_document_frequency(matrix: "sparse.csr_matrix") -> Float64Array:
@@ -186,12 +202,15 @@ def scaled_rows(matrix: "sparse.csr_matrix", norm: str) -> "tuple[sparse.csr_mat
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape), float(length)
 
 
-def log_count_ratio(matrix: "sparse.csr_matrix", share: Float64Array, smoothing: float) -> Float64Array:
+def log_count_ratio(
+    matrix: "sparse.csr_matrix", share: Float64Array, smoothing: float, weight: Float64Array | None = None
+) -> Float64Array:
     """Return the log of each n-gram's frequency for a label over its frequency for the others, float64 [F].
 
-    `share`, [N], is how much of each text counts for the label.
+    `share`, [N], is how much of each text counts for the label, and `weight`, [N], how much it counts at all.
     """
-    positive = matrix.T @ share + smoothing
-    negative = matrix.T @ (1 - share) + smoothing
+    counted = np.ones(len(share)) if weight is None else weight
+    positive = matrix.T @ (counted * share) + smoothing
+    negative = matrix.T @ (counted * (1 - share)) + smoothing
     ratio: Float64Array = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
     return ratio

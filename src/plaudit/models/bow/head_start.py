@@ -40,19 +40,20 @@ def fit_with_head_start(
     label_ids: npt.NDArray[np.int64],
     labels: tuple[str, ...],
     *,
+    weight: npt.NDArray[np.float64] | None = None,
     console: Console,
 ) -> Model:
     """Fit to texts with label ids 0 … C - 1; SettingsError if the settings do not fit the model to start from."""
     settings = settings.model_copy(update={"cleaning": settings.cleaning.resolved()})
     if isinstance(start.model, BowModel):
-        return _fit_from_bow(settings, start, texts, label_ids, labels, console=console)
+        return _fit_from_bow(settings, start, texts, label_ids, labels, weight=weight, console=console)
     settings = with_scores_that_add_up(settings, labels)
     with console.status("counting n-grams"):
         presence = distinct_ngrams(settings, texts, label_ids, len(labels))
     with console.status(f"asking {start.name} about {len(texts):,} texts"):
         features = start.strength * centred(start.model.logits(texts))
     with console.status(f"fitting {len(labels)} labels on {len(presence.keys):,} n-grams"):
-        fitted = fit_scores(settings, presence.matrix, label_ids, labels, features=features)
+        fitted = fit_scores(settings, presence.matrix, label_ids, labels, features=features, weight=weight)
     bag = bow_of(settings, labels, presence.keys, fitted)
     own = start.strength * fitted.of_features
     projection = np.concatenate([-own / 2, own / 2], axis=1) if own.shape[1] == 1 else own
@@ -119,6 +120,7 @@ def _fit_from_bow(
     label_ids: npt.NDArray[np.int64],
     labels: tuple[str, ...],
     *,
+    weight: npt.NDArray[np.float64] | None = None,
     console: Console,
 ) -> BowModel:
     assert isinstance(start.model, BowModel)
@@ -137,7 +139,13 @@ def _fit_from_bow(
     features = start.strength * joined.scores(np.arange(len(texts)), adapted.norm)
     with console.status(f"fitting {len(labels)} labels on {len(own.keys):,} n-grams"):
         fitted = fit_scores(
-            adapted, joined.presence.matrix, label_ids, labels, features=features, is_learned=joined.is_learned
+            adapted,
+            joined.presence.matrix,
+            label_ids,
+            labels,
+            features=features,
+            weight=weight,
+            is_learned=joined.is_learned,
         )
     folded = fitted.weights + joined.weights @ (start.strength * fitted.of_features)
     return bow_of(adapted, labels, joined.presence.keys, Fitted(folded, fitted.bias, fitted.of_features[:0]))
