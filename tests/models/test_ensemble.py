@@ -1,6 +1,7 @@
 """An ensemble says the weighted sum of what its members say, and its bundle holds all of them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -250,6 +251,57 @@ def test_a_member_that_this_version_does_not_know_is_refused(ensemble, tmp_path,
 )
 def test_a_member_that_lacks_a_part_is_refused(ensemble, tmp_path, missing, message):
     assert_refused(saved(ensemble, tmp_path / "spoilt", **{missing: None}), message)
+
+
+@pytest.fixture(scope="module")
+def projected(toy_bow):
+    """A member that knows other labels than the ensemble."""
+    other = lstm_of(TEXTS, labels=("bad", "middling", "good"))
+    projection = np.array([[1, -1], [0, 0], [-2, 2]], np.float32)
+    return EnsembleModel.of({"bow": toy_bow, "stars": other}, [0.5, 2.0], projections={1: projection})
+
+
+def test_a_projection_says_what_other_labels_mean(projected, tmp_path):
+    bow, other = projected.models
+    expected = blend([bow.logits(TEXTS), centred(other.logits(TEXTS)) @ projected.projections[1]], [0.5, 2.0])
+    np.testing.assert_array_equal(projected.logits(TEXTS), expected)
+    save_bundle(TrainedModel(model=projected), tmp_path / "projected")
+    for load in (load_bundle, load_trainable):
+        loaded = load(tmp_path / "projected").model
+        assert (loaded.labels, loaded.models[1].labels) == (LABELS, ("bad", "middling", "good"))
+        np.testing.assert_allclose(loaded.logits(TEXTS), expected, atol=1e-4)
+
+
+DAMAGED = "the projection of stars is not float32 (3, 2); save it again"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (None, "member stars has labels but no projection, or the other way; save it again"),
+        (np.zeros((2, 3), np.float32), DAMAGED),
+        (np.zeros(6, np.float32), DAMAGED),
+        (np.zeros((3, 3), np.float32), DAMAGED),
+        (np.zeros((3, 2), np.float16), DAMAGED),
+    ],
+    ids=["none", "turned", "flat", "of three", "of half precision"],
+)
+def test_a_damaged_projection_is_refused(projected, tmp_path, damage, message):
+    spoilt = EnsembleModel(projected.settings, LABELS, projected.models, projected.projections)
+    tensors, files = projected.state().tensors, projected.state().files
+    del tensors["1/projection"]
+    if damage is not None:
+        tensors["1/projection"] = damage
+    spoilt.state = lambda: ModelState(tensors, files)
+    save_bundle(TrainedModel(model=spoilt), tmp_path / "spoilt")
+    assert_refused(tmp_path / "spoilt", re.escape(message))
+
+
+def test_a_projection_without_labels_is_refused(projected, tmp_path):
+    first, second = json.loads(projected.state().files[MEMBERS_FILE])
+    del second["labels"]
+    folder = saved(projected, tmp_path / "spoilt", **{MEMBERS_FILE: json.dumps([first, second]).encode()})
+    assert_refused(folder, "member stars has labels but no projection, or the other way; save it again")
 
 
 @pytest.mark.parametrize(

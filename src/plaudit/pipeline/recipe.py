@@ -7,8 +7,8 @@ A table of `[models]` is one of four, by what it contains:
     Ensemble         kind = "ensemble": several models, blended
     SmallerModel     from = "NAME", and a prune or quantize table
 
-A table with a kind holds the settings of that kind as well. `from`, `pretrained`, `members`, `teachers` and `beside`
-name models further up in the file, shipped models or model folders.
+A table with a kind holds the settings of that kind as well. `from`, `pretrained`, `start`, `members`, `teachers` and
+`beside` name models further up in the file, shipped models or model folders.
 """
 
 import re
