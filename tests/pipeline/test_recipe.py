@@ -215,7 +215,6 @@ def test_a_model_knows_what_it_is_made_of(name, expected):
         {**CLASSIFIER, "pretrained": "lstm", "distill": {"teachers": ["lstm", "other"]}},
         {**CLASSIFIER, "distill": {"teachers": ["lstm"], "beside": "other"}},
         {"from": "other", "quantize": {}},
-        {**BOW, "start": "other"},
     ],
     ids=lambda values: json.dumps(values)[-40:],
 )
@@ -224,6 +223,12 @@ def test_what_a_model_is_made_of_comes_first(read, values):
     late = "models.x is made from other, which comes later; put other first"
     assert_refused(late, read, {"lstm": CLASSIFIER, "x": values, "other": CLASSIFIER})
     assert_refused("models.other is made from other", read, {"lstm": CLASSIFIER, "other": values})
+
+
+def test_a_head_start_is_no_model_of_the_recipe_itself(read):
+    assert read({"other": BOW, "x": {**BOW, "start": "films"}}).models["x"].made_of == ("films",)
+    message = r"models\.x\.start = 'other' learns from the same reviews, .*; name a shipped model or a folder"
+    assert_refused(message, read, {"other": BOW, "x": {**BOW, "start": "other"}})
 
 
 def test_a_name_that_is_not_of_the_recipe_may_be_a_folder(read):

@@ -7,8 +7,8 @@ A table of `[models]` is one of four, by what it contains:
     Ensemble         kind = "ensemble": several models, blended
     SmallerModel     from = "NAME", and a prune or quantize table
 
-A table with a kind holds the settings of that kind as well. `from`, `pretrained`, `start`, `members`, `teachers` and
-`beside` name models further up in the file, shipped models or model folders.
+A table with a kind holds the settings of that kind as well. `from`, `pretrained`, `members`, `teachers` and `beside`
+name models further up in the file, shipped models or model folders; `start` names one of the latter two.
 """
 
 import re
@@ -108,7 +108,8 @@ class NewModel(ModelRecipe):
     distill: DistillSettings | None = None
     """Which teachers it learns from, and how."""
     start: str | None = None
-    """The model whose predictions a bag of n-grams starts from, with any labels; it learns what that model lacks."""
+    """The model whose predictions a bag of n-grams starts from, a shipped one or a folder, with any labels; it learns
+    what that model lacks."""
     start_strength: float = Field(default=0.5, gt=0)
     """How strongly to trust it from the outset."""
     self_training: float = Field(default=0.0, ge=0)
@@ -259,6 +260,17 @@ class Recipe(Settings):
                 if other in self.models and other not in known:
                     raise ValueError(f"models.{name} is made from {other}, which comes later; put {other} first")
             known.add(name)
+        return self
+
+    @model_validator(mode="after")
+    def _starts_know_other_reviews(self) -> Self:
+        for name, entry in self.models.items():
+            start = getattr(entry, "start", None)
+            if start in self.models:
+                raise ValueError(
+                    f"models.{name}.start = {start!r} learns from the same reviews, which it would know too well; "
+                    "name a shipped model or a folder, or join the two in an ensemble"
+                )
         return self
 
     @model_validator(mode="after")
