@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from rich.console import Console
 
-from plaudit.evaluate.words import MAX_TEXTS, deciding_words, is_exact, read_words, write_words
+from plaudit.evaluate.words import MAX_TEXTS, deciding_words, exact_part, read_words, write_words
+from plaudit.models.ensemble import EnsembleModel
 from plaudit.predictor import load
 from tests.conftest import toy_reviews
 
@@ -14,7 +16,7 @@ def words_of(model, texts, top=5):
 
 @pytest.fixture(scope="module")
 def model(toy_bow_folder):
-    return load(toy_bow_folder)
+    return load(toy_bow_folder).model
 
 
 def test_words_speak_for_the_label_they_are_used_with(model, tmp_path):
@@ -25,7 +27,7 @@ def test_words_speak_for_the_label_they_are_used_with(model, tmp_path):
         totals = [one.count * one.mean_contribution for one in words]
         assert totals == sorted(totals, reverse=True) and min(totals) > 0
         for one in words[:2]:
-            assert model.predict([one.word]) == [label]
+            assert model.labels[model.logits([one.word])[0].argmax()] == label
     write_words(tmp_path / "words.json", found)
     assert read_words(tmp_path / "words.json") == found
 
@@ -39,6 +41,13 @@ def test_no_text_makes_no_words(model):
     assert words_of(model, []).words == ()
 
 
-def test_contributions_of_other_kinds_are_not_exact(model):
-    assert is_exact(model)
-    assert not is_exact(load("lstm"))
+def test_of_an_ensemble_the_bag_of_n_grams_that_knows_its_labels_is_explained(model):
+    foreign = EnsembleModel.of({"own": model, "start": model}, [1.0, 1.0], projections={0: np.eye(2)})
+    assert exact_part(model) is model
+    assert exact_part(foreign) is model
+    lstm = load("lstm").model
+    assert exact_part(lstm) is None
+    assert exact_part(EnsembleModel.of({"bow": model, "lstm": lstm}, [1.0, 1.0], projections={0: np.eye(2)})) is None
+    joined = EnsembleModel.of({"lstm": lstm, "bow": model}, [1.0, 1.0])
+    found = words_of(joined, TEXTS)
+    assert found.is_part and found.words == words_of(model, TEXTS).words

@@ -206,7 +206,7 @@ def test_the_candidates_of_a_choice_are_shown_with_the_chosen_one_first(own):
     candidates = tuple(Candidate(f"n-grams {i}", chosen=i == 3, accuracy=0.9, log_loss=i / 10) for i in range(12))
     document = report_on(own(), choice=Choice(num_texts=320, num_folds=5, candidates=candidates))
     (table,) = blocks_of(document, "tried")
-    assert [row[0] for row in table.rows[:3]] == ["**n-grams 3**", "n-grams 0", "n-grams 1"]
+    assert [row[0] for row in table.rows[:3]] == ["n-grams 3", "n-grams 0", "n-grams 1"]
     assert table.caption.startswith("8 of 12 candidates in cross-validation: 5 folds of 320 texts")
     nothing = report_on(own(), choice=Choice(num_texts=2, num_folds=1, candidates=()))
     assert "tried" not in {section.name for section in nothing.sections}

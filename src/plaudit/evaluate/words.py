@@ -11,7 +11,8 @@ from rich.console import Console
 from plaudit.console import progress
 from plaudit.evaluate.record import Record, read_record, write_record
 from plaudit.explain.explanation import explanations, methods_of
-from plaudit.predictor import Predictor
+from plaudit.models.base import Model
+from plaudit.models.ensemble import EnsembleModel
 
 FORMAT: Literal[1] = 1
 MAX_TEXTS = 1_000
@@ -35,30 +36,39 @@ class Words(Record):
     format: Literal[1] = FORMAT
     model: str
     data: str
+    is_part: bool = False
+    """Whether only the member of an ensemble that is a bag of n-grams was explained."""
     n: int = Field(ge=0)
     """How many texts were explained."""
     words: tuple[DecidingWord, ...]
     """By label, those with the greatest total contribution first."""
 
 
-def is_exact(predictor: Predictor) -> bool:
-    """Say whether the model's contributions are exact, and so cheap enough for many texts."""
-    return methods_of(predictor.model)[0] == "exact"
+def exact_part(model: Model) -> Model | None:
+    """Return the model if its contributions are exact, and so cheap enough for many texts.
+
+    Of an ensemble, the first member of that sort that knows the ensemble's own labels; None if there is none.
+    """
+    own: Sequence[Model] = [model]
+    if isinstance(model, EnsembleModel):
+        own = [member for number, member in enumerate(model.models) if number not in model.projections]
+    return next((one for one in own if methods_of(one)[0] == "exact"), None)
 
 
 def deciding_words(
-    predictor: Predictor, texts: Sequence[str], *, model_name: str, data_name: str, top: int, console: Console
+    model: Model, texts: Sequence[str], *, model_name: str, data_name: str, top: int, console: Console
 ) -> Words:
     """Find up to `top` words a label; a word counts once a text.
 
-    With two labels, what speaks against one speaks for the other.
-    SettingsError if the kind of the model has no exact contributions.
+    With two labels, what counts against one counts for the other. Of an ensemble, its `exact_part` is explained.
+    SettingsError if the model has no exact contributions.
     """
+    part = exact_part(model) or model
     chosen = texts[:: -(-len(texts) // MAX_TEXTS) or 1]
-    labels = predictor.labels
+    labels = model.labels
     found: dict[str, defaultdict[str, list[float]]] = {label: defaultdict(list) for label in labels}
     with progress(console, "Explaining texts", total=len(chosen)) as move_to:
-        for number, explanation in enumerate(explanations(predictor, chosen, method="exact", label=None), start=1):
+        for number, explanation in enumerate(explanations(part, chosen, method="exact", label=None), start=1):
             sums: defaultdict[str, float] = defaultdict(float)
             for token in explanation.tokens:
                 sums[token.text.casefold()] += token.contribution
@@ -76,7 +86,7 @@ def deciding_words(
         if len(each) >= MIN_COUNT and any(character.isalnum() for character in word)
     ]
     kept = [word for label in labels for word in [one for one in words if one.label == label][:top]]
-    return Words(model=model_name, data=data_name, n=len(chosen), words=tuple(kept))
+    return Words(model=model_name, data=data_name, is_part=part is not model, n=len(chosen), words=tuple(kept))
 
 
 def read_words(path: Path) -> Words:

@@ -39,7 +39,7 @@ from plaudit.evaluate.robustness.datasets import Reviews, find_sets_folder
 from plaudit.evaluate.robustness.results import add_robustness, read_robustness
 from plaudit.evaluate.robustness.run import robustness
 from plaudit.evaluate.score import evaluate
-from plaudit.evaluate.words import deciding_words, is_exact, write_words
+from plaudit.evaluate.words import deciding_words, exact_part, write_words
 from plaudit.pipeline.baselines import BASELINES, fit_baseline
 from plaudit.pipeline.build import build
 from plaudit.pipeline.recipe import LanguageModel, ModelRecipe, NewModel, Recipe, SmallerModel
@@ -209,7 +209,7 @@ def _explain(splits: Splits, new: Sequence[str], out: Path, console: Console) ->
     results = [result for result in read_results(out / "results.json").results if result.split == "test"]
     for result in sorted(results, key=lambda result: -result.accuracy):
         folder = out / "models" / result.model
-        if folder.exists() and is_exact(model := load(folder)):
+        if folder.exists() and exact_part(model := load(folder).model) is not None:
             texts = splits.train["text"].to_pylist()
             words = deciding_words(
                 model, texts, model_name=result.model, data_name=splits.name, top=NUM_WORDS, console=console

@@ -160,8 +160,7 @@ def _other_models(board: Leaderboard, num_labelled: int) -> Iterator[str]:
         )
     elif best.first.kind in ("lstm", "transformer", "ensemble"):
         yield (
-            f"**Make it smaller and faster** where that matters: `plaudit compress` prunes, quantizes or distills "
-            f"{literal(best.first.model)}."
+            "**Make it smaller and faster** where that matters: `plaudit compress` prunes, quantizes or distills it."
         )
     result = best.first
     if result.calibration is None and result.ece > POORLY_CALIBRATED and result.n >= ENOUGH_TO_CALIBRATE:

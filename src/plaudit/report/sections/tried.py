@@ -16,7 +16,7 @@ def tried(runs: Sequence[RunFolder]) -> Section:
         best = sorted(choice.candidates, key=lambda one: (not one.chosen, one.log_loss))[:NUM_CANDIDATES]
         rows = tuple(
             (
-                f"**{literal(one.candidate)}**" if one.chosen else literal(one.candidate),
+                literal(one.candidate),
                 bare_percent(one.accuracy),
                 f"{one.log_loss:.4f}",
             )

@@ -16,7 +16,7 @@ _EXPLANATION = (
 
 
 def deciding_words(runs: Sequence[RunFolder]) -> Section:
-    """A row for each label with the words that speak for it."""
+    """A row for each label with the words that contribute most to it."""
     blocks: list[Block] = []
     for words in (run.words for run in runs if run.words is not None):
         labels = list(dict.fromkeys(word.label for word in words.words))[:MAX_LABELS]
@@ -25,6 +25,7 @@ def deciding_words(runs: Sequence[RunFolder]) -> Section:
             for label in labels
         )
         if rows:
-            caption = f"What {literal(words.model)} learned from {literal(words.data)}, in {words.n:,} texts"
-            blocks.append(Table(caption, columns("Label", "Words that speak for it"), rows))
+            part = "the bag of n-grams in " if words.is_part else ""
+            caption = f"What {part}{literal(words.model)} learned from {literal(words.data)}, in {words.n:,} texts"
+            blocks.append(Table(caption, columns("Label", "Words that contribute most to it"), rows))
     return Section("words", "Which words decide", (*blocks, Paragraph(_EXPLANATION, is_quiet=True)) if blocks else ())
