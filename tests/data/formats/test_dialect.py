@@ -127,6 +127,20 @@ def test_a_quote_that_merges_rows_of_a_file_with_quotes_is_refused(tmp_path):
     assert read(path, quoting="double")[0] == ["a, b", "1"]
 
 
+def test_backslashes_before_quotes_that_may_mean_nothing_are_refused(tmp_path):
+    lines = ['"\t0', '\\"\t0', '"\t0']
+    content = "\n".join(["text\tlabel", *lines]) + "\n"
+    for name in ("r.tsv", "r.csv"):
+        path = write(tmp_path, content, name)
+        assert "quotes may be escaped by backslashes or mean nothing; say how they are meant" in error_of(path)
+        assert read(path, quoting="none") == [line.split("\t") for line in lines]
+
+
+def test_bare_quotes_in_one_column_are_text(tmp_path):
+    texts = ['"Great film', '"Loved it', "Fine"]
+    assert read(write(tmp_path, "\n".join(["text", *texts]) + "\n")) == [[text] for text in texts]
+
+
 def test_quotes_after_text_are_harmless(tmp_path):
     assert read(write(tmp_path, 'text,label\n5" tall,1\n"Foo" bar,1\n"a, ""b""",0\n')) == [
         ['5" tall', "1"],

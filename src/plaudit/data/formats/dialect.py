@@ -73,6 +73,8 @@ class _Rows(NamedTuple):
     """The first row with a quoted cell that spans lines and goes on after its closing quote; None if there is none."""
     num_quoted: int
     """Cells between quotes that are read as text."""
+    num_spanning: int
+    """Quoted cells that span lines."""
 
     @property
     def width(self) -> int:
@@ -141,24 +143,43 @@ def _separator_and_quoting(
     if likely:
         return likely[0][0], quoting, likely[0][1]
     if options.quoting is None:
-        with_strays = [(separator, rows) for separator, rows in parsed if rows.strays]
-        for other in _other_quotings(start.text):
-            for separator, quoted in with_strays:
-                rows = _first_rows(start, separator, other)
-                is_only_column = separator == usual and rows.width == 1 and quoted.swallowing_row is not None
-                # In a file with commas and well-quoted cells, one quote that is wrong does not make all others text.
-                is_sure = other == "backslash" or separator == "\t" or not rows.num_quoted
-                if is_sure and rows.fits and (is_only_column or _has_columns(rows, separator, usual)):
-                    return separator, other, rows
+        found = list(_with_other_quoting(start, [(each, rows) for each, rows in parsed if rows.strays], usual))
+        # With backslashes, a cell that spans lines may be several rows that begin with bare quotes.
+        if found and not (found[0][2].num_spanning and len(found) > 1):
+            return found[0]
+        if found:
+            raise _uncertain_quoting(location, "quotes may be escaped by backslashes or mean nothing")
     if usual is None:
         return None, "none", _first_rows(start, "\0", "none")
     rows = parsed[0][1]
     if options.quoting is None and rows.swallowing_row is not None:
-        raise DataError(
-            f"{location}: row {rows.swallowing_row}: a quoted cell spans lines and goes on after its closing quote; "
-            f"say how quotes are meant, double, backslash or none ({naming('quoting')})"
-        )
+        where = f"row {rows.swallowing_row}: a quoted cell spans lines and goes on after its closing quote"
+        raise _uncertain_quoting(location, where)
     return usual, quoting, rows
+
+
+def _with_other_quoting(
+    start: Start, with_strays: list[tuple[str, _Rows]], usual: str | None
+) -> Iterator[tuple[str, Quoting, _Rows]]:
+    """Yield separators and quotings that fit a file with quoted cells that go on after their closing quotes."""
+    num_found = 0
+    for quoting in _other_quotings(start.text):
+        for separator, _ in with_strays:
+            rows = _first_rows(start, separator, quoting)
+            # In a file with commas and well-quoted cells, one quote that is wrong does not make all others text.
+            is_sure = quoting == "backslash" or separator == "\t" or not rows.num_quoted
+            if is_sure and rows.fits and _has_columns(rows, separator, usual):
+                num_found += 1
+                yield separator, quoting, rows
+    quoted = dict(with_strays).get(usual or "")
+    if not num_found and usual and quoted and quoted.swallowing_row is not None:
+        rows = _first_rows(start, usual, "none")
+        if rows.width == 1 and rows.fits and not rows.num_quoted:
+            yield usual, "none", rows
+
+
+def _uncertain_quoting(location: Location, where: str) -> DataError:
+    return DataError(f"{location}: {where}; say how they are meant, double, backslash or none ({naming('quoting')})")
 
 
 def _has_columns(rows: _Rows, separator: str, usual: str | None) -> bool:
@@ -184,7 +205,7 @@ def _first_rows(start: Start, separator: str, quoting: Quoting) -> _Rows:
     plain = re.compile(rf"[^{re.escape(separator)}\n]*")
     rows: list[list[str]] = []
     row: list[str] = []
-    strays, num_quoted, swallowing_row, position = 0, 0, None, 0
+    strays, num_quoted, num_spanning, swallowing_row, position = 0, 0, 0, None, 0
     while position < end and len(rows) < _MAX_ROWS:
         match = quoted.match(text, position) if quoted and text[position] == '"' else None
         if match is None and quoted and text[position] == '"':
@@ -195,6 +216,7 @@ def _first_rows(start: Start, separator: str, quoting: Quoting) -> _Rows:
         after = plain.match(text, stop)
         assert after is not None
         cell, position = text[position : after.end()], after.end()
+        num_spanning += match is not None and "\n" in match[0]
         if match is not None and position > stop and (position < end or start.is_whole):
             strays += 1
             if "\n" in match[0] and swallowing_row is None:
@@ -215,7 +237,7 @@ def _first_rows(start: Start, separator: str, quoting: Quoting) -> _Rows:
         position += 1
     if not rows:  # a first row longer than what was looked at
         rows = [row or [text.partition("\n")[0]]]
-    return _Rows(rows, strays, swallowing_row, num_quoted)
+    return _Rows(rows, strays, swallowing_row, num_quoted, num_spanning)
 
 
 def _has_usual_name(row: list[str]) -> bool:
