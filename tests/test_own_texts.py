@@ -134,7 +134,9 @@ def test_draws_are_balanced_and_a_smaller_one_is_part_of_a_larger():
 
 
 def outcome(set_, model, accuracy, **more):
-    return SimpleNamespace(set=set_, model=model, accuracy=accuracy, train_seconds=1.0, predict_seconds=2.0, **more)
+    return SimpleNamespace(
+        set=set_, model=model, accuracy=accuracy, train_cpu_seconds=1.0, predict_cpu_seconds=2.0, **more
+    )
 
 
 def test_the_interval_of_the_curve_is_students_over_draws():

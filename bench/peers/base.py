@@ -31,7 +31,7 @@ class Peer(ABC):
     ours: ClassVar[bool] = False
     speed_only: ClassVar[bool] = False
     cached_seconds: ClassVar[float] = 0.0
-    """What a cache saved the last call of `train` or `predict`, to be added to the time that it took."""
+    """Seconds of the processor that a cache saved the last call of `train` or `predict`."""
 
     @abstractmethod
     def train(self, texts: Sequence[str], labels: np.ndarray) -> float | None:

@@ -24,7 +24,7 @@ def embeddings_in(folder: Path, max_tokens: int) -> "Embeddings":
 
 
 class Embeddings:
-    """The vectors of a folder, and how long each took."""
+    """The vectors of a folder, and how many seconds of the processor each took."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         self.folder, self.max_tokens = folder, max_tokens
@@ -46,9 +46,9 @@ class Embeddings:
             _minilm()  # not to be timed
         for start in range(0, len(order), PART):
             part = order[start : start + PART]
-            began = time.perf_counter()
+            began = time.process_time()
             vectors = self._embed([missing[key] for key in part])
-            each = np.full(len(part), (time.perf_counter() - began) / len(part))
+            each = np.full(len(part), (time.process_time() - began) / len(part))
             with replacing(self.folder / f"{part[0].hex()}.npz") as temporary, temporary.open("wb") as file:
                 rows = np.frombuffer(b"".join(part), np.uint8).reshape(-1, 16)
                 np.savez(file, keys=rows, vectors=vectors, seconds=each)

@@ -23,8 +23,8 @@ def means(rows: Sequence[Any], groups: Mapping[str, str]) -> dict[str, dict[str,
                 result.setdefault(group, {})[model] = {
                     "sets": len(sets),
                     "accuracy": round(mean(row.accuracy for row in own), 6),
-                    "train_seconds": round(mean(row.train_seconds for row in own), 3),
-                    "predict_seconds": round(mean(row.predict_seconds for row in own), 3),
+                    "train_cpu_seconds": round(mean(row.train_cpu_seconds for row in own), 3),
+                    "predict_cpu_seconds": round(mean(row.predict_cpu_seconds for row in own), 3),
                 }
     return result
 
@@ -78,8 +78,8 @@ def curve_points(rows: Sequence[Any]) -> list[dict[str, Any]]:
                 "accuracy_ci95": interval,
                 "lowest": min(accuracies),
                 "highest": max(accuracies),
-                "train_seconds": round(mean(row.train_seconds for row in draws), 3),
-                "predict_seconds": round(mean(row.predict_seconds for row in draws), 3),
+                "train_cpu_seconds": round(mean(row.train_cpu_seconds for row in draws), 3),
+                "predict_cpu_seconds": round(mean(row.predict_cpu_seconds for row in draws), 3),
             }
         )
     return points
@@ -87,7 +87,7 @@ def curve_points(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 def sets_table(rows: Sequence[Any], averages: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Table:
     """Return accuracies by set and model, in percent, and the mean seconds."""
-    result = Table("accuracy, %", caption="mean seconds of all sets, on train and on test")
+    result = Table("accuracy, %", caption="mean processor seconds of all sets, on train and on test")
     shown = [name for name in names if any(row.model == name for row in rows)]
     for name in shown:
         result.add_column(name, justify="right", style="bold" if name == OURS else None)
@@ -97,9 +97,9 @@ def sets_table(rows: Sequence[Any], averages: Mapping[str, Mapping[str, Any]], n
     for group, models in averages.items():
         cells = (f"{100 * models[name]['accuracy']:.2f}" if name in models else "–" for name in shown)
         result.add_row(f"mean: {group}", *cells, style="bold")
-    for of in ("train_seconds", "predict_seconds"):
+    for of in ("train_cpu_seconds", "predict_cpu_seconds"):
         cells = (f"{averages['all'][name][of]:.1f}" if name in averages.get("all", {}) else "–" for name in shown)
-        result.add_row(of.replace("_", " "), *cells)
+        result.add_row(of.replace("_cpu", "").replace("_", " "), *cells)
     return result
 
 
