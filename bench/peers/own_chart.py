@@ -86,7 +86,7 @@ def _encodings(models: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
     """Give each model its colour and shape, ours always the first."""
     peers = [name for name in models if name != OURS]
     places = [0 if name == OURS else 1 + peers.index(name) for name in models]
-    legend = alt.Legend(orient="bottom", columns=3, labelLimit=300, title=None)
+    legend = alt.Legend(orient="bottom", columns=3, labelLimit=300, symbolOpacity=1, title=None)
     colours = [COLOURS[place % len(COLOURS)] for place in places]
     shapes = [SHAPES[place % len(SHAPES)] for place in places]
     return (
