@@ -20,6 +20,7 @@ from peers.base import FittedPeer
 from peers.embeddings import embeddings_in
 
 OURS = "Plaudit"
+NO_HEAD_START = "Plaudit, no head start"
 MAJORITY = "majority class"
 TFIDF = "TF-IDF words + LR"
 MINILM = "MiniLM embeddings + LR"
@@ -36,6 +37,7 @@ def own_peers(cache: Path) -> tuple[FittedPeer, ...]:
     fasttext = {"normalize": True, "wordNgrams": 2, "thread": 1}  # more threads are faster, each time another model
     return (
         PlauditDefault(OURS, {}),
+        PlauditDefault(NO_HEAD_START, {"start": None}),
         Majority(MAJORITY, {}),
         TfidfRegression(TFIDF, {"C": 10.0, "vectorizer": words | {"sublinear_tf": True}}),
         WordsAndCharacters(
@@ -75,10 +77,12 @@ class PlauditDefault(FittedPeer):
     ours = True
 
     def fit(self, texts, labels):
-        """Let it choose everything."""
+        """Let it choose everything that settings leave open."""
         from plaudit import Classifier
 
-        self.classifier = Classifier().fit(texts, labels)
+        self.classifier = Classifier(**self.settings).fit(texts, labels)
+        recipe = self.classifier.bundle_.provenance.recipe
+        self.chosen = None if recipe is None else recipe.models
 
     def predict(self, texts):
         """Return what it says."""

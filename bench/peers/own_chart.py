@@ -10,8 +10,8 @@ from peers.own import MAJORITY, OURS
 
 WIDTH = 640
 ROW_HEIGHT = 9  # px, of one model in one set
-COLOURS = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F")
-SHAPES = ("diamond", "circle", "square", "triangle-up", "triangle-down", "triangle-right", "cross")
+COLOURS = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#8C510A")
+SHAPES = ("diamond", "circle", "square", "triangle-up", "triangle-down", "triangle-right", "cross", "triangle-left")
 
 
 def draw_sets(rows: Sequence[Any], averages: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:

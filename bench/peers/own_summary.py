@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from peers.own import MINILM, OURS, TFIDF
+from peers.own import MINILM, NO_HEAD_START, OURS, TFIDF
 
 CLOSE = 0.005
 """Half a point: as good as the best peer."""
@@ -34,7 +34,7 @@ def verdicts(rows: Sequence[Any], averages: Mapping[str, Mapping[str, Any]], num
     ours = {row.set: row.accuracy for row in rows if row.model == OURS}
     peers: dict[str, list[tuple[float, str]]] = {}
     for row in rows:
-        if row.model not in (OURS, MINILM):
+        if row.model not in (OURS, NO_HEAD_START, MINILM):
             peers.setdefault(row.set, []).append((row.accuracy, row.model))
     if len(ours) < num_sets or not all(name in peers for name in ours):
         return []
