@@ -18,7 +18,9 @@ from rich.console import Console
 from plaudit.automl.candidates import Candidate
 from plaudit.automl.choose import BUDGET_SECONDS, STARTS, Choice, choose
 from plaudit.console import needs_extra
-from plaudit.data.load import DataSettings, load_dataset
+from plaudit.data.columns import usual_column
+from plaudit.data.formats.open import column_names
+from plaudit.data.load import DATASETS, DataSettings, load_dataset
 from plaudit.data.splits import Splits, label_ids, prepare, text_keys, units
 from plaudit.errors import SettingsError
 from plaudit.evaluate.results import Result, read_results
@@ -142,7 +144,19 @@ def _read(data: dict[str, Any], seed: int, console: Console) -> tuple[DataSettin
     dataset = load_dataset(settings, console=console)
     counts = np.bincount(label_ids(dataset.table) + 1, minlength=len(dataset.labels) + 1)[1:]
     classes = ", ".join(f"{name} {count:,}" for name, count in zip(dataset.labels, counts, strict=True))
-    console.print(f"{dataset.name}: {counts.sum():,} labelled texts: {classes}", highlight=False, markup=False)
+    found = f"{dataset.name}: {_columns(settings)}{counts.sum():,} labelled texts: {classes}"
+    console.print(found, highlight=False, markup=False, soft_wrap=True)
     if len(dataset.table) < _FEW_TEXTS and "test_fraction" not in data:
         settings = settings.model_copy(update={"test_fraction": 0.2})
     return settings, prepare(dataset, settings)
+
+
+def _columns(settings: DataSettings) -> str:
+    """Return which columns of a single file are text and label, as far as they had to be found; else nothing."""
+    path = Path(settings.name)
+    if settings.name in DATASETS or not path.is_file():
+        return ""
+    names = column_names(path, settings.read_options())
+    text = settings.text_column or usual_column(names, "text")
+    label = settings.label_column or usual_column(names, "label")
+    return f"text in column {text!r}, labels in column {label!r}; "

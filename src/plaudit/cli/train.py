@@ -63,6 +63,12 @@ def train(
     out: Annotated[Path | None, base.out_option("Folder of the run; by default runs/ and the name of FILE.")] = None,
     text: base.TextOption = None,
     label: base.LabelOption = None,
+    labels: base.LabelsOption = None,
+    separator: base.SeparatorOption = None,
+    encoding: base.EncodingOption = None,
+    quoting: base.QuotingOption = None,
+    header: base.HeaderOption = None,
+    table: base.TableOption = None,
     test: Annotated[Path | None, typer.Option(help="Score on this file instead of a part of FILE.")] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="More texts, without labels, to learn from.")] = None,
     start: Annotated[
@@ -83,10 +89,11 @@ def train(
     write a report and a recipe. For a recipe: train its models; the test split is never read.
     """
     console = base.progress_console(verbose)
+    of_file = {"separator": separator, "encoding": encoding, "quoting": quoting, "header": header, "table": table}
     if not _is_recipe(source):
         from plaudit.cli.own_file import train_own_file
 
-        settings = base.data_settings(assignments, text=text, label=label)
+        settings = base.data_settings(assignments, text=text, label=label, labels=labels, **of_file)
         files = {"test_file": test, "unlabelled_file": unlabelled}
         folder = out or Path("runs") / source.name.partition(".")[0]
         train_own_file(
@@ -96,7 +103,9 @@ def train(
     from plaudit.pipeline import run as runs
     from plaudit.pipeline.recipe import read_recipe
 
-    for_files = {"--text": text, "--label": label, "--test": test, "--unlabelled": unlabelled, "--budget": budget}
+    for_files: dict[str, object] = {f"--{name}": value for name, value in of_file.items()}
+    for_files |= {"--text": text, "--label": label, "--labels": labels, "--test": test, "--unlabelled": unlabelled}
+    for_files |= {"--budget": budget}
     for_files |= {"--curve": curve or None, "--json": as_json or None, "--start": None if start == "auto" else start}
     for option, value in for_files.items():
         if value is not None:
