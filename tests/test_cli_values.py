@@ -54,6 +54,6 @@ def test_classes_that_do_not_fit_the_model_or_the_file_are_refused(rated, labels
 
 def test_a_column_may_be_called_0(tmp_path):
     path = tmp_path / "r.csv"
-    path.write_text("0,1\nfine film,1\ndull film,0\n")
+    path.write_text("0,1\nfine film,pos\ndull film,neg\n")
     for columns in (("--set", "text_column=0", "--set", "label_column=1"), ("--text", "0", "--label", "1")):
-        assert json.loads(run("data", "inspect", path, *columns, "--json").stdout)["labels"] == ["0", "1"]
+        assert json.loads(run("data", "inspect", path, *columns, "--json").stdout)["labels"] == ["neg", "pos"]
