@@ -2,6 +2,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import unicodedata
 
 import datasets
 import numpy as np
@@ -403,3 +404,18 @@ def test_folds_by_group_and_groups_for_validation_go_together():
     folds = StratifiedGroupKFold(n_splits=3)
     scores = cross_val_score(Classifier(**SMALL), TEXTS, LABELS, groups=groups, cv=folds, error_score="raise")
     assert scores.min() > 0.9
+
+
+def test_accents_are_the_same_however_they_are_written():
+    words = {"positif": ["génial", "réussi"], "négatif": ["raté", "ennuyé"]}
+    labels = [list(words)[i % 2] for i in range(80)]
+    texts = [f"un film {words[label][i % 4 // 2]} {i}" for i, label in enumerate(labels)]
+    decomposed = [[unicodedata.normalize("NFD", each) for each in column] for column in (texts, labels)]
+    mixed = [label if i % 3 else unicodedata.normalize("NFD", label) for i, label in enumerate(labels)]
+    model = Classifier("bow", min_count=1).fit(texts, mixed)
+    assert model.classes_.tolist() == ["négatif", "positif"]
+    assert model.predict_proba(decomposed[0]).tolist() == model.predict_proba(texts).tolist()
+    assert model.score(*decomposed) == model.score(texts, labels) == 1
+    consistent = Classifier("bow", min_count=1).fit(*decomposed)
+    assert consistent.classes_.tolist() == sorted(set(decomposed[1]))
+    assert consistent.score(texts, labels) == 1

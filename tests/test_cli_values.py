@@ -1,6 +1,9 @@
 """What the command line makes of the values of files, and of streams that are not as it would like them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -57,3 +60,57 @@ def test_a_column_may_be_called_0(tmp_path):
     path.write_text("0,1\nfine film,pos\ndull film,neg\n")
     for columns in (("--set", "text_column=0", "--set", "label_column=1"), ("--text", "0", "--label", "1")):
         assert json.loads(run("data", "inspect", path, *columns, "--json").stdout)["labels"] == ["neg", "pos"]
+
+
+def test_a_file_is_scored_and_not_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.csv").write_text("text\nA fine film\nDull\n")
+    (tmp_path / "fine").write_text("text\n")
+    by_option = run("predict", "--input", "reviews.csv")
+    result = run("predict", "reviews.csv")
+    assert (result.exit_code, result.stdout) == (0, by_option.stdout)
+    assert "scoring the file reviews.csv, as with --input" in result.stderr
+    for text in ("missing.csv", "fine", "x" * 5000 + ".csv", "a\0.csv"):
+        assert run("predict", text).stdout.count("\n") == 1, text
+    mixed = run("predict", "reviews.csv", "A fine film")
+    assert isinstance(mixed.exception, SettingsError)
+    assert "reviews.csv is a file among texts" in str(mixed.exception)
+
+
+def test_verdicts_need_no_other_column(tmp_path):
+    path = tmp_path / "amazon.json"
+    path.write_text('{"reviewText": "A fine film", "helpful": [0, 1]}\n{"reviewText": NaN, "helpful": [2]}\n')
+    plain = run("predict", "--input", path, "--text", "reviewText")
+    assert (plain.exit_code, plain.stdout.split("\n")[1]) == (0, "-\t-\t")
+    dropped = run("predict", "--input", path, "--text", "reviewText", "--drop", "helpful", "--json")
+    rows = list(map(json.loads, dropped.stdout.splitlines()))
+    assert [(row["reviewText"], row["predicted"]) for row in rows] == [("A fine film", "positive"), (None, None)]
+    assert "no column 'helpfull'" in str(
+        run("predict", "--input", path, "--text", "reviewText", "--drop", "helpfull").exception
+    )
+    refused = run("predict", "--input", path, "--text", "reviewText", "--json")
+    assert "field 'helpful' is a JSON list" in str(refused.exception)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_no_stream_loses_a_letter(encoding):
+    process = start("predict", "--json", encoding=encoding, text="\ufeffCafé \U0001f600 superb\n".encode())
+    assert json.loads(process.stdout)["text"] == "Café \U0001f600 superb"
+    process = start("predict", encoding=encoding, text="Café \U0001f600 superb\n".encode())
+    assert b"?" not in process.stdout
+    assert "Café" in process.stdout.decode("cp1252" if encoding == "cp1252" else "utf-8").replace("\\xe9", "é")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", ">&- 2>&-"])
+def test_closed_streams_end_in_silence_or_one_line(closed):
+    command = f"exec {sys.executable} -m plaudit predict {'' if '<' in closed else 'fine'} {closed}"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, check=False, timeout=60)
+    assert process.stderr.count(b"\n") <= 1
+    assert b"Traceback" not in process.stderr
+    assert process.returncode == (2 if "<" in closed else 0)
+
+
+def start(*arguments, encoding, text):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "plaudit", *arguments]
+    return subprocess.run(command, input=text, env=environment, capture_output=True, check=True, timeout=60)

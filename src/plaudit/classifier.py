@@ -24,6 +24,7 @@ from plaudit.automl.own_file import model_table
 from plaudit.bundle.folder import Manifest, load_bundle, save_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import RecipeExcerpt
+from plaudit.data.accents import composed
 from plaudit.data.containers import Values, as_texts, as_values, is_missing
 from plaudit.data.in_memory import hold_out_validation, in_memory_dataset, split_digest
 from plaudit.data.label_values import MAX_CLASSES
@@ -218,6 +219,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         predicted: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return predicted
 
+    def score(self, X: Values, y: Values, sample_weight: Values = None) -> float:  # noqa: N803
+        """Return the share of texts classified correctly; labels are equal however their accents are written."""
+        check_is_fitted(self, "predictor_")
+        if self.classes_.dtype.kind in "UO":
+            class_of = {composed(label): label for label in self.classes_.tolist()}
+            y = [class_of.get(composed(v), v) if isinstance(v, str) else v for v in as_values(y, name="y")]
+        share: float = super().score(X, y, sample_weight)
+        return share
+
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new bundle, for `plaudit predict --model` and `load`; OutputError if it cannot be."""
         check_is_fitted(self, "predictor_")
@@ -283,6 +293,8 @@ def _classes(y: Values, num_texts: int) -> tuple[npt.NDArray[Any], Int64Array]:
             raise _LabelError(f"y[{i}] is {value}, which is not a label; drop the row or label it")
     if len({isinstance(value, str) for value in values}) > 1:
         raise _LabelError("y mixes str with other types; give labels of one type")
+    if isinstance(next(iter(values), None), str) and len(set(map(composed, values))) < len(set(values)):
+        y = values = [composed(value) for value in values]  # some labels look the same
     has_known_type = isinstance(y, np.ndarray) and y.dtype.kind in "biufUO"
     array = column_or_1d(y if has_known_type else np.asarray(values), warn=True)
     check_classification_targets(array)

@@ -194,3 +194,8 @@ def test_a_list_that_leaves_nothing_out_is_refused(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         prepare(dataset(films()), settings(leave_out=str(path)))
+
+
+def test_accents_in_another_form_make_no_other_text():
+    texts = pa.chunked_array([["un tre\u0300s bon film", "Un très  bon film"], ["un tres bon film"]])
+    assert text_keys(texts).tolist() == [0, 0, 1]

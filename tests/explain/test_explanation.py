@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import sys
+import unicodedata
 from itertools import pairwise
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_words_are_those_that_the_tokenizer_finds_at_their_places(cleaning, text
     for word in words:
         assert tokenize(text[word.start : word.end], cleaning.model_copy(update={"strip_html": False})) == [word.token]
     assert all(a.end <= b.start for a, b in pairwise(words))
+
+
+@pytest.mark.parametrize("cleaning", CLEANINGS)
+@given(text=st.text(st.sampled_from("e\u0301\u0323\u0308o A!<b>&\u1100\u1161\u11a8\u0958\u212b\u00e9\ud800")))
+def test_words_are_found_however_their_accents_are_written(cleaning, text):
+    words = words_of(text, cleaning)
+    assert [word.token for word in words] == tokenize(text, cleaning)
+    assert all(a.start <= a.end <= b.start for a, b in pairwise(words))
+    decomposed = unicodedata.normalize("NFD", "un très bon film")
+    assert [decomposed[word.start : word.end] for word in words_of(decomposed, cleaning)] == decomposed.split()
 
 
 @given(text=TEXTS)

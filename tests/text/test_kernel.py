@@ -1,5 +1,6 @@
 """The compiled kernel says what the plain reference says, on any text and with any settings."""
 
+import unicodedata
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from plaudit.text.cleaning import CleaningSettings
 
 any_text = st.one_of(
     st.text(st.characters(), max_size=60),  # lone surrogates included
+    st.text(st.sampled_from("eo\u0301\u0308\u0323\u1100\u1161か\u3099 <>\u0338\u212b\ud800"), max_size=30),  # accents
     st.text(st.sampled_from("aAzZ019 .,!?'<>/&;#\n\tbréİKß中\u0301\u200b😀𝒜\U00020000"), max_size=80),
     st.lists(
         st.sampled_from(
@@ -57,6 +59,14 @@ def encode_with_kernel(texts: list[str], cleaning: CleaningSettings) -> list[lis
 def test_tokens_equal_those_of_the_reference(texts: list[str], cleaning: CleaningSettings) -> None:
     expected = [[reference.token_hash(t) for t in reference.tokenize(text, cleaning)] for text in texts]
     assert encode_with_kernel(texts, cleaning) == expected
+
+
+@given(st.lists(any_text, max_size=4), any_cleaning)
+def test_tokens_do_not_depend_on_how_accents_are_written(texts: list[str], cleaning: CleaningSettings) -> None:
+    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
+    expected = [reference.tokenize(text, cleaning) for text in texts]
+    assert [reference.tokenize(text, cleaning) for text in decomposed] == expected
+    assert encode_with_kernel(decomposed, cleaning) == encode_with_kernel(texts, cleaning)
 
 
 @settings(max_examples=200)

@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import plaudit
+from plaudit.cli.streams import print_utf8
 from plaudit.distributed.world import has_others
 from plaudit.errors import SettingsError
 from plaudit.threads import num_threads
@@ -101,7 +102,7 @@ HeaderOption = Annotated[
 TableOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The sheet of a spreadsheet, or the file in a zip archive.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", callback=print_utf8, help="Print results as JSON.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example seed=1; may be repeated."),
@@ -220,7 +221,6 @@ def lines_of_stdin() -> Iterator[str]:
     """Yield what is typed or piped in, line by line, as soon as it arrives."""
     if sys.stdin.isatty():
         Console(stderr=True).print("Type one review per line; press Ctrl-D to finish.", style="dim")
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # stdin is a TextIOWrapper here
     for line in sys.stdin:
         yield line.rstrip("\r\n")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FOLDER_OPTIONS = ("format", "resume", "engine")
 """Options that need --out to be a folder."""
-_OUTPUT_OPTIONS = ("drop", "on_error")
+_OUTPUT_OPTIONS = ("on_error",)
 """Options that need --out."""
 _CHOICES = {
     "format": ("csv", "jsonl", "parquet", "tsv"),
@@ -137,6 +137,23 @@ def _score_files(
         _score_to_file(predictor, files[0], out, options, console=console, as_json=as_json)
 
 
+def are_files(texts: Sequence[str]) -> bool:
+    """Say whether texts are the names of files that can be scored; SettingsError if only some are."""
+    from plaudit.data.formats.open import ENDINGS
+
+    files = [text for text in texts if text.lower().endswith((*ENDINGS, ".txt")) and _is_file(text)]
+    if files and len(files) < len(texts):
+        raise SettingsError(f"{files[0]} is a file among texts; score it by --input {files[0]}, or leave it out")
+    return bool(files)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a file's name may be
+        return False
+
+
 def _as_option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -241,7 +258,12 @@ def _print_scores(predictor: "Predictor", file: "InputFile", options: BulkOption
     from plaudit.scale.writers import write_json_lines
 
     text_column, batches = scored_batches(
-        predictor, file.location, column=options.text, read_options=options.read_options
+        predictor,
+        file.location,
+        column=options.text,
+        drop=options.drop,
+        texts_only=not as_json,
+        read_options=options.read_options,
     )
     shown_columns = (text_column, *added_columns(predictor.labels))
     for batch in batches:

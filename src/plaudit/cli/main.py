@@ -24,6 +24,7 @@ from plaudit.cli import (  # noqa: F401
     train,
 )
 from plaudit.cli.base import app, show_log
+from plaudit.cli.streams import open_streams
 from plaudit.errors import INTERRUPTED_STATUS, PlauditError, TrainingInterruptedError
 from plaudit.threads import wait_briefly
 
@@ -32,8 +33,7 @@ def main() -> None:
     """Run the command; an error becomes one line on stderr."""
     wait_briefly()
     show_log()
-    # A text may hold characters that the terminal cannot encode, such as half of a surrogate pair.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
+    open_streams()
     try:
         app()
     except TrainingInterruptedError as error:

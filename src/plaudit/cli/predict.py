@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plaudit.cli import base
-from plaudit.cli.bulk import BulkOptions, excerpt, score_inputs
+from plaudit.cli.bulk import BulkOptions, are_files, excerpt, score_inputs
 from plaudit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -59,10 +59,13 @@ def predict(
 ) -> None:
     """Classify texts: print the label and its probability for each, in order.
 
-    The options from --text to --ray-address are for --input.
+    The name of a file of reviews stands for --input. The options from --text to --ray-address are for --input.
     """
     if inputs and texts:
         raise SettingsError("give either texts or --input FILE, not both; put quotes around a glob")
+    if texts and are_files(texts):
+        base.remark(base.progress_console(verbose), f"scoring the file {texts[0]}, as with --input")
+        inputs, texts = texts, None
     options = BulkOptions(
         inputs=tuple(inputs or ()),
         text=text,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from plaudit.data.accents import composed_column
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.load import DataSettings
@@ -94,8 +95,14 @@ def listed_ids(path: Path) -> list[str]:
 
 
 def text_keys(texts: pa.ChunkedArray) -> Int64Array:
-    """Return an integer for each text, equal for texts that differ only in case and white space; int64 [N]."""
-    folded = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    """Return an integer for each text, equal for texts that differ only in case, white space and form of accents.
+
+    int64 [N].
+    """
+    read = pa.chunked_array(
+        [composed_column(chunk.cast(pa.large_string())) for chunk in texts.chunks], pa.large_string()
+    )
+    folded = pc.utf8_lower(pc.utf8_trim_whitespace(read))
     # Replace only where it changes something: a pattern that matches every space takes nine times as long.
     folded = pc.replace_substring_regex(folded, r"\s{2,}|[^\S ]", " ")
     return _codes(folded)

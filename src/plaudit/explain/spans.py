@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
+from unicodedata import combining
 
+from plaudit.data.accents import composed
 from plaudit.text.characters import PUNCTUATION, SEPARATOR, classify
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.reference import MARKUP, stop_word_tokens
@@ -35,7 +37,8 @@ class Span(NamedTuple):
 
 def words_of(text: str, cleaning: CleaningSettings) -> list[Word]:
     """Return the tokens of a text in order, like `reference.tokenize`; stop words must be resolved."""
-    data = text.encode("utf-8", "replace")
+    read, places = _composed_with_places(text)
+    data = read.encode("utf-8", "replace")
     if cleaning.strip_html:
         # A blank for each character, so that all others keep their places.
         data = MARKUP.sub(lambda found: b" " * len(found[0].decode()), data)
@@ -50,14 +53,33 @@ def words_of(text: str, cleaning: CleaningSettings) -> list[Word]:
             token += chr(entry)
             continue
         if token:
-            words.append(Word(start, place, token))
+            words.append(Word(places[start], places[place], token))
             token = ""
         if entry != SEPARATOR:
-            words.append(Word(place, place + 1, character))
+            words.append(Word(places[place], places[place + 1], character))
     if token:
-        words.append(Word(start, len(readable), token))
+        words.append(Word(places[start], places[-1], token))
     stop_words = stop_word_tokens(cleaning)
     return [word for word in words if word.token not in stop_words]
+
+
+def _composed_with_places(text: str) -> tuple[str, Sequence[int]]:
+    """Return the text with composed accents, and where in `text` each of its characters begins, then the end."""
+    read = composed(text)
+    if read == text:
+        return text, range(len(text) + 1)
+    places: list[int] = []
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or _is_apart(text[start:end], text[end]):
+            places += [min(start + i, end - 1) for i in range(len(composed(text[start:end])))]
+            start = end
+    return read, [*places, len(text)]
+
+
+def _is_apart(before: str, character: str) -> bool:
+    """Say whether a character neither is nor becomes one with what is before it."""
+    return not combining(character) and composed(before + character) == composed(before) + composed(character)
 
 
 def pieces_of(text: str, words: Sequence[Word], *, at_most: int) -> list[Span]:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from plaudit.data.missing import without_missing
 from plaudit.predictor import Predictor
 
 _CHARACTERS_OF_PLAIN_CODE = 100_000
@@ -26,8 +27,9 @@ class ArrowScorer:
     def columns(self, texts: pa.StringArray) -> list[pa.Array]:
         """Return the predicted label of each text and the probability of each label.
 
-        All are null for a text that is null, empty or blank; where the predictor abstains, the label is null.
+        All are null for a text that is missing, empty or blank; where the predictor abstains, the label is null.
         """
+        texts = without_missing(texts)
         is_blank = pc.or_(pc.utf8_is_space(texts), pc.equal(pc.binary_length(texts), 0))
         has_text = pc.fill_null(pc.invert(is_blank), False)
         all_have_text = has_text.true_count == len(texts)

@@ -63,15 +63,23 @@ def score_file(
 
 
 def scored_batches(
-    predictor: Predictor, source: Location, *, column: str | None, read_options: ReadOptions | None = None
+    predictor: Predictor,
+    source: Location,
+    *,
+    column: str | None,
+    drop: Sequence[str],
+    texts_only: bool,
+    read_options: ReadOptions | None = None,
 ) -> tuple[str, Iterator[pa.RecordBatch]]:
     """Return the column of texts, and a stream of rows with `predicted` and, for each label, `probability_LABEL`.
 
     All of these are null for an empty or missing text; `predicted` is null where the predictor abstains, too. Every
-    column of the file comes along as text. DataError if a row cannot be read.
+    column that is not dropped comes along as text, or the texts only. DataError if a row cannot be read.
     """
     scorer = ArrowScorer(predictor)
-    columns = choose_columns(source, predictor.labels, read_options, text=column, drop=(), rejects=False)
+    columns = choose_columns(source, predictor.labels, read_options, text=column, drop=drop, rejects=False)
+    if texts_only:
+        columns = columns.model_copy(update={"carried": (columns.text,)})
     schema = pa.schema([*batch_schema(source, columns.carried), *scorer.schema])
     batches = open_batches(source, columns.read, columns.read_options)
     return columns.text, (scored(scorer, batch, columns, schema) for batch in batches)

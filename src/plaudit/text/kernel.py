@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from plaudit.compiled import compiled
+from plaudit.data.accents import composed_column
 from plaudit.text.characters import PUNCTUATION, TABLE_SIZE, CharacterTable, character_table
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.hashing import CHARACTERS, EDGE, NGRAM_MULTIPLIER, TOKEN_MULTIPLIER
@@ -84,12 +85,15 @@ def chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def join_utf8(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return all texts as one UTF-8 buffer, uint8 [bytes], and int64 [N + 1] offsets; lone surrogates become `?`."""
+    """Return all texts as one UTF-8 buffer, uint8 [bytes], and int64 [N + 1] offsets.
+
+    Accents are composed, and lone surrogates become `?`.
+    """
     try:
         array = pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
         array = pa.array([text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
-    _, offsets, data = array.buffers()
+    _, offsets, data = composed_column(array).buffers()
     return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)
 
 

@@ -6,6 +6,7 @@ It also tokenizes the first texts of a process, because importing the compiler t
 import re
 from collections.abc import Iterator
 
+from plaudit.data.accents import composed
 from plaudit.text.characters import PUNCTUATION, SEPARATOR, classify
 from plaudit.text.cleaning import CleaningSettings
 from plaudit.text.hashing import CHARACTERS, EDGE, MASK, TOKEN_MULTIPLIER, extend_ngram, hash_token
@@ -14,7 +15,7 @@ MARKUP = re.compile(rb"<[A-Za-z/!][^<>]{0,255}>|&#?[A-Za-z0-9]{1,8};")
 
 
 def tokenize(text: str, cleaning: CleaningSettings) -> list[str]:
-    """Return the tokens of a text; lone surrogates count as `?`. Stop words must be resolved."""
+    """Return the tokens of a text, accents composed; lone surrogates count as `?`. Stop words must be resolved."""
     stop_words = stop_word_tokens(cleaning)
     return [token for token in _tokens(text, cleaning) if token not in stop_words]
 
@@ -27,7 +28,7 @@ def stop_word_tokens(cleaning: CleaningSettings) -> frozenset[str]:
 
 
 def _tokens(text: str, cleaning: CleaningSettings) -> Iterator[str]:
-    data = text.encode("utf-8", "replace")
+    data = composed(text).encode("utf-8", "replace")
     if cleaning.strip_html:
         data = MARKUP.sub(b" ", data)
     token = ""

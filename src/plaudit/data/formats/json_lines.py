@@ -1,6 +1,7 @@
 """JSON lines as a stream of batches: one object a line, whose fields are columns."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -69,7 +70,7 @@ def _parsed(line: bytes, encoding: str) -> dict[str, Any]:
 
 
 def _as_string(name: str, value: object) -> str | None:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, int | float):
         return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
