@@ -221,6 +221,7 @@ def lines_of_stdin() -> Iterator[str]:
     """Yield what is typed or piped in, line by line, as soon as it arrives."""
     if sys.stdin.isatty():
         Console(stderr=True).print("Type one review per line; press Ctrl-D to finish.", style="dim")
+    sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper here
     for line in sys.stdin:
         yield line.rstrip("\r\n")
 

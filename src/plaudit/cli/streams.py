@@ -1,4 +1,4 @@
-"""Makes stdin and stdout lose nothing: what an encoding lacks is escaped, JSON and stdin are UTF-8."""
+"""Makes stdin and stdout lose nothing: what an encoding lacks is escaped, JSON is UTF-8, closed ones are empty."""
 
 import os
 import sys
@@ -13,7 +13,6 @@ def open_streams() -> None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     # A text may hold characters that the terminal cannot encode, such as half of a surrogate pair.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper, as in every process
-    sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")  # type: ignore[union-attr]
 
 
 def print_utf8(is_asked: bool) -> bool:
