@@ -139,9 +139,12 @@ def _score_files(
 
 def are_files(texts: Sequence[str]) -> bool:
     """Say whether texts are the names of files that can be scored; SettingsError if only some are."""
+    files = [text for text in texts if _is_file(text)]
+    if not files:
+        return False  # without the imports that follow, which a short text need not wait for
     from plaudit.data.formats.open import ENDINGS
 
-    files = [text for text in texts if text.lower().endswith((*ENDINGS, ".txt")) and _is_file(text)]
+    files = [text for text in files if text.lower().endswith((*ENDINGS, ".txt"))]
     if files and len(files) < len(texts):
         raise SettingsError(f"{files[0]} is a file among texts; score it by --input {files[0]}, or leave it out")
     return bool(files)
