@@ -54,7 +54,8 @@ def _doubtful_places(data: npt.NDArray[np.uint8], start: int) -> npt.NDArray[np.
     places = np.flatnonzero(is_doubtful) + start
     pairs = data[places].astype(np.uint16) << np.uint16(8) | data.take(places + 1, mode="clip")
     places = places[_pairs_that_may_change()[pairs]]
-    return places[_may_change()[_code_points(data, places)]]
+    found: npt.NDArray[np.int64] = places[_may_change()[_code_points(data, places)]]
+    return found
 
 
 def _code_points(data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
