@@ -118,3 +118,23 @@ def test_unwritable_folder_is_one_line(dataset, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="give --out another folder"):
         write_report(inspect(dataset), tmp_path / "file")
+
+
+def test_imbalance_and_scripts_without_spaces_are_named(tmp_path):
+    path = tmp_path / "own.csv"
+
+    def shown(*rows):
+        path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+        console = Console(file=io.StringIO(), width=200)
+        print_report(inspect(read_labelled_file(path)), console)
+        return console.file.getvalue()
+
+    even = shown(*[(f"a film {i}", i % 2) for i in range(20)])
+    assert "unbalanced" not in even
+    assert "spaces" not in even
+    rare = shown(*[(f"a film {i}", int(i > 0)) for i in range(20)])
+    assert "train is unbalanced: always answering 1 has 95.0 % accuracy" in rare
+    for text in ("很好的电影", "とても良い映画でした", "หนังเรื่องนี้ดีมาก", "ภาพยนตร์"):
+        unspaced = shown(*[(f"{text}{i}" if i % 2 else "a film", i % 2) for i in range(20)])
+        assert "50 % of the texts have no spaces between words" in unspaced
+        assert "plaudit train FILE" in unspaced

@@ -32,7 +32,7 @@ def test_every_figure_is_whole_on_80_columns_whatever_the_name(make_result):
 
 def test_the_most_accurate_model_comes_first(make_result):
     lines = shown(make_result(model="worse", accuracy=0.7), make_result(model="better", accuracy=0.8))
-    assert [line.split()[0] for line in lines[-3:-1]] == ["better", "worse"]
+    assert [line.split()[0] for line in lines[-4:-2]] == ["better", "worse"]
 
 
 def test_each_data_set_has_its_own_table(make_result):
@@ -41,4 +41,5 @@ def test_each_data_set_has_its_own_table(make_result):
         "imdb, test: 10 reviews",
         "own.csv, test: 10 reviews",
     ]
-    assert "  –  " in lines[-2]
+    assert "  –  " in lines[-3]
+    assert lines[-1].startswith("always answering ")

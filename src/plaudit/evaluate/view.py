@@ -22,6 +22,11 @@ def print_results(results: Sequence[Result], console: Console) -> None:
         for result in members:
             shown.add_row(result.model, *_cells(result))
         console.print(shown)
+        count, label = max(
+            zip(map(sum, members[0].confusion), members[0].labels, strict=True), key=lambda pair: pair[0]
+        )
+        always = f"always answering {label}: {100 * count / members[0].n:.2f} % accuracy"
+        console.print(always, highlight=False, markup=False, soft_wrap=True)
 
 
 def _cells(result: Result) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from plaudit.data.splits import text_keys
 from plaudit.data.table import Dataset
 
 SPLIT_ORDER = ("train", "validation", "test", "unsup")
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+"""Letters of scripts that put no spaces between words."""
 NUM_LENGTH_BINS = 40  # at most; short texts have fewer whole numbers
 
 # Regular expressions (RE2) for remains of web pages and of wrong encodings. Mojibake is UTF-8 that was read as
@@ -81,6 +83,13 @@ class SplitOverlap:
     shared_groups: int
 
 
+def unspaced_share(texts: pa.ChunkedArray) -> float:
+    """Return the share of texts most of whose characters are of a script without spaces, of 1,000 spread evenly."""
+    some = texts.take(pa.array(range(0, len(texts), -(-len(texts) // 1_000) or 1), pa.int64())).drop_null()
+    is_unspaced = pc.greater(pc.multiply(pc.count_substring_regex(some, UNSPACED), 2), pc.utf8_length(some))
+    return pc.mean(is_unspaced).as_py() or 0.0
+
+
 @dataclass(frozen=True)
 class QualityReport:
     """The counts for a data set, split by split and between splits."""
@@ -94,6 +103,8 @@ class QualityReport:
     splits: dict[str, SplitQuality]
     overlaps: list[SplitOverlap]
     num_words_edges: list[int]
+    unspaced_share: float = 0.0
+    """Share of texts in a script without spaces between words, such as Chinese or Thai."""
 
     def to_json(self) -> str:
         """Return the report as JSON in a fixed order, ending in a line break."""
@@ -115,6 +126,7 @@ def inspect(dataset: Dataset) -> QualityReport:
         labels=dataset.labels,
         num_rows=len(dataset.table),
         dropped=dataset.dropped,
+        unspaced_share=unspaced_share(dataset.table["text"]),
         splits={
             name: _split_quality(tables[name], dataset.labels, keys[chosen], num_words[chosen], edges)
             for name, chosen in rows.items()

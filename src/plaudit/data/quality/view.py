@@ -11,6 +11,10 @@ from plaudit.data.quality.report import QualityReport, SplitQuality
 from plaudit.storage import write_text
 
 HINT = "give --out another folder"
+IMBALANCE = 4
+"""How many times as many rows the largest label has as the smallest before that is said."""
+UNSPACED_SHARE = 0.1
+"""Share of texts without spaces between words above which that is said."""
 
 
 def print_report(report: QualityReport, console: Console) -> None:
@@ -29,8 +33,28 @@ def print_report(report: QualityReport, console: Console) -> None:
             counts = (overlap.shared_texts, overlap.rows_in_first, overlap.rows_in_second, overlap.shared_groups)
             shared.add_row(f"{overlap.first}, {overlap.second}", *(f"{count:,}" for count in counts))
         console.print(shared)
+    for warning in _warnings(report):
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     for reason, count in report.dropped.items():
         console.print(f"left out on loading, {reason}: {count:,} rows", markup=False)
+
+
+def _warnings(report: QualityReport) -> Iterator[str]:
+    """Yield a line about each thing that makes a model look better, or be worse, than one would think."""
+    for name, split in report.splits.items():
+        counts = {label: count for label, count in split.labels.items() if label in report.labels}
+        largest, labelled = max(counts, key=lambda label: counts[label]), sum(counts.values())
+        if labelled and counts[largest] > IMBALANCE * min(counts.values()):
+            share = f"{100 * counts[largest] / labelled:.1f} %"
+            yield (
+                f"{name} is unbalanced: always answering {largest} has {share} accuracy; compare with that, and see "
+                "class_weight of a bag of n-grams"
+            )
+    if report.unspaced_share > UNSPACED_SHARE:
+        yield (
+            f"{100 * report.unspaced_share:.0f} % of the texts have no spaces between words, and so no words to "
+            "learn; use n-grams of characters: plaudit train FILE, or models.bow.characters = 3"
+        )
 
 
 def write_report(report: QualityReport, out_dir: Path) -> list[Path]:
