@@ -139,12 +139,47 @@ def test_a_body_that_is_not_called_json_is_refused(serving):
     assert code(answer) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"Content-Encoding": "gzip"}, "gzip"),
+        ({"Content-Encoding": "br"}, "br"),
+        ({"Content-Type": "application/json; charset=UTF-16"}, "UTF-16"),
+    ],
+)
+def test_a_body_in_another_encoding_is_refused_by_its_name(serving, headers, named):
+    answer = serving().request("POST", "/v1/predict", content=b"\x1f\x8b", headers={**JSON, **headers})
+    assert code(answer) == (415, "unsupported_media_type")
+    assert named in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Encoding": "identity"}, {"Content-Type": 'application/json; charset="utf-8"'}]
+)
+def test_a_body_that_is_called_plain_utf_8_is_read(serving, headers):
+    body = json.dumps({"texts": "a lovely film"})
+    assert serving().request("POST", "/v1/predict", content=body, headers={**JSON, **headers}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page/page.js", "/healthz", "/readyz", "/openapi.json", "/v1/models", "/v1/limits", "/metrics"]
+)
+def test_head_is_answered_as_get_without_the_body(serving, path):
+    client = serving()
+    got, head = client.request("GET", path), client.request("HEAD", path)
+    assert head.status_code == got.status_code
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert got.content
+    assert not head.content
+
+
 def test_paths_and_methods_that_are_not_there(serving):
     client = serving()
     assert code(client.request("GET", "/v2")) == (404, "not_found")
     answer = client.request("DELETE", "/v1/predict")
     assert code(answer) == (405, "method_not_allowed")
     assert answer.headers["Allow"] == "POST"
+    assert client.request("HEAD", "/v1/predict").status_code == 405
     assert client.request("GET", "/page/../app.py").status_code == 404
     assert client.request("GET", "/page/%2e%2e/app.py").status_code == 404
 

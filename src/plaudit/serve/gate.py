@@ -63,12 +63,15 @@ class Gate:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(8).encode()
         status = 0
+        is_head = scope["method"] == "HEAD"
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id)]
+            elif is_head:
+                message = {**message, "body": b""}
             try:
                 await send(message)
             except RuntimeError as error:  # uvloop: the client has gone
@@ -81,7 +84,8 @@ class Gate:
             if scope["path"] == PREDICT and scope["method"] == "POST":
                 await self._intake(scope, headers, receive, send_with_headers)
             else:
-                await self._app(scope, receive, send_with_headers)
+                # HEAD is answered as GET is, without the body; monitors ask so.
+                await self._app({**scope, "method": "GET"} if is_head else scope, receive, send_with_headers)
         except Problem as problem:
             await _send_problem(problem, send_with_headers)
         except Exception as error:

@@ -1,6 +1,7 @@
 """Reads the bodies of requests and admits only so many at once, however slow the clients are."""
 
 import asyncio
+import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +14,9 @@ BODY = "plaudit.body"
 
 _TOO_MANY = "too many requests at once; try again in a second"
 _CLOSE = {"Connection": "close"}
+
+_CHARSET = re.compile(rb"""\bcharset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
 
 
 class Intake:
@@ -84,13 +88,26 @@ class Intake:
 
 
 def _check_headers(headers: dict[bytes, bytes], settings: ServeSettings) -> None:
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    media_type, _, parameters = headers.get(b"content-type", b"").partition(b";")
     # Browsers let pages of other origins send other types without a preflight request.
-    if media_type != b"application/json":
-        raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+    if media_type.strip().lower() != b"application/json":
+        raise _unsupported("send the body as Content-Type: application/json")
+    charset = _CHARSET.search(parameters)
+    if charset is not None and charset[1].lower() not in _CHARSETS:
+        raise _unsupported(f"the body is in {charset[1].decode('latin-1')}; send it in UTF-8")
+    encoding = headers.get(b"content-encoding", b"").strip()
+    if encoding.lower() not in (b"", b"identity"):
+        named = encoding.decode("latin-1")[:100]
+        raise _unsupported(
+            f"the body is encoded as {named}; send it without Content-Encoding", {"Accept-Encoding": "identity"}
+        )
     length = headers.get(b"content-length", b"0")
     if len(length) > 18 or (length.isdigit() and int(length) > settings.max_body_bytes):
         raise _too_large(settings)
+
+
+def _unsupported(message: str, headers: dict[str, str] | None = None) -> Problem:
+    return Problem(415, "unsupported_media_type", message, headers)
 
 
 def _too_large(settings: ServeSettings) -> Problem:
