@@ -95,6 +95,20 @@ def test_an_lstm_scores_texts_as_the_model_does(tmp_path, directions, num_layers
     assert_scores_as(model, tmp_path / "lstm.onnx")
 
 
+@pytest.mark.parametrize("pooling", [["mean"], ["attention", "max", "mean", "last"]])
+def test_a_text_whose_mask_is_all_false_scores_as_an_empty_one(tmp_path, pooling):
+    model = lstm(pooling=pooling)
+    onnx(model, tmp_path / "lstm.onnx")
+    mask = np.array([[False, False, False], [True, True, False]])
+    ids = np.array([[0, 0, 0], [2, 3, 0]])
+    session = onnxruntime.InferenceSession(tmp_path / "lstm.onnx")
+    empty, other = session.run(["logits"], {"ids": ids, "mask": mask})[0]
+    np.testing.assert_allclose(empty, model.logits([""])[0], atol=1e-4)
+    np.testing.assert_allclose(
+        other, session.run(["logits"], {"ids": ids[1:, :2], "mask": mask[1:, :2]})[0][0], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -11,6 +11,7 @@ import numpy as np
 
 from plaudit.models.base import Float32Array
 from plaudit.models.lstm.settings import LSTMSettings
+from plaudit.text.encoded import UNKNOWN_ID
 
 if TYPE_CHECKING:
     import onnx
@@ -22,11 +23,24 @@ lstm (int64[batch, tokens] ids, bool[batch, tokens] mask) => (float[batch, {num_
     axis_1 = Constant<value_ints = [1]>()
     axis_2 = Constant<value_ints = [2]>()
     lowest = Constant<value_float = -inf>()
-    mask_int32 = Cast<to = 6>(mask)
+    zero = Constant<value_int = 0>()
+    one = Constant<value_int = 1>()
+    unknown = Constant<value_int = {unknown_id}>()
+    given_int64 = Cast<to = 7>(mask)
+    given_lengths = ReduceSum<keepdims = 1>(given_int64, axis_1)
+    empty = Equal(given_lengths, zero)
+    shape = Shape(ids)
+    ones = Expand(one, shape)
+    positions = CumSum(ones, one)
+    first = Equal(positions, one)
+    added = And(empty, first)
+    mask_used = Or(mask, added)
+    ids_used = Where(added, unknown, ids)
+    mask_int32 = Cast<to = 6>(mask_used)
     lengths = ReduceSum<keepdims = 0>(mask_int32, axis_1)
-    mask_by_token = Transpose(mask)
+    mask_by_token = Transpose(mask_used)
     inside = Unsqueeze(mask_by_token, axis_2)
-    ids_by_token = Transpose(ids)
+    ids_by_token = Transpose(ids_used)
     embedded = Gather(embedding, ids_by_token)
 """
 _LAYER = """
@@ -66,12 +80,15 @@ _END = """
 
 
 def lstm_proto(settings: LSTMSettings, weights: Mapping[str, Float32Array], *, opset: int) -> "onnx.ModelProto":
-    """Return the graph of a network's weights: ids and mask [batch, tokens] → logits [batch, classes]."""
+    """Return the graph of a network's weights: ids and mask [batch, tokens] → logits [batch, classes].
+
+    A text whose mask is all false counts as one unknown word, as in the model itself.
+    """
     from onnx import numpy_helper, parser
 
     constants = {name.replace(".", "_"): weights[name] for name in ("classifier.weight", "classifier.bias")}
     constants["embedding"] = weights["embedding.weight"]
-    graph = _START.format(opset=opset, num_classes=len(weights["classifier.bias"]))
+    graph = _START.format(opset=opset, unknown_id=UNKNOWN_ID, num_classes=len(weights["classifier.bias"]))
     features = []
     for i, direction in enumerate("reverse" if from_end else "forward" for from_end in settings.from_end):
         tensors = {name.removeprefix(f"directions.{i}."): values for name, values in weights.items()}
