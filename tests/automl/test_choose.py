@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -5,11 +7,13 @@ from rich.console import Console
 from plaudit.automl.candidates import Candidate, Material
 from plaudit.automl.choose import Trial, choose, first_candidate
 from plaudit.models.bow.fit import fit_bow
+from plaudit.models.bow.head_start import HeadStart, fit_with_head_start
 from plaudit.models.bow.settings import BowSettings
 from tests.automl.conftest import invented
 
 QUIET = Console(quiet=True)
 LABELS = ("neg", "pos")
+FIRST = first_candidate(240, LABELS)
 
 
 def chosen(reviews, **options):
@@ -86,6 +90,19 @@ def test_a_class_of_one_text_does_not_stop_the_choice(reviews):
     assert choice.best.candidate.settings.probabilities == "softmax"
 
 
+@pytest.mark.parametrize("start", ["bow", "ensemble"])
+def test_a_chosen_head_start_can_be_fitted_and_scores_the_same(reviews, start):
+    texts, ids = reviews
+    material = Material(texts, ids, LABELS)
+    candidate = material.as_fitted(replace(FIRST, start=start))
+    train, test = np.arange(200), np.arange(200, 240)
+    scores = material.scores(candidate, train, test)
+    head_start = HeadStart(start, material.start(start), candidate.strength)
+    model = fit_with_head_start(candidate.settings, head_start, texts[:200], ids[:200], LABELS, console=QUIET)
+    logits = model.logits(texts[200:])
+    np.testing.assert_allclose(scores[:, 0], logits[:, 1] - logits[:, 0], atol=0.02)
+
+
 def trial(is_right, log_loss):
     return Trial(Candidate(BowSettings()), np.array(is_right, bool), log_loss, 1.0, 0.0)
 
@@ -96,9 +113,6 @@ def test_log_loss_decides_where_accuracy_cannot():
     assert not much[1].beats(much[0])
     close = trial([1] * 50 + [0] * 50, 0.9), trial([0] * 50 + [1] * 50, 0.1)
     assert close[1].beats(close[0])
-
-
-FIRST = first_candidate(240, LABELS)
 
 
 @pytest.mark.parametrize("candidate", [FIRST, FIRST.with_settings(scale="idf", characters=4)])

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from plaudit.bundle.folder import load_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.models.base import Float32Array, Model
-from plaudit.models.bow.fit import Fitted, fit_scores, sure_labels
-from plaudit.models.bow.head_start import JoinedNgrams, join_ngrams, settings_for_start
+from plaudit.models.bow.fit import fit_scores, sure_labels
+from plaudit.models.bow.head_start import JoinedNgrams, join_ngrams, settings_for_start, table_scores
 from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
@@ -84,11 +84,18 @@ class Material:
             self._starts[name] = load_bundle(model_folder(name)).model
         return self._starts[name]
 
+    def as_fitted(self, candidate: Candidate) -> Candidate:
+        """Return the candidate with the settings that its start asks for, since a bag is added into the new table."""
+        start = None if candidate.start is None else self.start(candidate.start)
+        if not isinstance(start, BowModel):
+            return candidate
+        return replace(candidate, settings=settings_for_start(candidate.settings, start))
+
     def prepare(self, candidate: Candidate) -> None:
         """Count and score what this candidate needs, and no other did before; the first time, this compiles kernels."""
         start = None if candidate.start is None else self.start(candidate.start)
         if isinstance(start, BowModel):
-            self._join(settings_for_start(candidate.settings, start), start, candidate.start or "")
+            self._join(candidate.settings, start, candidate.start or "")
         else:
             self._ngrams(candidate.settings)
             if start is not None:
@@ -96,59 +103,26 @@ class Material:
 
     def scores(self, candidate: Candidate, train: Int64Array, test: Int64Array) -> npt.NDArray[np.float64]:
         """Return the scores of the texts `test` by a bag fitted to the texts `train`, float64 [N, K]."""
-        settings = candidate.settings
-        start = None if candidate.start is None else self.start(candidate.start)
-        if isinstance(start, BowModel):
-            settings = settings_for_start(settings, start)
-            joined = self._join(settings, start, candidate.start or "")
-            matrix, may_be_learned = joined.presence.matrix, joined.is_learned
-            from_start = np.asarray(joined.weights.any(axis=1))
-            features = joined.scores(np.arange(len(self.texts)), settings.norm)
-        else:
-            matrix = self._ngrams(settings).matrix
-            may_be_learned = np.ones(matrix.shape[1], np.bool_)
-            from_start = ~may_be_learned
-            features = np.zeros((len(self.texts), 0), np.float32) if start is None else self._centred(candidate.start)
-        features = candidate.strength * features
-        first = self._fitted_scores(
-            candidate, matrix, may_be_learned, from_start, features, train, self.label_ids[train]
-        )
+        columns, ids = self._columns(candidate), self.label_ids[train]
+        first = _fit(candidate, columns, train, ids, self.labels)
         if not candidate.self_training:
             return first(test)
         unlabelled = np.arange(len(self.label_ids), len(self.texts))
-        guesses, is_sure = sure_labels(first(unlabelled), settings.probabilities)
-        rows, ids = np.append(train, unlabelled[is_sure]), np.append(self.label_ids[train], guesses[is_sure])
+        guesses, is_sure = sure_labels(first(unlabelled), candidate.settings.probabilities)
+        rows, ids = np.append(train, unlabelled[is_sure]), np.append(ids, guesses[is_sure])
         weight = np.where(np.arange(len(rows)) < len(train), 1.0, candidate.self_training)
-        return self._fitted_scores(candidate, matrix, may_be_learned, from_start, features, rows, ids, weight)(test)
+        return _fit(candidate, columns, rows, ids, self.labels, weight)(test)
 
-    def _fitted_scores(
-        self,
-        candidate: Candidate,
-        matrix: "sparse.csr_matrix",
-        may_be_learned: npt.NDArray[np.bool_],
-        from_start: npt.NDArray[np.bool_],
-        features: Float32Array,
-        train: Int64Array,
-        label_ids: Int64Array,
-        weight: npt.NDArray[np.float64] | None = None,
-    ) -> Callable[[Int64Array], npt.NDArray[np.float64]]:
-        """Fit to the texts `train` and return a function from other texts to their scores, float64 [N, K]."""
-        settings = candidate.settings
-        # What no text of `train` has must not count towards a row's length, as it will not in a new text.
-        counts = np.asarray(matrix[train].sum(axis=0)).ravel()
-        is_learned = may_be_learned & (counts >= settings.min_count)
-        kept = np.flatnonzero(is_learned | from_start)
-        matrix = matrix[:, kept]
-        fitted = fit_scores(
-            settings,
-            matrix[train],
-            label_ids,
-            self.labels,
-            features=features[train],
-            weight=weight,
-            is_learned=is_learned[kept] if from_start.any() else None,
-        )
-        return lambda rows: _scores(fitted, matrix[rows], features[rows], settings.norm)
+    def _columns(self, candidate: Candidate) -> "_Columns":
+        start = None if candidate.start is None else self.start(candidate.start)
+        no_features = np.zeros((len(self.texts), 0), np.float32)
+        if isinstance(start, BowModel):
+            joined = self._join(candidate.settings, start, candidate.start or "")
+            is_start = np.isin(joined.presence.keys, start.keys)
+            return _Columns(joined.presence.matrix, joined.is_learned, is_start, joined.weights, no_features)
+        matrix = self._ngrams(candidate.settings).matrix
+        is_own = np.ones(matrix.shape[1], np.bool_)
+        return _Columns(matrix, is_own, ~is_own, None, no_features if start is None else self._centred(candidate.start))
 
     def _ngrams(self, settings: BowSettings) -> Presence:
         key = settings.max_order, settings.characters, settings.cleaning.model_dump_json()
@@ -169,9 +143,52 @@ class Material:
         return self._logits[name]
 
 
-def _scores(fitted: Fitted, matrix: "sparse.csr_matrix", features: Float32Array, norm: str) -> npt.NDArray[np.float64]:
-    sums = np.asarray(matrix @ fitted.weights, np.float64)
-    if norm == "l2":
-        sums /= np.sqrt(np.maximum(np.diff(matrix.indptr), 1))[:, None]
-    scores: npt.NDArray[np.float64] = sums + features @ fitted.of_features + fitted.bias
+@dataclass(frozen=True)
+class _Columns:
+    """What a candidate's regression sees of all texts."""
+
+    matrix: "sparse.csr_matrix"
+    is_own: npt.NDArray[np.bool_]
+    """Which n-grams the texts themselves have, [F]."""
+    is_start: npt.NDArray[np.bool_]
+    """Which n-grams the bag to start from has, [F]."""
+    start_weights: Float32Array | None
+    """Theirs, [F, K']; None without such a bag."""
+    features: Float32Array
+    """Logits of another model to start from, [N, S]; S is 0 without one."""
+
+
+def _fit(
+    candidate: Candidate,
+    columns: _Columns,
+    train: Int64Array,
+    label_ids: Int64Array,
+    labels: tuple[str, ...],
+    weight: npt.NDArray[np.float64] | None = None,
+) -> Callable[[Int64Array], npt.NDArray[np.float64]]:
+    """Fit to the texts `train` and return a function from other texts to their scores, float64 [N, K]."""
+    settings = candidate.settings
+    # What no text of `train` has must not count towards a row's length, as it will not in a new text.
+    counts = np.asarray(columns.matrix[train].sum(axis=0)).ravel()
+    is_learned = columns.is_own & (counts >= settings.min_count)
+    kept = np.flatnonzero(is_learned | columns.is_start)
+    matrix, features = columns.matrix[:, kept], columns.features
+    if columns.start_weights is not None:
+        features = table_scores(matrix, columns.start_weights[kept], settings.norm).astype(np.float32)
+    features = candidate.strength * features
+    is_all_learned = columns.start_weights is None
+    fitted = fit_scores(
+        settings,
+        matrix[train],
+        label_ids,
+        labels,
+        features=features[train],
+        weight=weight,
+        is_learned=None if is_all_learned else is_learned[kept],
+    )
+
+    def scores(rows: Int64Array) -> npt.NDArray[np.float64]:
+        sums = table_scores(matrix[rows], fitted.weights, settings.norm)
+        return np.asarray(sums + features[rows] @ fitted.of_features + fitted.bias, np.float64)
+
     return scores

@@ -108,7 +108,8 @@ def choose(
     with progress(console, "choosing", total=None) as show:
         best: Trial | None = None
         for step in _steps(material, starts):
-            for candidate in step(None if best is None else best.candidate):
+            for proposed in step(None if best is None else best.candidate):
+                candidate = material.as_fitted(proposed)
                 if any(trial.candidate == candidate for trial in trials):
                     continue
                 taken = sum(trial.seconds for trial in trials)

@@ -10,7 +10,13 @@ from plaudit.bundle.trained import TrainedModel
 from plaudit.errors import SettingsError
 from plaudit.models.base import softmax
 from plaudit.models.bow.fit import distinct_ngrams, fit_bow, fit_scores
-from plaudit.models.bow.head_start import HeadStart, fit_with_head_start, join_ngrams, settings_for_start
+from plaudit.models.bow.head_start import (
+    HeadStart,
+    fit_with_head_start,
+    join_ngrams,
+    settings_for_start,
+    table_scores,
+)
 from plaudit.models.bow.model import BowModel, quantized
 from plaudit.models.bow.ngrams import Presence, find_ngrams
 from plaudit.models.bow.settings import BowSettings
@@ -55,7 +61,7 @@ def test_one_table_holds_the_sum_of_both_parts(toy_bow, strength):
     assert type(model) is BowModel
     settings = settings_for_start(SETTINGS, toy_bow)
     joined = join_ngrams(settings, distinct_ngrams(settings, TEXTS, IDS, 2), toy_bow, TEXTS)
-    features = strength * joined.scores(np.arange(len(TEXTS)), "l2")
+    features = strength * table_scores(joined.presence.matrix, joined.weights, "l2").astype(np.float32)
     learned = joined.is_learned
     own = fit_scores(settings, joined.presence.matrix, IDS, ("bad", "good"), features=features, is_learned=learned)
     matrix = find_ngrams(UNSEEN, settings, joined.presence.keys).matrix
@@ -74,7 +80,7 @@ def test_alone_the_table_says_what_its_model_says(toy_bow):
         joined = join_ngrams(settings, nothing, start, UNSEEN)
         assert not joined.is_learned.any()
         expected = start._reference_scores(UNSEEN) * start.scale
-        np.testing.assert_allclose(joined.scores(np.arange(len(UNSEEN)), "l2"), expected, atol=1e-5)
+        np.testing.assert_allclose(table_scores(joined.presence.matrix, joined.weights, "l2"), expected, atol=1e-5)
 
 
 def test_own_ngrams_win_where_two_would_need_one_slot():

@@ -10,6 +10,7 @@ Shapes: N texts, C classes, C' classes of the model to start from, F n-grams, K 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from plaudit.models.bow.model import BowModel
 from plaudit.models.bow.ngrams import Presence, find_ngrams
 from plaudit.models.bow.settings import BowSettings
 from plaudit.models.ensemble import EnsembleModel, centred
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,15 @@ class JoinedNgrams:
     weights: Float32Array
     """Those of the bag to start from, [F, K'], 0 for what it does not know."""
 
-    def scores(self, rows: npt.NDArray[np.int64], norm: str) -> Float32Array:
-        """Return the scores, without bias, that the bag to start from gives these texts by the joint table, [N, K']."""
-        matrix = self.presence.matrix[rows]
-        scores = np.asarray(matrix @ self.weights, np.float32)
-        if norm == "l2":
-            scores /= np.sqrt(np.maximum(np.diff(matrix.indptr), 1)).astype(np.float32)[:, None]
-        return scores
+
+def table_scores(
+    matrix: "sparse.csr_matrix", weights: npt.NDArray[np.floating[Any]], norm: str
+) -> npt.NDArray[np.float64]:
+    """Return what weights [F, K] give texts of these n-grams, without bias, float64 [N, K]."""
+    scores = np.asarray(matrix @ weights, np.float64)
+    if norm == "l2":
+        scores /= np.sqrt(np.maximum(np.diff(matrix.indptr), 1))[:, None]
+    return scores
 
 
 def join_ngrams(settings: BowSettings, own: Presence, start: BowModel, texts: Sequence[str]) -> JoinedNgrams:
@@ -136,7 +142,7 @@ def _fit_from_bow(
     with console.status("counting n-grams"):
         own = distinct_ngrams(adapted, texts, label_ids, len(labels))
         joined = join_ngrams(adapted, own, start.model, texts)
-    features = start.strength * joined.scores(np.arange(len(texts)), adapted.norm)
+    features = start.strength * table_scores(joined.presence.matrix, joined.weights, adapted.norm).astype(np.float32)
     with console.status(f"fitting {len(labels)} labels on {len(own.keys):,} n-grams"):
         fitted = fit_scores(
             adapted,
