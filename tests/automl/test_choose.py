@@ -61,9 +61,8 @@ def test_a_head_start_that_knows_the_answer_is_taken_and_one_that_knows_nothing_
     # Words that the shipped models know, each in one text only, so that nothing can be learned about them here.
     good = ["wonderful", "superb", "delightful", "excellent", "masterpiece", "charming", "brilliant", "perfect"]
     bad = ["awful", "terrible", "boring", "worst", "waste", "horrible", "dreadful", "pathetic"]
-    texts = [f"{w} {x}" for w in good for x in good if w < x] + [f"{w} {x}" for w in bad for x in bad if w < x]
-    ids = np.repeat([1, 0], 28)
-    helped = choose(texts, ids, LABELS, np.arange(56), starts=("bow",), console=QUIET)
+    texts, ids = [*good, *bad], np.repeat([1, 0], 8)
+    helped = choose(texts, ids, LABELS, np.arange(16), starts=("bow",), console=QUIET)
     assert helped.best.candidate.start == "bow"
     weekdays, colours = ["monday", "tuesday", "wednesday"], ["red", "green", "blue"]
     texts = [f"{(weekdays, colours)[i % 2][i % 3]} {i}" for i in range(300)]

@@ -60,6 +60,9 @@ class Trial:
         """Say whether to prefer this trial to one on the same texts."""
         difference = self.is_right.astype(np.float64) - other.is_right
         gain, noise = difference.sum(), np.sqrt(np.square(difference).sum())
+        if other.candidate.start is None and self.candidate.start is not None:
+            # A head start costs time with every prediction, so it has to be worth it.
+            return bool(gain > noise or (gain > -noise / 2 and self.log_loss < 0.97 * other.log_loss))
         if abs(gain) > noise / 2:
             return bool(gain > 0)
         return self.log_loss < other.log_loss
@@ -154,8 +157,12 @@ def _steps(material: Material, starts: Sequence[str]) -> Iterator[_Step]:
     yield lambda best: [best or first_candidate(len(material.texts), material.labels)]
     if len(material.labels) <= _MANY_CLASSES:
         yield lambda best: [_known(best).with_settings(scale="idf")]
-    yield lambda best: [replace(_known(best), start=start) for start in starts]
-    yield lambda best: [_known(best).with_settings(characters=_CHARACTERS)]
+    steps: list[_Step] = [
+        lambda best: [replace(_known(best), start=start) for start in starts],
+        lambda best: [_known(best).with_settings(characters=_CHARACTERS)],
+    ]
+    # Many classes are hardly about praise, and there may be no time for both.
+    yield from steps if len(material.labels) <= _MANY_CLASSES else reversed(steps)
     for _ in range(2):
         yield lambda best: _neighbours(_known(best))
     if material.num_unlabelled:

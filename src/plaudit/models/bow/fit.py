@@ -21,6 +21,7 @@ from plaudit.models.base import Float32Array, softmax
 from plaudit.models.bow.model import BowModel, StoredWeights, logits_of_problems, nearest_int8, positive_labels
 from plaudit.models.bow.ngrams import Presence, frequent_ngrams
 from plaudit.models.bow.settings import BowSettings
+from plaudit.threads import map_threads
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -74,12 +75,13 @@ def fit_scores(
     features: Float32Array | None = None,
     weight: Float64Array | None = None,
     is_learned: npt.NDArray[np.bool_] | None = None,
+    tolerance: float = 1e-3,
 ) -> Fitted:
     """Fit one logistic regression for each binary problem, given which text has which n-gram, [N, F] of 0 and 1.
 
     `features`, [N, S], are given further columns, which are not scaled. Where `is_learned`, [F], is False, an n-gram
     only counts towards the length of its row. `weight`, [N], is what each text counts. The scores are divided by the
-    settings' temperature.
+    settings' temperature. More than two labels are fitted up to `tolerance`, relative to the first gradient.
     """
     with needs_extra("train", "training"):
         from scipy import sparse
@@ -90,6 +92,9 @@ def fit_scores(
     rows = rows if is_learned is None else rows[:, learned]
     given = np.zeros((len(label_ids), 0), np.float32) if features is None else features
     rarity = inverse_document_frequency(known) if settings.scale == "idf" else None
+
+    # The dual solver is quicker, but draws random numbers, which threads would share: no two fits would be the same.
+    is_single = len(labels) == 2
 
     def fit_problem(positive: int) -> tuple[Float64Array, float, Float64Array]:
         is_positive = label_ids == positive
@@ -104,7 +109,8 @@ def fit_scores(
         regression = LogisticRegression(
             C=settings.inverse_regularization,
             solver="liblinear",
-            dual=True,
+            dual=is_single,
+            tol=1e-4 if is_single else tolerance,
             random_state=0,
             max_iter=1000,
             class_weight=None if settings.class_weight == "none" else settings.class_weight,
@@ -115,8 +121,7 @@ def fit_scores(
         weights = scale * coefficients[: len(learned)]
         return weights, float(regression.intercept_[0]), coefficients[len(learned) :]
 
-    # One after the other: threads would share the solver's random numbers, and no two fits would be the same.
-    problems = [fit_problem(positive) for positive in positive_labels(labels)]
+    problems = map_threads(fit_problem, positive_labels(labels))
     weights = np.zeros((matrix.shape[1], len(problems)))
     weights[learned] = length * np.stack([weights for weights, _, _ in problems], axis=1)
     bias = np.array([bias for _, bias, _ in problems])
