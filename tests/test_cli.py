@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,18 @@ def test_evaluate_adds_to_a_results_file(plaudit_command, folder):
     status, _, err = plaudit_command("report", "new/results.json", "--out", "page")
     assert (status, err) == (0, "report: page/report.html\n")
     assert (folder / "page" / "report.html").stat().st_size > 1_000
+
+
+@pytest.mark.usefixtures("short_timing")
+def test_two_models_of_one_name_are_told_apart_in_results(plaudit_command, folder):
+    for run in "ab":
+        shutil.copytree(folder / "toy", folder / run / "toy")
+    arguments = ("evaluate", "a/toy", "b/toy", "--data", "reviews.csv", "--out", "both.json")
+    status, out, err = plaudit_command(*arguments)
+    assert status == 0, err
+    results = json.loads((folder / "both.json").read_text())["results"]
+    assert [result["model"] for result in results] == ["a/toy", "b/toy"]
+    assert out.count("only 60 texts were tested") == 1
 
 
 @pytest.mark.usefixtures("short_timing")

@@ -1,6 +1,6 @@
 import pytest
 
-from plaudit.evaluate.classes import Confused, class_figures, confusions, largest_class
+from plaudit.evaluate.classes import Confused, cautions, class_figures, confusions, largest_class
 
 
 @pytest.fixture
@@ -28,3 +28,21 @@ def test_the_largest_class_is_that_of_most_labels_not_of_most_predictions(make_r
 
 def test_the_most_frequent_confusion_comes_first(result):
     assert confusions(result) == [Confused("b", "a", 2, 3), Confused("a", "b", 1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("right", "interval", "expected"),
+    [
+        (0.51, (0.455, 0.565), ["m: no better than always answering neg: 51.0 % (45.5–56.5) against 50.0 %"]),
+        (0.4, (0.35, 0.45), ["m: no better than always answering neg: 40.0 % (35.0–45.0) against 50.0 %"]),
+        (0.6, (0.51, 0.65), []),
+    ],
+)
+def test_a_model_whose_interval_holds_the_largest_class_is_no_better(make_result, right, interval, expected):
+    result = make_result(model="m", n=100, confusion=((25, 25), (25, 25)), accuracy=right, accuracy_ci95=interval)
+    assert cautions([result]) == expected
+
+
+def test_fewer_than_a_hundred_texts_are_called_few(make_result):
+    few = make_result(model="m", n=99, confusion=((49, 1), (1, 48)), accuracy=0.98, accuracy_ci95=(0.93, 0.99))
+    assert cautions([few, few]) == ["only 99 texts were tested, too few to tell: see the intervals"]

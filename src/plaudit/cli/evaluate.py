@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from plaudit.cli import base
 from plaudit.cli.reviews import reviews_for
+
+if TYPE_CHECKING:
+    from plaudit.evaluate.results import Result
 
 
 @base.app.command(
@@ -30,29 +33,34 @@ def evaluate(
     as_json: base.JsonOption = False,
 ) -> None:
     """Evaluate models on labelled reviews: accuracy with a confidence interval, calibration, speed."""
+    from plaudit.bundle.names import distinct_names
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
     from plaudit.evaluate.score import evaluate as score
     from plaudit.evaluate.view import print_results
     from plaudit.predictor import load
 
     console = base.progress_console(verbose)
+    known: dict[tuple[str, str, str], Result] = {}
     if out is not None and out.exists():
-        read_results(out)  # fail now rather than after minutes of scoring
+        known = {result.key: result for result in read_results(out).results}  # fail now, not after minutes of scoring
     reading = base.data_settings(assignments, text=text, label=label, labels=labels)
     results = []
-    for model in models:
+    for model, name in zip(models, distinct_names(models), strict=True):
         predictor = load(model)
         dataset, where, table = reviews_for(predictor, data, split, reading, console=console)
         evaluation = score(
             predictor,
             table,
             label_names=dataset.labels,
-            model_name=Path(model).name,
+            model_name=name,
             data_name=dataset.name,
             split=where,
             console=console,
         )
         results.append(evaluation.result)
+        before = known.get(evaluation.result.key)
+        if before is not None and before.model_digest != evaluation.result.model_digest:
+            base.remark(console, f"{out}: an earlier result of another model called {name} is replaced")
     if out is not None:
         add_results(out, results)
     if as_json:

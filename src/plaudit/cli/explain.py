@@ -34,6 +34,7 @@ def explain(
     as_json: base.JsonOption = False,
 ) -> None:
     """Show how much each word of a text contributes to its label, in log-odds."""
+    from plaudit.bundle.names import distinct_names
     from plaudit.explain.explanation import TOP, explanations
     from plaudit.explain.view import print_explanation, write_html
     from plaudit.predictor import load
@@ -57,7 +58,7 @@ def explain(
     if not num_texts:
         raise DataError("no texts: give some as arguments or as lines on stdin")
     if html is not None:
-        write_html(html, on_page, model=Path(model).name, top=listed)
+        write_html(html, on_page, model=distinct_names([model])[0], top=listed)
         base.progress_console().print(f"page: {html}", highlight=False, soft_wrap=True)
 
 
@@ -81,6 +82,7 @@ def errors(
 
     If you change a model because of what --split test shows, its test accuracy no longer means anything.
     """
+    from plaudit.bundle.names import distinct_names
     from plaudit.data.load import DATASETS
     from plaudit.evaluate.errors.mistakes import find_errors, write_errors
     from plaudit.evaluate.errors.view import print_errors
@@ -104,7 +106,7 @@ def errors(
         table,
         train,
         label_names=dataset.labels,
-        model_name=Path(model).name,
+        model_name=distinct_names([model])[0],
         data_name=dataset.name,
         split=where,
         top=top,

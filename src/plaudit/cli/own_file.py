@@ -10,6 +10,7 @@ from rich.console import Console
 from plaudit.automl.choose import BUDGET_SECONDS, STARTS
 from plaudit.automl.own_file import Trained, train_file
 from plaudit.cli.base import remark
+from plaudit.evaluate.classes import cautions
 from plaudit.settings import override
 
 
@@ -58,6 +59,7 @@ def outcome(trained: Trained, out: Path) -> list[str]:
     chosen = next(entry for entry in trained.choice["candidates"] if entry["chosen"])
     return [
         *lines,
+        *cautions([result]),
         f"chosen of {len(trained.choice['candidates'])} candidates: {chosen['candidate']}",
         "",
         f'plaudit predict --model {trained.folder} "a text"',

@@ -62,17 +62,10 @@ def robustness(
 
 
 def _loaded(models: list[str]) -> "dict[str, Predictor]":
+    from plaudit.bundle.names import distinct_names
     from plaudit.predictor import load
 
-    loaded: dict[str, Predictor] = {}
-    for model in models:
-        name = Path(model).name
-        if name in loaded:
-            raise SettingsError(
-                f"{model}: a second model called {name}; rename its folder, because results are listed by name"
-            )
-        loaded[name] = load(model)
-    return loaded
+    return {name: load(model) for name, model in zip(distinct_names(models), models, strict=True)}
 
 
 def _reviews(data: str, split: str, models: "dict[str, Predictor]", *, console: Console) -> "Reviews":

@@ -1,8 +1,9 @@
 """What a confusion table says about each class: how many texts, how many found, how often right when predicted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plaudit.evaluate.results import Result
+from plaudit.evaluate.results import BASELINE, Result
 
 FEW_TEXTS = 100
 """With fewer, an accuracy says little."""
@@ -50,6 +51,20 @@ def largest_class(result: Result) -> tuple[str, float]:
     """Return the label of most test texts and its share: the accuracy of always guessing it."""
     largest = max(class_figures(result), key=lambda one: one.n)
     return largest.label, largest.n / result.n
+
+
+def cautions(results: Sequence[Result]) -> list[str]:
+    """Return what forbids to trust the accuracies of models on the same texts: too few, or no gain over one class."""
+    found = []
+    for result in results:
+        label, share = largest_class(result)
+        low, high = result.accuracy_ci95
+        if low <= share and result.kind != BASELINE:
+            figures = f"{100 * result.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f}) against {100 * share:.1f} %"
+            found.append(f"{result.model}: no better than always answering {label}: {figures}")
+    if results[0].n < FEW_TEXTS:
+        found.append(f"only {results[0].n:,} texts were tested, too few to tell: see the intervals")
+    return found
 
 
 def confusions(result: Result) -> list[Confused]:

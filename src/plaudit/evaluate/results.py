@@ -11,6 +11,9 @@ from plaudit.evaluate.record import Record, describe_problem, read_record, write
 
 FORMAT: Literal[2] = 2
 
+BASELINE = "baseline"
+"""Kind of the results that only stand for comparison, such as the majority class: no model was saved."""
+
 Share = Field(ge=0, le=1)
 
 

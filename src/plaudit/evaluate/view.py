@@ -6,6 +6,7 @@ from itertools import groupby
 from rich.console import Console
 
 from plaudit.console import table
+from plaudit.evaluate.classes import cautions, largest_class
 from plaudit.evaluate.results import Result
 
 
@@ -22,11 +23,10 @@ def print_results(results: Sequence[Result], console: Console) -> None:
         for result in members:
             shown.add_row(result.model, *_cells(result))
         console.print(shown)
-        count, label = max(
-            zip(map(sum, members[0].confusion), members[0].labels, strict=True), key=lambda pair: pair[0]
-        )
-        always = f"always answering {label}: {100 * count / members[0].n:.2f} % accuracy"
-        console.print(always, highlight=False, markup=False, soft_wrap=True)
+        label, share = largest_class(members[0])
+        always = f"always answering {label}: {100 * share:.2f} % accuracy"
+        for line in (always, *cautions(members)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _cells(result: Result) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from plaudit.bundle.trained import Provenance
 from plaudit.console import needs_extra
 from plaudit.data.containers import Values, as_texts
 from plaudit.data.splits import Splits
+from plaudit.evaluate.results import BASELINE
 from plaudit.models.base import Float32Array
 from plaudit.predictor import Predictor
 from plaudit.train.labels import labels_of
@@ -26,7 +27,7 @@ class BaselinePredictor(Predictor):
     def __init__(self, estimator: Any, labels: tuple[str, ...], seconds: float, num_parameters: int) -> None:  # noqa: ANN401  # scikit-learn has no types
         self._estimator = estimator
         self.labels = labels
-        self.kind = "baseline"
+        self.kind = BASELINE
         self.provenance = Provenance(train_seconds=seconds)
         self.size_bytes = num_parameters * 8
         self.num_parameters = num_parameters

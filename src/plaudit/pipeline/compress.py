@@ -9,6 +9,7 @@ from rich.console import Console
 
 from plaudit.bundle.folder import load_bundle, load_trainable, read_files
 from plaudit.bundle.locate import model_folder, shipped_models
+from plaudit.bundle.names import distinct_names
 from plaudit.bundle.trained import RecipeExcerpt
 from plaudit.compress.methods import COMPRESSORS, compressor
 from plaudit.console import needs_extra
@@ -159,7 +160,7 @@ def label(
     reviews = _reviews(read_files(folders[0])[0].provenance.data, data)
     splits = prepare(load_dataset(reviews, console=console), reviews)
     teachers = [
-        teacher(Path(model).name, load_bundle(folder), splits) for model, folder in zip(models, folders, strict=True)
+        teacher(name, load_bundle(folder), splits) for name, folder in zip(distinct_names(models), folders, strict=True)
     ]
     transfer = transfer_set(splits, settings)
     soft = ask(teachers, splits, transfer, weights=None, console=console)

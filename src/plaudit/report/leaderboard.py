@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from plaudit.evaluate.results import Result
+from plaudit.evaluate.results import BASELINE, Result
 from plaudit.report.run_folder import RunFolder
-
-BASELINE = "baseline"
-"""Kind of the results that only stand for comparison, such as the majority class: no model was saved."""
 
 # Two-sided 95 % points of Student's t, by degrees of freedom.
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

@@ -247,7 +247,7 @@ def test_what_was_left_out_makes_no_other_split(plaudit_command, tmp_path, toy_f
         (("toy", "--split", "test"), "--split test has no effect without --perturb"),
         (("toy", "--perturb", "imdb", "--split", "dev"), "--split dev: give validation, test, train"),
         (("toy", "--perturb", "imdv"), "did you mean imdb?"),
-        (("toy", "toy"), "toy: a second model called toy"),
+        (("toy", "toy"), "toy: is given twice; leave one out"),
         (("gone",), "model gone is unknown"),
         (("toy", "--out", "other.json"), "other.json: not a valid robustness file"),
         (("toy", "--data", "gone.csv"), "gone.csv: no such file"),

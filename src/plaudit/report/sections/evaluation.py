@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from plaudit.evaluate.analysis import Analysis, ModelAnalysis
 from plaudit.evaluate.classes import FEW_TEXTS, class_figures, confusions, largest_class
+from plaudit.evaluate.results import BASELINE
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Heading, Paragraph, Section, SideBySide, Table, columns, literal
-from plaudit.report.leaderboard import BASELINE, Entry, Leaderboard
+from plaudit.report.leaderboard import Entry, Leaderboard
 from plaudit.report.numbers import bare_percent, duration, interval, percent, points, rate, size
 from plaudit.report.run_folder import RunFolder
 from plaudit.report.scatter import accuracy_against_speed

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plaudit.evaluate.results import BASELINE
 from plaudit.report import figures
 from plaudit.report.document import Block, Figure, Paragraph, Section, SideBySide, Table, columns
-from plaudit.report.leaderboard import BASELINE, Leaderboard
+from plaudit.report.leaderboard import Leaderboard
 from plaudit.report.numbers import dash, duration, percent, rate
 from plaudit.report.run_folder import RunFolder
 
