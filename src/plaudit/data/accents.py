@@ -3,11 +3,13 @@
 import unicodedata
 from functools import cache
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LOWEST = 0xCC
 """The first byte of the first character that may change: U+0300, an accent. All of Latin comes before."""
@@ -20,12 +22,15 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def composed_column(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+def composed_column(texts: "pa.LargeStringArray") -> "pa.LargeStringArray":
     """Return texts with composed letters; the same array if they all are already.
 
     To ask unicodedata about each text would take longer than to score it, so bytes are looked at first: whole ranges of
     them, and single characters where these leave a doubt.
     """
+    import pyarrow as pa  # a single text needs only the function above
+    import pyarrow.compute as pc
+
     _, offsets, content = texts.buffers()
     if content is None:
         return texts

@@ -6,9 +6,9 @@ from typing import Any
 import tomli_w
 
 from plaudit.evaluate.classes import FEW_TEXTS, class_figures, largest_class
-from plaudit.evaluate.results import Result
+from plaudit.evaluate.results import BASELINE, Result
 from plaudit.report.document import Block, Code, Paragraph, Section, Table, Tile, columns, literal
-from plaudit.report.leaderboard import BASELINE, Entry, Leaderboard
+from plaudit.report.leaderboard import Entry, Leaderboard
 from plaudit.report.numbers import dash, duration, interval, percent, rate, size
 from plaudit.report.run_folder import RunFolder
 
