@@ -182,6 +182,15 @@ def test_scores_go_to_the_output_and_what_was_done_to_stderr(plaudit_command, fo
         assert [row["predicted"] for row in csv.DictReader(file)] == ["positive", ""]
 
 
+def test_a_blank_text_has_no_verdict_wherever_it_comes_from(plaudit_command, folder):
+    assert plaudit_command("predict", "-m", "toy", "", "lovely")[1].startswith("-\t-\t\npositive\t")
+    assert plaudit_command("predict", "-m", "toy", stdin=b" \n")[1] == "-\t-\t\n"
+    (folder / "blank.csv").write_text('text\n" "\n')
+    assert plaudit_command("predict", "-m", "toy", "--input", "blank.csv")[1] == "-\t-\t\n"
+    shown = json.loads(plaudit_command("predict", "-m", "toy", "--json", "")[1])
+    assert (shown["label"], shown["reason"]) == (None, "blank")
+
+
 @pytest.mark.usefixtures("short_timing")
 def test_evaluate_adds_to_a_results_file(plaudit_command, folder):
     status, out, _ = plaudit_command("evaluate", "toy", "--data", "reviews.csv", "--out", "new/results.json")

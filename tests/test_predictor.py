@@ -91,6 +91,13 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error():
         _ = plaudit.lod
 
 
+@pytest.mark.parametrize("blank", ["", "  ", "\n\t", "\u3000"])
+def test_a_blank_text_has_no_verdict_but_probabilities(toy, blank):
+    assert toy.predict([blank, "lovely"]) == [None, "positive"]
+    assert toy(blank).label is None
+    assert toy(blank).probability == toy.predict_proba([blank]).max()
+
+
 def test_it_abstains_from_verdicts_that_it_is_less_sure_of(toy, toy_bow_folder):
     texts = ["a lovely film", "", "lovely lovely lovely, superb"]
     surest = toy.predict_proba(texts).max(axis=1)

@@ -1,7 +1,8 @@
 """Loads a trained model, predicts labels and probabilities of texts, and explains them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, overload
 
 from plaudit.bundle.folder import Bundle, load_bundle
 from plaudit.bundle.locate import DEFAULT_MODEL, model_folder
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
     from plaudit.explain.explanation import Explanation
 
+NoVerdict: TypeAlias = Literal["blank", "unsure"]
+"""Why a text has no label."""
+
 _LISTED_LABELS = 5
 """A predictor with more labels than this shows their number alone."""
 
 
 class Prediction(NamedTuple):
-    """The most probable label of a text, None where the predictor abstains, and its probability."""
+    """The most probable label of a text and its probability; the label is None where the predictor has no verdict."""
 
     label: str | None
     probability: float
@@ -31,8 +35,15 @@ class Prediction(NamedTuple):
         return f"Prediction(label={self.label!r}, probability={self.probability:.3f})"
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text is empty or white space, so that there is nothing to judge."""
+    return not text or text.isspace()
+
+
 class Predictor:
     """A trained model that predicts; it abstains if the most probable label is less probable than `abstain_below`.
+
+    A text that is empty or white space has no verdict either.
 
     Call it with one text for a `Prediction`, or with many for a list of them. `labels` are the names of its classes, in
     the order of its probabilities.
@@ -80,9 +91,10 @@ class Predictor:
         """Return the prediction for one text, or a list of them for as many texts as `predict` takes."""
         if isinstance(texts, str):
             return self([texts])[0]
-        probabilities = self.predict_proba(texts)
+        given = as_texts(texts)
+        probabilities = self.predict_proba(given)
         surest = probabilities.max(axis=1, initial=0).tolist()
-        return [Prediction(*pair) for pair in zip(self.verdicts(probabilities), surest, strict=True)]
+        return [Prediction(*pair) for pair in zip(self.verdicts(given, probabilities), surest, strict=True)]
 
     @overload
     def explain(self, texts: str, *, method: str | None = None, label: str | None = None) -> "Explanation": ...
@@ -107,7 +119,8 @@ class Predictor:
     def predict_proba(self, texts: Values) -> Float32Array:
         """Return the probability of each label, float32 [N, C]; DataError if an element is not a str.
 
-        Texts are a list or a container of pandas, polars, Arrow, numpy or datasets.
+        Texts are a list or a container of pandas, polars, Arrow, numpy or datasets. A blank text has probabilities too,
+        which say only what the model takes for usual.
         """
         return self._calibrated(self.model.predict_proba(as_texts(texts)))
 
@@ -119,13 +132,23 @@ class Predictor:
         return probabilities if self._calibration is None else self._calibration.apply(probabilities)
 
     def predict(self, texts: Values) -> list[str | None]:
-        """Return the name of each text's most probable label, None where it abstains."""
-        return self.verdicts(self.predict_proba(texts))
+        """Return the name of each text's most probable label, None where it abstains or the text is blank."""
+        given = as_texts(texts)
+        return self.verdicts(given, self.predict_proba(given))
 
-    def verdicts(self, probabilities: Float32Array) -> list[str | None]:
-        """Return what `predict` does, from probabilities [N, C]."""
+    def verdicts(self, texts: Sequence[str], probabilities: Float32Array) -> list[str | None]:
+        """Return what `predict` does, from the probabilities [N, C] of the texts."""
         best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
-        return [self.labels[i] if sure >= self.abstain_below else None for i, sure in zip(best, surest, strict=True)]
+        return [
+            self.labels[i] if sure >= self.abstain_below and not is_blank(text) else None
+            for text, i, sure in zip(texts, best, surest, strict=True)
+        ]
+
+    def reason(self, text: str, label: str | None) -> NoVerdict | None:
+        """Return why a text has no label: there is nothing to judge, or the model is not sure enough."""
+        if label is not None:
+            return None
+        return "blank" if is_blank(text) else "unsure"
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, abstain_below: float = 0.0) -> Predictor:

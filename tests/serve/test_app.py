@@ -29,11 +29,21 @@ def test_many_texts_are_judged_as_the_predictor_judges_them(serving, toy_bow_fol
     probabilities = predictor.predict_proba(TEXTS)
     assert content["model"] == "toy"
     assert content["latency_ms"] > 0
-    assert [p["label"] for p in content["predictions"]] == predictor.verdicts(probabilities)
+    assert (
+        [p["label"] for p in content["predictions"]]
+        == predictor.predict(TEXTS)
+        == ["positive", "negative", None, "positive"]
+    )
     for prediction, row in zip(content["predictions"], probabilities, strict=True):
         assert list(prediction["probabilities"]) == ["negative", "positive"]
         assert list(prediction["probabilities"].values()) == pytest.approx(row, abs=1e-7)
         assert prediction["explanation"] is None
+
+
+def test_a_blank_text_has_no_label_and_the_reason_is_said(serving):
+    blank, empty, film = serving().predict(texts=[" \n\t", "", "a lovely film"]).json()["predictions"]
+    assert [(p["label"], p["reason"]) for p in (blank, empty)] == [(None, "blank")] * 2
+    assert (film["label"], film["reason"]) == ("positive", None)
 
 
 def test_one_text_needs_no_list(serving):
@@ -54,7 +64,7 @@ def test_an_explanation_is_that_of_the_command(serving):
 
 def test_abstaining_is_a_label_of_null(serving):
     (prediction,) = serving(abstain_below=1.0).predict(texts="a film").json()["predictions"]
-    assert prediction["label"] is None
+    assert (prediction["label"], prediction["reason"]) == (None, "unsure")
     assert sum(prediction["probabilities"].values()) == pytest.approx(1)
 
 

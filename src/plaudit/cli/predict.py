@@ -104,12 +104,16 @@ def _predict_texts(predictor: "Predictor", texts: list[str] | None, *, as_json: 
 
 def _print_predictions(predictor: "Predictor", texts: list[str], *, as_json: bool) -> None:
     from plaudit.models.base import DECIMALS
+    from plaudit.predictor import is_blank
 
     scores = predictor.predict_proba(texts)
-    for text, row, verdict in zip(texts, scores, predictor.verdicts(scores), strict=True):
+    for text, row, verdict in zip(texts, scores, predictor.verdicts(texts, scores), strict=True):
         if as_json:
             probabilities = {label: round(float(p), DECIMALS) for label, p in zip(predictor.labels, row, strict=True)}
             content = {"text": text, "label": verdict, "probabilities": probabilities}
+            if verdict is None:
+                content["reason"] = predictor.reason(text, verdict)
             typer.echo(json.dumps(content, ensure_ascii=False))
         else:
-            typer.echo(f"{verdict or '-'}\t{row.max():.3f}\t{excerpt(text)}")
+            shown = "-" if is_blank(text) else f"{row.max():.3f}"
+            typer.echo(f"{verdict or '-'}\t{shown}\t{excerpt(text)}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from plaudit.predictor import NoVerdict
 from plaudit.serve.settings import ServeSettings
 from plaudit.settings import unknown_name
 
@@ -61,7 +62,10 @@ class Explanation(BaseModel):
 class Prediction(BaseModel):
     """The prediction for one text."""
 
-    label: str | None = Field(description="The most probable label; null if the service abstains.")
+    label: str | None = Field(description="The most probable label; null if there is no verdict.")
+    reason: NoVerdict | None = Field(
+        description="Why the label is null: the text is blank (empty or white space), or the model is unsure."
+    )
     probabilities: dict[str, float]
     explanation: Explanation | None
 

@@ -43,13 +43,18 @@ class ServedModel:
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the prediction for each text, as it stands in the answer."""
         probabilities = self.predictor.predict_proba(texts)
-        verdicts = self.predictor.verdicts(probabilities)
+        verdicts = self.predictor.verdicts(texts, probabilities)
         self._count(verdicts)
         rows = np.round(probabilities.astype(np.float64), DECIMALS).tolist()
         labels = self.predictor.labels
         return [
-            {"label": verdict, "probabilities": dict(zip(labels, row, strict=True)), "explanation": None}
-            for verdict, row in zip(verdicts, rows, strict=True)
+            {
+                "label": verdict,
+                "reason": self.predictor.reason(text, verdict),
+                "probabilities": dict(zip(labels, row, strict=True)),
+                "explanation": None,
+            }
+            for text, verdict, row in zip(texts, verdicts, rows, strict=True)
         ]
 
     def explain(self, texts: Sequence[str]) -> list[Explanation]:
