@@ -84,3 +84,9 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(DataError, match=r"rows\.jsonl: not the rows of a test; give another --out"):
         read(path)
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path):
+    with pytest.raises(OutputError, match=r"a.json: cannot be written: a name in it is not UTF-8 .*caf.udce9"):
+        write_text(tmp_path / "a.json", '{"name": "caf\udce9.csv"}')
+    assert not list(tmp_path.iterdir())

@@ -48,7 +48,12 @@ def replacing(path: Path, *, hint: str = HINT) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, hint: str = HINT) -> None:
-    """Write a UTF-8 file completely or not at all, as `replacing` does."""
+    """Write a UTF-8 file completely or not at all, as `replacing` does; OutputError if the text cannot be UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        name = ascii(text[max(0, error.start - 20) : error.end])
+        raise OutputError(f"{path}: cannot be written: a name in it is not UTF-8 ({name}); rename that file") from None
     with replacing(path, hint=hint) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,11 +1,15 @@
 import json
+import os
 import sys
 import tomllib
 
 import pytest
+from rich.console import Console
 
 import plaudit
+from plaudit.automl.own_file import train_file
 from plaudit.cli.main import main
+from plaudit.errors import DataError
 from plaudit.evaluate.results import read_results
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.baselines import BASELINES
@@ -132,3 +136,9 @@ def test_a_folder_that_holds_something_is_left_alone(call, csv_file):
     assert status == 2
     assert "mine: exists already" in err
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
+
+
+def test_a_name_that_no_recipe_can_have_is_refused_at_once(tmp_path):
+    with pytest.raises(DataError, match=r"^caf\\xe9.csv: this name is not UTF-8"):
+        train_file({"name": os.fsdecode(b"caf\xe9.csv")}, tmp_path / "out", console=Console(quiet=True))
+    assert not (tmp_path / "out").exists()

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -218,3 +219,14 @@ def test_digest_is_that_of_the_file(tmp_path):
     assert read_labelled_file(path) == first
     path.write_text(path.read_text() + "c,x\n")
     assert read_labelled_file(path).digest != first.digest
+
+
+def test_a_name_that_is_not_utf8_is_written_in_characters_that_are(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    try:
+        path.write_text("text,label\nfine,pos\ndull,neg\n")
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system takes no such name")
+    dataset = read_labelled_file(path)
+    assert dataset.name == "caf\\xe9.csv"
+    assert dataset.table["id"].to_pylist() == ["caf\\xe9/1", "caf\\xe9/2"]

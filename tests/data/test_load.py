@@ -68,3 +68,14 @@ def test_loading_that_cannot_work_is_an_error_a_user_can_fix(monkeypatch):
         with pytest.raises((DataError, MissingExtraError)) as caught:
             source.load(None)
         assert "\n" not in str(caught.value)
+
+
+def test_columns_that_are_named_make_the_first_row_a_header(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("0,1\nfine film,1\ndull film,0\n")
+    with pytest.raises(DataError, match="has no header, it seems"):
+        load_dataset(DataSettings(name=str(path)))
+    with pytest.raises(DataError, match="has no header, it seems"):
+        load_dataset(DataSettings(name=str(path), text_column="2", label_column="1"))
+    dataset = load_dataset(DataSettings(name=str(path), text_column="0", label_column="1"))
+    assert dataset.table["text"].to_pylist() == ["fine film", "dull film"]

@@ -21,10 +21,11 @@ from plaudit.bundle.folder import load_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.console import needs_extra
 from plaudit.data.columns import usual_column
-from plaudit.data.formats.open import column_names
+from plaudit.data.formats.open import column_names, options_for
 from plaudit.data.load import DATASETS, DataSettings, load_dataset
+from plaudit.data.source_files import printable
 from plaudit.data.splits import Splits, label_ids, prepare, text_keys, units
-from plaudit.errors import SettingsError
+from plaudit.errors import DataError, SettingsError
 from plaudit.evaluate.results import Result, read_results
 from plaudit.pipeline import run as runs
 from plaudit.pipeline.recipe import read_recipe
@@ -65,6 +66,9 @@ def train_file(
 
     SettingsError if `out` holds something already and is not to be resumed, DataError if the file cannot be used.
     """
+    for name in (data["name"], data.get("test_file"), data.get("unlabelled_file")):
+        if name is not None and printable(name) != name:
+            raise DataError(f"{printable(name)}: this name is not UTF-8, so that no recipe can have it; rename it")
     recipe_file = out / "recipe.toml"
     if not (resume and recipe_file.exists()):
         if out.exists() and any(out.iterdir()):
@@ -160,7 +164,8 @@ def _columns(settings: DataSettings) -> str:
     path = Path(settings.name)
     if settings.name in DATASETS or not path.is_file():
         return ""
-    names = column_names(path, settings.read_options())
+    options = options_for(path, settings.read_options(), text=settings.text_column, label=settings.label_column)
+    names = column_names(path, options)
     text = settings.text_column or usual_column(names, "text")
     label = settings.label_column or usual_column(names, "label")
     return f"text in column {text!r}, labels in column {label!r}; "

@@ -12,6 +12,7 @@ from plaudit.data.columns import no_usual_column, usual_column
 from plaudit.data.formats.open import column_names, open_batches, unknown_column
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.labelled_file import read_labelled_file
+from plaudit.data.source_files import printable
 from plaudit.data.table import SCHEMA, Dataset, with_split
 from plaudit.errors import DataError
 
@@ -43,7 +44,7 @@ def with_unlabelled_file(dataset: Dataset, path: Path, text_column: str | None, 
         raise DataError(f"{path}: column {column!r} has no texts")
     nulls = pa.nulls(len(texts), pa.string())
     columns = {
-        "id": pa.array([f"{path.stem}/{row}" for row in range(1, len(texts) + 1)]),
+        "id": pa.array([f"{printable(path.stem)}/{row}" for row in range(1, len(texts) + 1)]),
         "text": texts,
         "label": nulls.cast(pa.int8()),
         "split": nulls,
@@ -52,7 +53,8 @@ def with_unlabelled_file(dataset: Dataset, path: Path, text_column: str | None, 
     }
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _joined(dataset, Dataset(path.name, dataset.labels, pa.table(columns, schema=SCHEMA), digest), "unsup")
+    table = pa.table(columns, schema=SCHEMA)
+    return _joined(dataset, Dataset(printable(path.name), dataset.labels, table, digest), "unsup")
 
 
 def _joined(dataset: Dataset, other: Dataset, split: str) -> Dataset:

@@ -14,7 +14,7 @@ from plaudit.data.formats.open import unknown_column
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.label_values import ids_by_class, is_number, label_id, label_names, plain_label, shown
 from plaudit.data.missing import without_missing
-from plaudit.data.source_files import SPLITS, SourceRows, find_source
+from plaudit.data.source_files import SPLITS, SourceRows, find_source, printable
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
@@ -62,7 +62,7 @@ def read_labelled_file(
     if num_left_out := pc.sum(is_left_out).as_py():
         dropped[f"label in no class ({shown(label_values.filter(is_left_out).unique().to_pylist())})"] = num_left_out
     table = pa.table(content, schema=SCHEMA).filter(pc.invert(is_left_out))
-    return Dataset(path.name, names_of_labels, table, digest, dropped, column_of.get("group"))
+    return Dataset(printable(path.name), names_of_labels, table, digest, dropped, column_of.get("group"))
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ def _label_ids(
 
 def _ids(rows: _Rows, column: str | None, *, must_be_unique: bool) -> pa.Array:
     """Return unique ids: those in the column, else row numbers; DataError if a column that must be unique is not."""
-    numbered = pa.array([f"{rows.path.stem}/{number}" for number in rows.numbers.tolist()], pa.string())
+    stem = printable(rows.path.stem)
+    numbered = pa.array([f"{stem}/{number}" for number in rows.numbers.tolist()], pa.string())
     if column is None:
         return numbered
     ids = rows.table[column].combine_chunks()

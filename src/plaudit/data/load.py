@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from rich.console import Console
 
 from plaudit.data.columns import ROLES
+from plaudit.data.formats.open import options_for
 from plaudit.data.formats.pipe import is_pipe
 from plaudit.data.formats.read_options import ReadOptions
 from plaudit.data.further_files import with_test_file, with_unlabelled_file
@@ -114,6 +115,7 @@ def load_dataset(settings: DataSettings, *, console: Console | None = None) -> D
     if source is None:
         path = Path(settings.name)
         _check_is_file(settings.name)
+        read_options = options_for(path, read_options, text=settings.text_column, label=settings.label_column)
         if console is not None and not is_pipe(settings.name):
             with find_source(path) as files:
                 description = files.describe(read_options)

@@ -4,6 +4,7 @@ In a folder, the names of files or of folders in it may say the split: `train-00
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -124,6 +125,11 @@ class SourceRows:
         return f"{self.files[i]}: row {number - self.starts[i]}"
 
 
+def printable(name: str) -> str:
+    r"""Return the name of a file as text, with a byte that is not UTF-8 as in `caf\xe9`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 @contextmanager
 def find_source(path: Path) -> Iterator[SourceFiles]:
     """Yield the files that a path names, a pipe as a copy that exists until the end.
@@ -134,7 +140,7 @@ def find_source(path: Path) -> Iterator[SourceFiles]:
         yield _in_folder(path)
         return
     with copied_pipes([str(path)]) as locations:
-        yield SourceFiles(path, tuple(locations), (Path(locations[0].path).stem,), (None,), None)
+        yield SourceFiles(path, tuple(locations), (printable(Path(locations[0].path).stem),), (None,), None)
 
 
 def _in_folder(path: Path) -> SourceFiles:
@@ -160,9 +166,9 @@ def _in_folder(path: Path) -> SourceFiles:
     return SourceFiles(
         path,
         tuple(Location.of(path / file) for file in chosen),
-        tuple(str(file.with_suffix("")) for file in chosen),
+        tuple(printable(str(file.with_suffix(""))) for file in chosen),
         splits,
-        None if tables else tuple(_label(file) for file in chosen),
+        None if tables else tuple(printable(_label(file) or "") for file in chosen),
     )
 
 

@@ -87,6 +87,14 @@ class _Rows(NamedTuple):
         return same >= _ALL_FIT * len(self.rows)
 
 
+class NoHeaderError(DataError):
+    """The first row of a file does not look like names of columns."""
+
+    def __init__(self, message: str, first_row: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.first_row = first_row
+
+
 def find_dialect(location: Location, start: Start, options: ReadOptions, usual_separator: str | None) -> Dialect:
     """Find out how a file is written that begins so; DataError names the option to give where that is uncertain.
 
@@ -253,8 +261,9 @@ def _check_is_header(location: Location, rows: list[list[str]]) -> None:
     for i, cell in enumerate(first):
         is_repeated = any(row[i : i + 1] == [cell] and row != first for row in rows[1:])
         if is_repeated and (_NUMBER.fullmatch(cell) or (has_sentence and cell.strip())):
-            raise DataError(
+            raise NoHeaderError(
                 f"{location}: has no header, it seems: {cell[:40]!r} of its first row stands below it too; "
                 "give --no-header to have columns named 1, 2, …, or --header "
-                "(--set header=false or true; in a recipe, data.header)"
+                "(--set header=false or true; in a recipe, data.header)",
+                tuple(first),
             )

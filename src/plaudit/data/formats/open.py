@@ -14,7 +14,7 @@ import pyarrow as pa
 from plaudit.data.formats.archive import member_name
 from plaudit.data.formats.compressed import DECOMPRESSORS, named_errors, open_text, read_start
 from plaudit.data.formats.delimited import delimited_batches, delimited_columns
-from plaudit.data.formats.dialect import Dialect, find_dialect
+from plaudit.data.formats.dialect import Dialect, NoHeaderError, find_dialect
 from plaudit.data.formats.encoding import shown
 from plaudit.data.formats.fasttext import COLUMNS, PREFIX, fasttext_batches
 from plaudit.data.formats.json_lines import json_batches, json_rows
@@ -78,6 +78,19 @@ def find_format(source: Path | Location, options: ReadOptions | None = None) -> 
         if name not in effective:
             raise SettingsError(f"{name} has no effect on {location}, which is {found.kind}; leave it out")
     return found
+
+
+def options_for(path: Path, options: ReadOptions, *, text: str | None, label: str | None) -> ReadOptions:
+    """Return the options, with a header where that is in doubt but the first row holds both columns that are named."""
+    if text is None or label is None or not path.is_file():
+        return options
+    try:
+        find_format(path, options)
+    except NoHeaderError as error:
+        if {text, label} <= set(error.first_row):
+            return options.model_copy(update={"header": True})
+        raise
+    return options
 
 
 def _format(location: Location, options: ReadOptions) -> Format:
