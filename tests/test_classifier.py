@@ -22,11 +22,14 @@ from typer.testing import CliRunner
 
 import plaudit
 from plaudit import Classifier
+from plaudit.bundle.folder import read_trained_on
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import TrainedModel
 from plaudit.cli.main import app
 from plaudit.data.containers import as_texts
+from plaudit.data.splits import text_digests
 from plaudit.errors import BundleError, DataError, OutputError, SettingsError
+from plaudit.publishing import copy_bundle
 from tests.conftest import toy_reviews
 
 TEXTS, LABELS = map(list, zip(*toy_reviews(60), strict=True))
@@ -274,6 +277,17 @@ def test_a_fitted_classifier_shows_what_it_is(fitted_lstm):
     assert repr(new).startswith("Classifier(")
     assert repr(fitted_lstm) == f"<{new!r}: {fitted_lstm.predictor_.summary}>"
     assert f"; {100 * fitted_lstm.validation_accuracy_:.2f} % accuracy on validation; " in repr(fitted_lstm)
+
+
+def test_its_bundle_knows_its_texts_again_but_a_copy_to_publish_does_not(fitted, fitted_lstm, tmp_path):
+    digests = np.unique(text_digests(pa.chunked_array([TEXTS])))
+    fitted.save(tmp_path / "saved")
+    assert np.array_equal(read_trained_on(tmp_path / "saved"), digests)
+    learned = fitted_lstm.bundle_.trained_on
+    assert len(learned) < len(digests) and np.isin(learned, digests).all()
+    for name, model in (("of classifier", fitted), ("of folder", tmp_path / "saved")):
+        copy_bundle(model, tmp_path / name)
+        assert read_trained_on(tmp_path / name) is None
 
 
 def test_the_same_seed_gives_the_same_network_and_another_one_another(fitted_lstm):

@@ -11,12 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import typer
 from docs._reference.commands import verbs
 
 import plaudit
+from plaudit.bundle.folder import TRAINED_ON, read_trained_on
 from plaudit.cli.main import app, main
+from plaudit.data.splits import text_digests
 from tests.train.conftest import one_thread  # noqa: F401  # the fixture serves here too
 
 RECIPE = """
@@ -214,6 +218,54 @@ def test_two_models_of_one_name_are_told_apart_in_results(plaudit_command, folde
     results = json.loads((folder / "both.json").read_text())["results"]
     assert [result["model"] for result in results] == ["a/toy", "b/toy"]
     assert out.count("only 60 texts were tested") == 1
+
+
+@pytest.mark.usefixtures("short_timing")
+def test_evaluate_leaves_out_for_all_models_what_one_was_trained_on(plaudit_command, folder):
+    assert plaudit_command("train", "toy.toml", "--out", "mine")[0] == 0
+    mine = "mine/models/bow"
+    known = len(read_trained_on(Path(mine)))
+    assert 50 < known < 60
+    evaluate = ("evaluate", "toy", mine, "-d", "reviews.csv", "--json")
+
+    status, out, err = plaudit_command(*evaluate)
+    assert status == 0
+    option = "(--include-trained-on scores them too)"
+    assert f"reviews.csv: left out {known} of 60 rows that {mine} was trained on {option}\n" in err
+    assert err.count("left out") == 1
+    found = [(each["split"], each["n"], each["trained_on_rows"]) for each in json.loads(out)["results"]]
+    assert sorted(found, key=str) == [("unseen", 60 - known, 0), ("unseen", 60 - known, None)]
+
+    status, out, err = plaudit_command(*evaluate, "--include-trained-on")
+    assert f"reviews.csv: scores include {known} of 60 rows that {mine} was trained on\n" in err
+    found = [(each["split"], each["n"], each["trained_on_rows"]) for each in json.loads(out)["results"]]
+    assert sorted(found, key=str) == [("all", 60, known), ("all", 60, None)]
+
+    status, out, err = plaudit_command("evaluate", mine, "-d", "reviews.csv", "--split", "test", "--json")
+    assert "left out" not in err
+    assert json.loads(out)["results"][0]["trained_on_rows"] == 0
+    status, out, err = plaudit_command("evaluate", mine, "-d", "reviews.csv", "--split", "train", "--json")
+    assert "scores include" in err
+
+    # Case and white space do not make another text, and the file with the digests may be deleted.
+    texts = list(csv.DictReader((folder / "reviews.csv").read_text().splitlines()))
+    model = plaudit.load(mine)
+    seen = np.isin(text_digests(pa.chunked_array([[row["review"] for row in texts]])), model.trained_on)
+    rows = [
+        f"{row['review'].upper().replace(' ', '  ')!r},{row['sentiment']}"
+        for row, is_seen in zip(texts, seen, strict=True)
+        if is_seen
+    ]
+    (folder / "seen.csv").write_text("\n".join(["review,sentiment", *rows]).replace("'", '"'))
+    status, out, err = plaudit_command("evaluate", mine, "-d", "seen.csv")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        f"error: seen.csv: no rows are left without the {known} of {known} rows that {mine} was trained on; "
+        "give others, or score them with --include-trained-on"
+    )
+    (folder / mine / TRAINED_ON).unlink()
+    status, out, err = plaudit_command("evaluate", mine, "-d", "seen.csv")
+    assert (status, err) == (0, "")
 
 
 @pytest.mark.usefixtures("short_timing")

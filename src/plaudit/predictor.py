@@ -57,6 +57,7 @@ class Predictor:
         self.size_bytes = bundle.size_bytes
         self.num_parameters = bundle.num_parameters
         self.digest = bundle.digest
+        self.trained_on = bundle.trained_on
         self.abstain_below = abstain_below
         self._calibration = bundle.calibration
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from plaudit.bundle.folder import CARD, MANIFEST, read_files
+from plaudit.bundle.folder import CARD, MANIFEST, TRAINED_ON, read_files
 from plaudit.bundle.hub import PREFIX
 from plaudit.bundle.locate import model_folder
 from plaudit.errors import MissingExtraError, OutputError
@@ -78,9 +78,13 @@ def write_repository(
 
 
 def copy_bundle(model: Trained, folder: Path) -> None:
-    """Write a trained model as a new model folder, its card too if it has one; BundleError if it is damaged."""
+    """Write a trained model as a new model folder, its card too if it has one; BundleError if it is damaged.
+
+    The digests of its training texts stay at home.
+    """
     if not isinstance(model, str | Path):
         model.save(folder)
+        (folder / TRAINED_ON).unlink(missing_ok=True)
         return
     source = model_folder(model)
     manifest, _ = read_files(source)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as save_tensors
 
-from plaudit.bundle.folder import CALIBRATION, FORMAT, MANIFEST, WEIGHTS, load_bundle, save_bundle
+from plaudit.bundle.folder import CALIBRATION, FORMAT, MANIFEST, TRAINED_ON, WEIGHTS, load_bundle, save_bundle
 from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.errors import BundleError, OutputError
 from plaudit.models.calibration import Calibration
@@ -61,6 +61,21 @@ def test_the_same_model_is_saved_as_the_same_bytes(toy_bow, tmp_path):
         save_bundle(TrainedModel(model=toy_bow), tmp_path / name)
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+def test_digests_of_training_texts_may_be_deleted_and_do_not_count(toy_bow, toy_bow_folder, tmp_path):
+    known = np.array([3, 2**63 + 1], np.uint64)
+    save_bundle(TrainedModel(model=toy_bow, trained_on=known), tmp_path / "model")
+    save_bundle(TrainedModel(model=toy_bow), tmp_path / "without")
+    bundle, without = load_bundle(tmp_path / "model"), load_bundle(tmp_path / "without")
+    assert bundle.trained_on.tolist() == known.tolist()
+    assert (bundle.size_bytes, bundle.digest) == (without.size_bytes, without.digest)
+    assert (tmp_path / "model" / TRAINED_ON).read_bytes() == known.astype("<u8").tobytes()
+    (tmp_path / "model" / TRAINED_ON).unlink()
+    assert load_bundle(tmp_path / "model").trained_on is None
+    (tmp_path / "model" / TRAINED_ON).write_bytes(bytes(12))
+    with pytest.raises(BundleError, match=r"trained-on\.bin: damaged.*delete it"):
+        load_bundle(tmp_path / "model")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

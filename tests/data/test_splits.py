@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from plaudit.data.load import DataSettings
-from plaudit.data.splits import connected, prepare, text_keys
+from plaudit.data.splits import connected, prepare, text_digests, text_keys
 from plaudit.data.table import SCHEMA, Dataset
 from plaudit.errors import DataError
 
@@ -147,6 +147,19 @@ def test_text_keys_ignore_case_and_white_space_only():
     same = text_keys(pa.chunked_array([["A  film\n", "a film", "a\tFILM"], [" a film"]]))
     assert len(np.unique(same)) == 1
     assert len(np.unique(text_keys(pa.chunked_array([["a film", "a film.", "afilm", "Ä", "ä film"]])))) == 5
+
+
+def test_digests_are_the_same_everywhere_and_equal_where_the_keys_are():
+    texts = pa.chunked_array([["A  film\n", "a film", "a film."], ["ein tre\u0300s", "Ein  très", ""]])
+    digests = text_digests(texts)
+    assert [hex(digest) for digest in digests[:3].tolist()] == [
+        "0xf629adc212850c2c",
+        "0xf629adc212850c2c",
+        "0x58b518e887fdd9af",
+    ]
+    keys = text_keys(texts)
+    assert ((digests[:, None] == digests) == (keys[:, None] == keys)).all()
+    assert text_digests(pa.chunked_array([], pa.string())).tolist() == []
 
 
 def test_connected_follows_links_through_both_columns():

@@ -21,6 +21,7 @@ class CountsWords:
 
     labels = LABELS
     kind = "toy"
+    trained_on = None
     size_bytes = 12
     num_parameters = 2
     calibration = None

@@ -10,10 +10,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from plaudit.bundle.folder import load_bundle, load_trainable
+from plaudit.bundle.folder import TRAINED_ON, load_bundle, load_trainable, read_trained_on
 from plaudit.compress import residual_bow
 from plaudit.data.load import load_dataset
-from plaudit.data.splits import prepare
+from plaudit.data.splits import prepare, text_digests
 from plaudit.errors import BundleError, SettingsError
 from plaudit.evaluate.results import read_results
 from plaudit.models.ensemble import blend, fit_weights
@@ -115,6 +115,36 @@ def files_of(folder):
 def is_of_layers(name):
     """Whether a tensor is among those that a language model learns."""
     return name == "embedding.weight" or ".layers." in name
+
+
+def digests_of(*tables):
+    return sorted({digest for table in tables for digest in text_digests(table["text"]).tolist()})
+
+
+def test_a_bundle_keeps_digests_of_what_it_was_fitted_to_and_of_what_its_parts_were(models, splits, train):
+    for name in ("lstm", "bow", "both"):
+        assert read_trained_on(models / name).tolist() == digests_of(splits.train), name
+    assert read_trained_on(models / "words") is None  # it has seen no labels
+    refitted = BOW.replace("false", "true")
+    made = train(
+        f'[models.refitted]{refitted}[models.both]\nkind = "ensemble"\nmembers = ["refitted", "{{bow}}"]\n'
+        "weights = [1, 1]"
+    )
+    for name in ("refitted", "both"):
+        assert read_trained_on(made / name).tolist() == digests_of(splits.train, splits.validation), name
+
+
+def test_what_learns_nothing_itself_claims_no_texts(models, home, tmp_path):
+    for name in ("bow", "lstm"):
+        shutil.copytree(models / name, tmp_path / name)
+        (tmp_path / name / TRAINED_ON).unlink()
+    text = f'[models.both]\nkind = "ensemble"\nmembers = ["{tmp_path / "bow"}", "{tmp_path / "lstm"}"]\n'
+    text += f'[models.small]\nfrom = "{tmp_path / "bow"}"\nquantize = {{}}\n'
+    text += f'[models.next]{SIZES}{TRAIN}pretrained = "{tmp_path / "lstm"}"\n'
+    runs.train(recipe_in(home, text), tmp_path / "run", resume=False, console=QUIET)
+    known = {name: read_trained_on(tmp_path / "run" / "models" / name) for name in ("both", "small", "next")}
+    assert known["both"] is None and known["small"] is None
+    assert known["next"] is not None
 
 
 # A language model.

@@ -69,6 +69,7 @@ def test_a_run_leaves_every_file_that_it_promises(write_recipe, tmp_path):
         "models/bow/bundle.json",
         "models/bow/weights.safetensors",
         "models/bow/README.md",
+        "models/bow/trained-on.bin",
         "results.json",
         "words.json",
         "predictions/bow.parquet",
@@ -113,7 +114,11 @@ def test_training_alone_looks_at_no_test_review(write_recipe, tmp_path):
 def test_only_wanted_models_are_trained_and_the_others_later(write_recipe, tmp_path):
     recipe = read_recipe(write_recipe(BOW + BOW.replace("models.bow", "models.again")))
     runs.train(recipe, tmp_path / "run", resume=False, console=QUIET, wanted=["again"])
-    assert files_of(tmp_path / "run" / "models") == {"again/bundle.json", "again/weights.safetensors"}
+    assert files_of(tmp_path / "run" / "models") == {
+        "again/bundle.json",
+        "again/weights.safetensors",
+        "again/trained-on.bin",
+    }
     runs.train(recipe, tmp_path / "run", resume=True, console=QUIET)
     assert {path.name for path in (tmp_path / "run" / "models").iterdir()} == {"bow", "again"}
 

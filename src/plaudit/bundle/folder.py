@@ -5,6 +5,7 @@
     vocabulary.txt, …     files of the kind
     calibration.json      how its probabilities are corrected, if at all
     README.md             a model card for people, which loading does not read
+    trained-on.bin        digests of the texts that it was trained on, for `plaudit evaluate`; may be deleted
 
 Loading executes nothing that the folder holds, and refuses one that is not exactly what was saved.
 """
@@ -38,6 +39,8 @@ MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
 CARD = "README.md"
+TRAINED_ON = "trained-on.bin"
+_DIGEST = np.dtype("<u8")
 
 
 class FileDigest(Settings):
@@ -60,7 +63,7 @@ class Manifest(Settings):
     settings: dict[str, Any]
     """Settings of the kind, every default spelt out."""
     files: dict[str, FileDigest]
-    """Every other file of the folder by name, but for the model card."""
+    """Every other file of the folder by name, but for the model card and the digests of training texts."""
 
     @property
     def sha256(self) -> str:
@@ -110,6 +113,8 @@ def save_bundle(trained: TrainedModel, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         temporary.chmod(0o755)
+        if trained.trained_on is not None:
+            files[TRAINED_ON] = trained.trained_on.astype(_DIGEST).tobytes()
         for name, content in {**files, MANIFEST: manifest.as_bytes()}.items():
             (temporary / name).write_bytes(content)
         temporary.rename(folder)
@@ -162,7 +167,22 @@ def _load(folder: Path, class_of_kind: Callable[[str], type[Model]]) -> Bundle:
         size_bytes=sum(digest.size_bytes for digest in manifest.files.values()) + (folder / MANIFEST).stat().st_size,
         num_parameters=_num_parameters(tensors),
         calibration=calibration,
+        trained_on=read_trained_on(folder),
     )
+
+
+def read_trained_on(folder: Path) -> npt.NDArray[np.uint64] | None:
+    """Return the digests of the texts that a model was trained on, None without the file; BundleError if damaged."""
+    path = folder / TRAINED_ON
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); delete it or copy it again") from None
+    if len(content) % _DIGEST.itemsize:
+        raise BundleError(f"{path}: damaged, not digests of {_DIGEST.itemsize} bytes; delete it or copy it again")
+    return np.frombuffer(content, _DIGEST).astype(np.uint64)
 
 
 def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
@@ -175,7 +195,7 @@ def _read_calibration(path: Path, content: bytes | None) -> Calibration | None:
 def read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Read a model folder's manifest and other files; BundleError as `load_bundle`, whatever the folder holds."""
     manifest = _read_manifest(folder)
-    listed = {MANIFEST, CARD, *manifest.files}
+    listed = {MANIFEST, CARD, TRAINED_ON, *manifest.files}
     for path in sorted(folder.iterdir()):
         if path.name not in listed and not path.name.startswith("."):
             raise BundleError(f"{path}: not part of this bundle; take it out of the folder")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from plaudit.models.base import Model
@@ -90,6 +92,8 @@ class TrainedModel:
     model: Model
     provenance: Provenance = field(default_factory=Provenance)
     calibration: Calibration | None = None
+    trained_on: npt.NDArray[np.uint64] | None = field(default=None, repr=False, compare=False)
+    """Sorted digests of the texts whose labels it learned, as of `text_digests`; None if they are not recorded."""
 
     @property
     def is_language_model(self) -> bool:

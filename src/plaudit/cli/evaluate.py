@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from plaudit.cli import base
-from plaudit.cli.reviews import reviews_for
+from plaudit.cli.reviews import Unseen, reviews_for
 
 if TYPE_CHECKING:
     from plaudit.evaluate.results import Result
@@ -28,6 +28,9 @@ def evaluate(
     text: base.TextOption = None,
     label: base.LabelOption = None,
     labels: base.LabelsOption = None,
+    include_trained_on: Annotated[
+        bool, typer.Option("--include-trained-on", help="Score rows too that a model was trained on.")
+    ] = False,
     assignments: base.SetOption = None,
     verbose: base.VerboseOption = None,
     as_json: base.JsonOption = False,
@@ -45,9 +48,12 @@ def evaluate(
         known = {result.key: result for result in read_results(out).results}  # fail now, not after minutes of scoring
     reading = base.data_settings(assignments, text=text, label=label, labels=labels)
     results = []
+    predictors = {model: load(model) for model in models}
+    unseen = Unseen(predictors, include_trained_on or split == "train", console)
     for model, name in zip(models, distinct_names(models), strict=True):
-        predictor = load(model)
+        predictor = predictors[model]
         dataset, where, table = reviews_for(predictor, data, split, reading, console=console)
+        where, table = unseen.rows(dataset.name, where, table)
         evaluation = score(
             predictor,
             table,

@@ -1,12 +1,13 @@
 """Load the reviews that a command evaluates: a split of a data set, as in the model's training, or your own file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from plaudit.cli.base import remark
-from plaudit.errors import SettingsError
+from plaudit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,3 +57,47 @@ def _choose_split(dataset: "Dataset", settings: "DataSettings", split: str | Non
         raise SettingsError(f"--split {name}: give train, validation or test")
     # A test split of the source is taken as it is; all else is split as in training.
     return name, test if name == "test" and len(test) else getattr(prepare(dataset, settings), name)
+
+
+@dataclass
+class Unseen:
+    """Leaves out the rows that any of some models was trained on, so that all are compared on what none has seen.
+
+    With `keep` it only says how many there are.
+    """
+
+    predictors: "Mapping[str, Predictor]"
+    keep: bool
+    console: Console
+    _said: set[str] = field(default_factory=set)
+
+    def rows(self, data: str, split: str, table: "pa.Table") -> "tuple[str, pa.Table]":
+        """Return the rows to score and what to call them; DataError if none is left."""
+        import numpy as np
+        import pyarrow as pa
+
+        from plaudit.data.splits import text_digests
+
+        recorded = {name: known for name, each in self.predictors.items() if (known := each.trained_on) is not None}
+        if not recorded:
+            return split, table
+        digests = text_digests(table["text"])
+        seen_by = {name: seen for name, known in recorded.items() if (seen := np.isin(digests, known)).any()}
+        if not seen_by:
+            return split, table
+        seen = np.logical_or.reduce(list(seen_by.values()))
+        rows = f"{seen.sum():,} of {len(table):,} rows that {' or '.join(seen_by)} was trained on"
+        if self.keep:
+            self._say(f"{data}: scores include {rows}")
+            return split, table
+        if seen.all():
+            raise DataError(
+                f"{data}: no rows are left without the {rows}; give others, or score them with --include-trained-on"
+            )
+        self._say(f"{data}: left out {rows} (--include-trained-on scores them too)")
+        return "unseen" if split == "all" else f"{split}, unseen", table.filter(pa.array(~seen))
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            remark(self.console, text)

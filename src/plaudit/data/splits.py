@@ -22,6 +22,7 @@ from plaudit.data.table import Dataset, with_split
 from plaudit.errors import DataError
 
 Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -99,13 +100,22 @@ def text_keys(texts: pa.ChunkedArray) -> Int64Array:
 
     int64 [N].
     """
+    return _codes(_folded(texts))
+
+
+def text_digests(texts: pa.ChunkedArray) -> UInt64Array:
+    """Return 8 bytes of a hash of each text, the same everywhere, equal where `text_keys` are; uint64 [N]."""
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in _folded(texts).to_pylist())
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _folded(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     read = pa.chunked_array(
         [composed_column(chunk.cast(pa.large_string())) for chunk in texts.chunks], pa.large_string()
     )
     folded = pc.utf8_lower(pc.utf8_trim_whitespace(read))
     # Replace only where it changes something: a pattern that matches every space takes nine times as long.
-    folded = pc.replace_substring_regex(folded, r"\s{2,}|[^\S ]", " ")
-    return _codes(folded)
+    return pc.replace_substring_regex(folded, r"\s{2,}|[^\S ]", " ")
 
 
 def label_ids(table: pa.Table) -> Int64Array:

@@ -72,6 +72,8 @@ class Result(Record):
     """How the probabilities were calibrated; None if they were not."""
     data_digest: str
     """sha256 of the reviews' ids and labels."""
+    trained_on_rows: int | None = Field(default=None, ge=0)
+    """How many of the reviews the model was trained on; None if its bundle does not record that."""
     model_digest: str | None
     """sha256 of the bundle; None if not recorded."""
     reviews_per_second: float = Field(gt=0)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from plaudit.console import progress
+from plaudit.data.splits import text_digests
 from plaudit.errors import BundleError, DataError
 from plaudit.evaluate.bootstrap import NUM_DRAWS, intervals
 from plaudit.evaluate.machine import code_version, cpu_name, gpu_name, num_cores
@@ -60,7 +61,7 @@ def evaluate(
         ci95 = intervals(METRICS, labels, probabilities, table["group"].to_pylist(), seed=0)
     with console.status(f"Timing {model_name}"):
         speed = measure(predictor.predict_proba, texts, seconds=speed_seconds)
-    provenance = predictor.provenance
+    provenance, known = predictor.provenance, predictor.trained_on
     counts = confusion(labels, probabilities.argmax(axis=1), len(predictor.labels))
     result = Result.model_validate(
         {
@@ -74,6 +75,7 @@ def evaluate(
             "ci95": ci95,
             "calibration": predictor.calibration,
             "data_digest": data_digest(table["id"].to_pylist(), [label_names[i] for i in table["label"].to_pylist()]),
+            "trained_on_rows": None if known is None else int(np.isin(text_digests(table["text"]), known).sum()),
             "model_digest": predictor.digest,
             "reviews_per_second": speed.reviews_per_second,
             "latency_ms": Latency(p50=speed.latency_ms_p50, p99=speed.latency_ms_p99),

@@ -31,6 +31,7 @@ class BaselinePredictor(Predictor):
         self.provenance = Provenance(train_seconds=seconds)
         self.size_bytes = num_parameters * 8
         self.num_parameters = num_parameters
+        self.trained_on = None
         self.digest = None  # type: ignore[assignment]  # there is no bundle
         self.abstain_below = 0.0
         self._calibration = None

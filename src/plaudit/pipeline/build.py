@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plaudit.bundle.folder import load_bundle, load_trainable
+import numpy as np
+import pyarrow as pa
+
+from plaudit.bundle.folder import load_bundle, load_trainable, read_trained_on
 from plaudit.bundle.trained import Provenance, TrainedModel
 from plaudit.compress.methods import compressor
 from plaudit.compress.settings import DistillSettings
 from plaudit.console import needs_extra
-from plaudit.data.splits import Splits
+from plaudit.data.splits import Splits, UInt64Array, text_digests
 from plaudit.data.table import Dataset
 from plaudit.errors import SettingsError
 from plaudit.models.bow.head_start import HeadStart
@@ -65,7 +68,22 @@ def build(entry: ModelRecipe, splits: Splits, context: TrainingContext, *, find:
             trained = fit_network(
                 entry.model, entry.train, splits, context, start=start or entry.pretrain, objective=entry.objective
             ).plus_seconds(seconds)
+    trained = replace(trained, trained_on=_digests(entry, _learned_from(entry, trained.provenance, splits), find))
     return trained if entry.calibrate is None else _calibrated(trained, entry.calibrate, entry.made_of, splits)
+
+
+def _learned_from(entry: ModelRecipe, provenance: Provenance, splits: Splits) -> list[pa.Table]:
+    """Return the tables that a model's weights were fitted to, apart from those of the models it is made of."""
+    if isinstance(entry, Ensemble) or (isinstance(entry, SmallerModel) and entry.quantize is not None):
+        return []
+    return [splits.train, splits.validation] if provenance.learned_validation else [splits.train]
+
+
+def _digests(entry: ModelRecipe, tables: Sequence[pa.Table], find: Find) -> UInt64Array | None:
+    """Return the sorted digests of the tables' texts and of all that a model's parts record; None if there are none."""
+    parts = [read_trained_on(find(name)) for name in entry.made_of]
+    known = [*(text_digests(table["text"]) for table in tables), *(part for part in parts if part is not None)]
+    return np.unique(np.concatenate(known)) if known else None
 
 
 def _calibrated(trained: TrainedModel, method: Method, made_of: tuple[str, ...], splits: Splits) -> TrainedModel:
@@ -132,7 +150,8 @@ def fit_to_all(
         self_training=entry.self_training,
         console=context.console,
     )
-    return TrainedModel(model=model, provenance=Provenance(train_seconds=time.perf_counter() - began))
+    provenance = Provenance(train_seconds=time.perf_counter() - began)
+    return TrainedModel(model=model, provenance=provenance, trained_on=_digests(entry, [table], find))
 
 
 def _ensemble(settings: EnsembleSettings, splits: Splits, context: TrainingContext, find: Find) -> TrainedModel:
