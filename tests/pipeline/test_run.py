@@ -358,3 +358,27 @@ def test_what_comes_from_a_model_fitted_on_validation_is_not_calibrated_there(wr
     small = '[models.small]\nfrom = "bow"\ncalibrate = "temperature"\n[models.small.quantize]\n'
     with pytest.raises(SettingsError, match="bow was fitted on validation too; set refit = false there"):
         runs.run(read_recipe(write_recipe(BOW + small)), tmp_path / "run", resume=False, console=QUIET)
+
+
+def test_training_says_what_the_largest_class_of_validation_would_reach(write_recipe, tmp_path):
+    rows = [f"{'lovely' if i % 4 else 'dull'} film {i},{'[/pos]' if i % 4 else 'neg'}" for i in range(80)]
+    data = tmp_path / "three.csv"
+    data.write_text("\n".join(["text,label", *rows]))
+    told = io.StringIO()
+    recipe = read_recipe(write_recipe(data=data))
+    splits = runs.train(recipe, tmp_path / "run", resume=False, console=Console(file=told, width=200))
+    share = splits.validation["label"].to_pylist().count(1) / len(splits.validation)
+    assert f"accuracy on validation ({share:.2%} by always answering [/pos]) after" in told.getvalue()
+    assert "no spaces" not in told.getvalue()
+
+
+@pytest.mark.parametrize(("characters", "is_said"), [(0, True), (3, False)])
+def test_training_on_words_warns_where_texts_have_no_spaces(write_recipe, tmp_path, characters, is_said):
+    texts = [f"{('这部电影太无聊', '这部电影很好看')[i % 2]}{chr(0x4E00 + i)}" for i in range(80)]
+    rows = [f"{text},{('neg', 'pos')[i % 2]}" for i, text in enumerate(texts)]
+    data = tmp_path / "chinese.csv"
+    data.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    told = io.StringIO()
+    recipe = read_recipe(write_recipe(data=data), [f"models.bow.characters={characters}", "models.bow.min_count=1"])
+    runs.train(recipe, tmp_path / "run", resume=False, console=Console(file=told, width=300))
+    assert ("bow: 100 % of the texts have no spaces between words" in told.getvalue()) == is_said

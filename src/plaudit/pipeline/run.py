@@ -19,14 +19,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from plaudit import storage
 from plaudit.bundle.folder import CARD, read_files, save_bundle
 from plaudit.bundle.locate import model_folder
 from plaudit.bundle.trained import Provenance, RecipeExcerpt, TrainedModel
 from plaudit.data.load import load_dataset
-from plaudit.data.quality.report import inspect
+from plaudit.data.quality.report import inspect, unspaced_share, unspaced_warning
 from plaudit.data.splits import Splits, prepare
 from plaudit.distributed.world import current, has_others
 from plaudit.errors import SettingsError
@@ -47,6 +49,7 @@ from plaudit.predictor import load
 from plaudit.report.write import write_report
 from plaudit.storage import write_text
 from plaudit.train.context import TrainingContext
+from plaudit.train.labels import labels_of
 
 _BEFORE_TRAINING = {"recipe.json", "data.json", "ranks", "recipe.toml", "choice.json"}
 """What a folder may hold before anything is trained."""
@@ -83,6 +86,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
     )
     console.print(f"{sizes}" + "".join(f"; dropped {count:,} {why}" for why, count in splits.dropped.items()))
 
+    unspaced = unspaced_share(splits.train["text"])
+
     def find(other: str) -> Path:
         return out / "models" / other if other in recipe.models else model_folder(other)
 
@@ -90,12 +95,14 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, wanted: 
         if _is_trained(find(name), splits):
             console.print(f"{name}: trained already, {find(name)}")
             continue
+        if _needs_words(recipe.models[name]) and (warning := unspaced_warning(unspaced, model=name)):
+            console.print(f"{name}: {warning}", highlight=False, markup=False, soft_wrap=True)
         if world.is_first or _shares_work(recipe.models[name]):
             context = TrainingContext(recipe.seed, out / "training" / name, resume, console)
             trained = build(recipe.models[name], splits, context, find=find)
             if world.is_first:
                 save_trained(trained, find(name), excerpt(recipe, name), splits)
-            console.print(f"{name}: {_figures(trained.provenance)}, {find(name)}")
+            console.print(f"{name}: {_figures(trained.provenance, splits)}, {find(name)}")
         world.wait_for_first(f"model {name}")
     return splits
 
@@ -119,12 +126,23 @@ def _is_trained(folder: Path, splits: Splits) -> bool:
     return True
 
 
-def _figures(provenance: Provenance) -> str:
+def _needs_words(entry: ModelRecipe) -> bool:
+    """Say whether such a model learns words alone, rather than n-grams of characters or from other models too."""
+    return isinstance(entry, NewModel) and entry.start is None and not getattr(entry.model, "characters", 0)
+
+
+def _figures(provenance: Provenance, splits: Splits) -> str:
     if provenance.language_model is not None:
         reached = f"perplexity {provenance.language_model.perplexity:,.1f} on validation"
     else:
-        reached = f"{provenance.validation_accuracy:.2%} accuracy on validation"
+        reached = f"{provenance.validation_accuracy:.2%} accuracy on validation ({_always(splits)})"
     return f"{reached} after {provenance.train_seconds:,.1f} s"
+
+
+def _always(splits: Splits) -> str:
+    """Say how often the most frequent label of validation is right."""
+    counts = np.bincount(labels_of(splits.validation), minlength=len(splits.labels))
+    return f"{counts.max() / counts.sum():.2%} by always answering {escape(splits.labels[counts.argmax()])}"
 
 
 def excerpt(recipe: Recipe, name: str) -> RecipeExcerpt:

@@ -15,6 +15,9 @@ from plaudit.data.table import Dataset
 SPLIT_ORDER = ("train", "validation", "test", "unsup")
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 """Letters of scripts that put no spaces between words."""
+UNSPACED_SHARE = 0.1
+"""Share of texts without spaces between words above which that is said."""
+
 NUM_LENGTH_BINS = 40  # at most; short texts have fewer whole numbers
 
 # Regular expressions (RE2) for remains of web pages and of wrong encodings. Mojibake is UTF-8 that was read as
@@ -88,6 +91,16 @@ def unspaced_share(texts: pa.ChunkedArray) -> float:
     some = texts.take(pa.array(range(0, len(texts), -(-len(texts) // 1_000) or 1), pa.int64())).drop_null()
     is_unspaced = pc.greater(pc.multiply(pc.count_substring_regex(some, UNSPACED), 2), pc.utf8_length(some))
     return pc.mean(is_unspaced).as_py() or 0.0
+
+
+def unspaced_warning(share: float, *, model: str) -> str | None:
+    """Return the line on a model that learns words where texts have none, None if too few are so."""
+    if share <= UNSPACED_SHARE:
+        return None
+    return (
+        f"{100 * share:.0f} % of the texts have no spaces between words, and so no words to learn; use n-grams of "
+        f"characters: plaudit train FILE, or models.{model}.characters = 3"
+    )
 
 
 @dataclass(frozen=True)

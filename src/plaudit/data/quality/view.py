@@ -7,14 +7,12 @@ from rich.console import Console
 from rich.text import Text
 
 from plaudit.console import needs_extra, table
-from plaudit.data.quality.report import QualityReport, SplitQuality
+from plaudit.data.quality.report import QualityReport, SplitQuality, unspaced_warning
 from plaudit.storage import write_text
 
 HINT = "give --out another folder"
 IMBALANCE = 4
 """How many times as many rows the largest label has as the smallest before that is said."""
-UNSPACED_SHARE = 0.1
-"""Share of texts without spaces between words above which that is said."""
 
 
 def print_report(report: QualityReport, console: Console) -> None:
@@ -50,11 +48,8 @@ def _warnings(report: QualityReport) -> Iterator[str]:
                 f"{name} is unbalanced: always answering {largest} has {share} accuracy; compare with that, and see "
                 "class_weight of a bag of n-grams"
             )
-    if report.unspaced_share > UNSPACED_SHARE:
-        yield (
-            f"{100 * report.unspaced_share:.0f} % of the texts have no spaces between words, and so no words to "
-            "learn; use n-grams of characters: plaudit train FILE, or models.bow.characters = 3"
-        )
+    if warning := unspaced_warning(report.unspaced_share, model="bow"):
+        yield warning
 
 
 def write_report(report: QualityReport, out_dir: Path) -> list[Path]:
