@@ -11,7 +11,7 @@ UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --python $(BIN)/python
 	|| $(BIN)/pip install -q -c constraints.txt -e '.[$(1)]'
 endef
 
-.PHONY: setup demo report site test test-avx2 check bench clean
+.PHONY: setup demo report site static test test-avx2 check bench clean
 
 setup: .venv/.tests
 
@@ -41,18 +41,21 @@ report: setup
 site: setup
 	$(BIN)/sphinx-build -W --keep-going -q -n -E -b html docs build/site
 
-# The fast checks: everything but the tests marked slow.
-check: setup
+# What needs no test to run.
+static: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The fast checks: everything but the tests marked slow.
+check: static
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m 'not slow'
 
 # Every check, the README's commands included. Tests that start ranks use both cores each, so they run one after another.
-test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m slow --ignore tests/distributed --ignore tests/test_slurm_local.py
-	$(BIN)/pytest -q -m slow tests/distributed tests/test_slurm_local.py
+test: static
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --ignore tests/distributed --ignore tests/test_slurm_local.py
+	$(BIN)/pytest -q tests/distributed tests/test_slurm_local.py
 
 # The tests of everything that computes, as on a processor that has only AVX2.
 test-avx2: setup

@@ -21,6 +21,12 @@ from plaudit.models.bow.settings import BowSettings
 hypothesis.settings.register_profile("plaudit", deadline=None)
 hypothesis.settings.load_profile("plaudit")
 
+
+def pytest_collection_modifyitems(items):
+    """Run slow tests first, so that a worker that is done early does not wait for a long one that began last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 TELLING_WORDS = {"negative": "dull tedious awful boring weak", "positive": "moving lovely superb funny gripping"}
 NEUTRAL_WORDS = "the film was a story about people and their dog in town"
 
