@@ -46,6 +46,7 @@ def test_a_file_becomes_a_model_a_report_a_recipe_and_lines_to_copy(call, csv_fi
     assert "held-out texts are classified correctly" in out
     for name in BASELINES:
         assert f"by {name}" in out
+    assert "a larger --budget compares more" in out
     assert "plaudit predict --model mine/models/model" in out
     assert "plaudit serve --model mine/models/model" in out
     assert str(plaudit.load("mine/models/model")("superb superb delight").label) == "pos"

@@ -56,11 +56,13 @@ def outcome(trained: Trained, out: Path) -> list[str]:
         f"(95 % interval {low:.1%} to {high:.1%})"
     ]
     lines += [f"  {baseline.accuracy:.1%} by {baseline.model}" for baseline in trained.baselines]
+    lines += cautions([result])
     chosen = next(entry for entry in trained.choice["candidates"] if entry["chosen"])
+    lines.append(f"chosen of {len(trained.choice['candidates'])} candidates: {chosen['candidate']}")
+    if trained.choice["stopped_by_budget"]:
+        lines.append("time was up before all candidates were compared; a larger --budget compares more")
     return [
         *lines,
-        *cautions([result]),
-        f"chosen of {len(trained.choice['candidates'])} candidates: {chosen['candidate']}",
         "",
         f'plaudit predict --model {trained.folder} "a text"',
         f"plaudit serve --model {trained.folder}",
