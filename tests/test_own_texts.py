@@ -18,6 +18,8 @@ from own_texts import Labelled, Task  # noqa: E402
 from peers import own, own_summary  # noqa: E402
 from peers.base import FittedPeer  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
+
 sys.path.remove(str(BENCH))
 
 TRAIN = Labelled([f"good thing {i}" for i in range(6)] + [f"bad thing {i}" for i in range(6)], np.repeat(["p", "n"], 6))
@@ -206,3 +208,24 @@ def test_a_data_folder_that_cannot_be_used_is_named(tmp_path, train, test, messa
         (tmp_path / "test.csv").write_text(test)
     with pytest.raises(SystemExit, match=message):
         own_texts.folder_task(tmp_path).load()
+
+
+def test_the_page_quotes_the_committed_results():
+    committed = json.loads((ROOT / "docs/results/own_texts.json").read_text())
+    page = (
+        (ROOT / "docs/own-texts.md").read_text().partition("<!-- own-texts -->")[2].partition("<!-- /own-texts -->")[0]
+    )
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    models = [
+        "Plaudit",
+        "Plaudit, no head start",
+        "TF-IDF words + LR",
+        "TF-IDF words + characters",
+        "NB-SVM bigrams",
+        "fastText, best of three",
+    ]
+    found = {(row["set"], row["model"]): row["accuracy"] for row in committed["rows"]}
+    sets = list(dict.fromkeys(name for name, _ in found))
+    expected = [[found[name, model] for model in models] for name in sets]
+    expected += [[committed["means"][group][model]["accuracy"] for model in models] for group in ("domains", "all")]
+    assert [row[2:] for row in rows[1 : len(expected) + 1]] == [[f"{100 * a:.1f}" for a in line] for line in expected]
