@@ -8,7 +8,7 @@ import math
 import resource
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ MINILM = "MiniLM embeddings + LR"
 AUTOTUNED = "fastText, autotuned"
 
 FOLDS = 5
-AUTOTUNE_BYTES = 6 * 2**30
+AUTOTUNE_BYTES = 8 * 2**30
 """What fastText's search may allocate beyond the present: it tries tables of 10 million rows, and skips what fails."""
+AUTOTUNE_SEEDS = 5
+"""What was found may fail in the end, when the search trains it beside the model of its trial: then it starts again."""
 
 
 def own_peers(cache: Path) -> tuple[FittedPeer, ...]:
@@ -222,14 +224,19 @@ class AutotunedFastText(BestFastText):
             paths = [str(Path(folder) / name) for name in ("learned.txt", "held_out.txt")]
             for path, rows in zip(paths, held_out_part(ids, self.settings["held_out"]), strict=True):
                 writer.write([texts[i] for i in rows], ids[rows], Path(path))
-            with _limited_memory(AUTOTUNE_BYTES):
-                model = fasttext.train_supervised(
-                    paths[0],
-                    autotuneValidationFile=paths[1],
-                    autotuneDuration=self.settings["seconds"],
-                    thread=fixed["thread"],
-                    verbose=0,
-                )
+            for seed in range(AUTOTUNE_SEEDS):
+                with _limited_memory(AUTOTUNE_BYTES), suppress(MemoryError):
+                    model = fasttext.train_supervised(
+                        paths[0],
+                        autotuneValidationFile=paths[1],
+                        autotuneDuration=self.settings["seconds"],
+                        thread=fixed["thread"],
+                        seed=seed,
+                        verbose=0,
+                    )
+                    break
+            else:
+                raise MemoryError(f"fastText's search asked for over {AUTOTUNE_BYTES:,} bytes {AUTOTUNE_SEEDS} times")
         found = model.f.getArgs()
         names = ("lr", "dim", "ws", "epoch", "minCount", "minn", "maxn", "wordNgrams", "bucket")
         return fixed | {name: getattr(found, name) for name in names}
