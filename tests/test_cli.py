@@ -201,7 +201,8 @@ def test_evaluate_adds_to_a_results_file(plaudit_command, folder):
     assert status == 0
     assert "reviews.csv, all: 60 reviews" in out
     assert max(map(len, out.splitlines())) <= 80
-    status, out, _ = plaudit_command("evaluate", "toy", "-d", "reviews.csv", "--split", "test", "--json")
+    status, out, err = plaudit_command("evaluate", "toy", "-d", "reviews.csv", "--split", "test", "--json")
+    assert "too few to tell" in err
     assert json.loads(out)["results"][0]["split"] == "test"
     status, _, err = plaudit_command("report", "new/results.json", "--out", "page")
     assert (status, err) == (0, "report: page/report.html\n")

@@ -37,6 +37,7 @@ def evaluate(
 ) -> None:
     """Evaluate models on labelled reviews: accuracy with a confidence interval, calibration, speed."""
     from plaudit.bundle.names import distinct_names
+    from plaudit.evaluate.classes import cautions
     from plaudit.evaluate.results import ResultsFile, add_results, read_results
     from plaudit.evaluate.score import evaluate as score
     from plaudit.evaluate.view import print_results
@@ -70,6 +71,8 @@ def evaluate(
     if out is not None:
         add_results(out, results)
     if as_json:
+        for caution in cautions(results):
+            base.remark(console, caution)
         typer.echo(ResultsFile(results=tuple(results)).model_dump_json(indent=1))
     else:
         print_results(results, Console())
