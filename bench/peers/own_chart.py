@@ -9,6 +9,7 @@ import vl_convert
 from peers.own import MAJORITY, OURS
 
 WIDTH = 640
+PADDING = {"left": 30, "top": 5, "right": 5, "bottom": 5}  # px; a browser's font may be wider than the one measured
 ROW_HEIGHT = 9  # px, of one model in one set
 COLOURS = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#7F7F7F", "#8C510A")
 SHAPES = ("diamond", "circle", "square", "triangle-up", "triangle-down", "triangle-right", "cross", "triangle-left")
@@ -97,7 +98,7 @@ def _encodings(models: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
 
 def _svg(chart: alt.LayerChart) -> str:
     styled = (
-        chart.configure(font="system-ui, sans-serif")
+        chart.configure(font="system-ui, sans-serif", padding=PADDING)
         .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridOpacity=0.5, labelLimit=260)
         .configure_legend(labelFontSize=12)
     )
